@@ -1,0 +1,100 @@
+# How Barid's targets are declared: dependencies, warnings, sanitizers, and four functions that keep the folders' lists short.
+find_package(Threads REQUIRED)
+find_package(absl REQUIRED)
+find_package(Protobuf REQUIRED)
+find_package(GTest REQUIRED)
+find_package(OpenSSL REQUIRED)
+find_package(leveldb REQUIRED)
+find_package(yaml-cpp REQUIRED)
+find_package(prometheus-cpp REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(xxhash REQUIRED IMPORTED_TARGET libxxhash)
+if(BARID_GRPC)
+  find_package(gRPC REQUIRED)
+  find_program(BARID_GRPC_CPP_PLUGIN grpc_cpp_plugin REQUIRED)
+endif()
+
+find_program(BARID_CCACHE ccache)
+if(BARID_CCACHE)
+  # Precompiled headers and ccache get along only when time stamps and macro definitions are taken on trust.
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${BARID_CCACHE})
+endif()
+
+add_library(barid_flags INTERFACE)
+target_include_directories(barid_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_definitions(barid_flags INTERFACE BARID_VERSION="${PROJECT_VERSION}")
+target_compile_options(barid_flags INTERFACE -Wall -Wextra -Werror -Wno-unused-parameter -fno-omit-frame-pointer)
+if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
+  target_compile_options(barid_flags INTERFACE -Wthread-safety -fpch-instantiate-templates)
+else()
+  # GCC 12 reports these inside the standard library and Abseil, on correct code.
+  target_compile_options(barid_flags INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict
+                                               -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
+endif()
+if(BARID_SANITIZE)
+  target_compile_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE} -fno-sanitize-recover=all)
+  target_link_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE})
+endif()
+
+# barid_library(NAME SRCS a.cc ... DEPS x ... [PCH header ...]): a static library called barid_NAME.
+function(barid_library name)
+  cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PCH" ${ARGN})
+  add_library(barid_${name} STATIC ${ARG_SRCS})
+  target_link_libraries(barid_${name} PUBLIC barid_flags ${ARG_DEPS})
+  if(ARG_PCH)
+    target_precompile_headers(barid_${name} PRIVATE ${ARG_PCH})
+  endif()
+endfunction()
+
+# barid_test(NAME SRCS a_test.cc ... DEPS x ... [LABELS l ...] [TIMEOUT s]): a GoogleTest program, one ctest entry.
+function(barid_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 300)
+  endif()
+  add_executable(${name} ${ARG_SRCS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} barid_flags GTest::gmock GTest::gtest_main)
+  target_precompile_headers(${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+  target_compile_definitions(${name} PRIVATE BARID_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# barid_protos(NAME PROTOS api-relative paths ... DEPS other proto libraries ...): messages as barid_NAME, and, with gRPC,
+# the service code of every proto that declares one as barid_NAME_services (SERVICES lists those protos).
+function(barid_protos name)
+  cmake_parse_arguments(ARG "" "" "PROTOS;SERVICES;DEPS" ${ARGN})
+  set(out ${CMAKE_BINARY_DIR}/api)
+  set(sources)
+  foreach(proto ${ARG_PROTOS})
+    string(REPLACE ".proto" ".pb" stem ${proto})
+    add_custom_command(
+      OUTPUT ${out}/${stem}.cc ${out}/${stem}.h
+      COMMAND ${CMAKE_COMMAND} -E make_directory ${out}
+      COMMAND protobuf::protoc -I${CMAKE_SOURCE_DIR}/api --cpp_out=${out} ${proto}
+      DEPENDS ${CMAKE_SOURCE_DIR}/api/${proto} COMMENT "protoc ${proto}" VERBATIM)
+    list(APPEND sources ${out}/${stem}.cc)
+  endforeach()
+  add_library(barid_${name} STATIC ${sources})
+  target_include_directories(barid_${name} SYSTEM PUBLIC ${out})
+  target_link_libraries(barid_${name} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
+  if(BARID_SANITIZE)
+    target_compile_options(barid_${name} PRIVATE -fsanitize=${BARID_SANITIZE})
+  endif()
+  if(BARID_GRPC AND ARG_SERVICES)
+    set(service_sources)
+    foreach(proto ${ARG_SERVICES})
+      string(REPLACE ".proto" ".grpc.pb" stem ${proto})
+      add_custom_command(
+        OUTPUT ${out}/${stem}.cc ${out}/${stem}.h
+        COMMAND protobuf::protoc -I${CMAKE_SOURCE_DIR}/api --grpc_out=${out}
+                --plugin=protoc-gen-grpc=${BARID_GRPC_CPP_PLUGIN} ${proto}
+        DEPENDS ${CMAKE_SOURCE_DIR}/api/${proto} COMMENT "protoc --grpc ${proto}" VERBATIM)
+      list(APPEND service_sources ${out}/${stem}.cc)
+    endforeach()
+    add_library(barid_${name}_services STATIC ${service_sources})
+    target_link_libraries(barid_${name}_services PUBLIC barid_${name} gRPC::grpc++)
+  endif()
+endfunction()
