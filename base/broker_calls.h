@@ -1,0 +1,174 @@
+#ifndef BARID_BASE_BROKER_CALLS_H_
+#define BARID_BASE_BROKER_CALLS_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "base/bytes.h"
+#include "base/ids.h"
+#include "base/metadata.h"
+
+// What a proxy asks of a broker, in plain structs. Implemented by the broker itself (direct calls, in standalone) and by
+// a client over barid.broker.v1; the proxy does not know which.
+namespace barid {
+
+// Every callback runs exactly once, on any thread, also at shutdown (kUnavailable). It must not block.
+template <typename T>
+using Callback = absl::AnyInvocable<void(T)>;
+
+struct AppendCall {
+  ShardId shard;
+  TopicId topic;
+  // The broker must know the metadata at least up to here; it waits for its watch if it does not.
+  int64_t metadata_revision = 0;
+  int32_t queue = -1;  // -1: the broker chooses one of the topic's queues, in turn.
+  struct Message {
+    Buffer stored;  // base/stored_message.h
+    uint32_t tag_hash = 0;
+  };
+  std::vector<Message> messages;
+};
+struct AppendResult {
+  absl::Status status;  // Of the call; OK if each entry has its own.
+  struct Entry {
+    absl::Status status;
+    int32_t queue = 0;
+    QueueOffset offset = 0;
+  };
+  std::vector<Entry> entries;  // One per message, in order.
+};
+
+struct ReceiveCall {
+  ShardId shard;
+  GroupId group;
+  TopicId topic;
+  int64_t metadata_revision = 0;
+  std::vector<std::string> tags;  // Any of these; empty: all messages.
+  int32_t max_messages = 32;
+  int64_t max_bytes = int64_t{8} << 20;  // At least one message is given, however large.
+  absl::Duration invisible;
+  // The broker keeps the messages invisible while the client lives; `invisible` is only the first deadline.
+  bool auto_renew = false;
+  std::string client_id;
+  std::string attempt_id;
+  absl::Duration wait;  // With nothing to give, how long to wait for a message.
+};
+struct Delivery {
+  Buffer stored;
+  QueueKey queue;
+  QueueOffset offset = 0;
+  int32_t attempt = 1;
+  LogIndex nonce = 0;  // The log index of the record that delivered it: names this delivery and no other.
+  absl::Time store_time;
+  absl::Duration invisible;
+  struct Origin {  // Of a dead letter.
+    TopicId topic;
+    std::string topic_name;
+    std::string message_id;
+    int32_t attempts = 0;
+    std::string reason;
+  };
+  std::optional<Origin> origin;
+};
+struct ReceiveResult {
+  absl::Status status;
+  std::vector<Delivery> deliveries;  // Empty with OK: nothing came while it waited.
+};
+
+enum class SettleKind : uint8_t {
+  kAck = 0,           // Done with it.
+  kReturn = 1,        // Failed: visible again after `delay`, or after the group's back-off if that is longer (push consumers).
+  kExtend = 2,        // Invisible for `delay` from now on. 0: visible now.
+  kUndelivered = 3,   // The answer surely did not leave: visible now, and the attempt does not count.
+  kDeadLetter = 4,    // To the group's dead-letter topic, at once.
+};
+struct SettleEntry {
+  GroupId group;
+  QueueKey queue;
+  QueueOffset offset = 0;
+  LogIndex nonce = 0;
+  SettleKind kind = SettleKind::kAck;
+  absl::Duration delay;
+  std::string reason;  // For kDeadLetter.
+};
+struct SettleCall {
+  ShardId shard;
+  std::vector<SettleEntry> entries;
+};
+struct SettleResult {
+  absl::Status status;                 // Of the call.
+  std::vector<absl::Status> entries;   // One per entry; StaleReceiptError if it names no live delivery.
+};
+
+// The answers to auto-renewed receives that left wholly, on streams that ended cleanly: from now on the client holds
+// the messages. Best effort; what is not reported comes back after its first deadline.
+struct SentReport {
+  ShardId shard;
+  struct Entry {
+    GroupId group;
+    QueueKey queue;
+    QueueOffset offset = 0;
+    LogIndex nonce = 0;
+  };
+  std::vector<Entry> entries;
+};
+
+// Which clients a proxy heard from since its last report (every 5 s), and which said goodbye.
+struct ClientReport {
+  std::string proxy;
+  std::vector<std::string> alive;
+  std::vector<std::string> gone;
+};
+
+// Figures of one queue, or of a group's place in it, for operators.
+struct QueueStats {
+  ShardId shard;
+  QueueKey queue;
+  QueueOffset first = 0;
+  QueueOffset end = 0;
+  int64_t bytes = 0;
+  struct Group {
+    GroupId group;
+    QueueOffset floor = 0;     // Everything below is settled.
+    QueueOffset next = 0;      // The next one never delivered.
+    int64_t in_flight = 0;
+    int64_t ready_again = 0;   // Returned or lapsed, waiting to be delivered again.
+  };
+  std::vector<Group> groups;
+};
+struct StatsCall {
+  TopicId topic;  // 0: all.
+  GroupId group;  // 0: all.
+};
+struct StatsResult {
+  absl::Status status;
+  std::vector<QueueStats> queues;
+};
+
+// Any thread.
+class BrokerApi {
+ public:
+  virtual ~BrokerApi() = default;
+
+  virtual void Append(AppendCall call, Callback<AppendResult> done) = 0;
+
+  // Returns an id for CancelReceive.
+  virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;
+  // The answer is not wanted any more: a waiting receive ends at once with nothing, and takes no message after this. If
+  // deliveries are on their way already, `done` gets them: give them back as kUndelivered.
+  virtual void CancelReceive(ShardId shard, uint64_t receive_id) = 0;
+
+  virtual void Settle(SettleCall call, Callback<SettleResult> done) = 0;
+  virtual void ReportSent(SentReport report) = 0;
+  virtual void ReportClients(const ClientReport& report) = 0;
+  virtual void Stats(StatsCall call, Callback<StatsResult> done) = 0;
+};
+
+}  // namespace barid
+
+#endif  // BARID_BASE_BROKER_CALLS_H_

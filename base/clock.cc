@@ -1,0 +1,29 @@
+#include "base/clock.h"
+
+#include <time.h>
+
+namespace barid {
+namespace {
+
+class MachineClock : public Clock {
+ public:
+  absl::Time Now() override {
+    timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return absl::TimeFromTimespec(now);
+  }
+  absl::Duration SinceBoot() override {
+    timespec now;
+    clock_gettime(CLOCK_BOOTTIME, &now);
+    return absl::DurationFromTimespec(now);
+  }
+};
+
+}  // namespace
+
+Clock* RealClock() {
+  static MachineClock* const clock = new MachineClock;
+  return clock;
+}
+
+}  // namespace barid

@@ -1,0 +1,40 @@
+#ifndef BARID_BASE_EXECUTOR_H_
+#define BARID_BASE_EXECUTOR_H_
+
+#include <memory>
+#include <string>
+
+#include "absl/functional/any_invocable.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace barid {
+
+// Runs tasks one at a time, in the order of posting. What is touched only by tasks of one executor needs no lock.
+//
+// A task runs exactly once, or, when the executor is destroyed first, is destroyed without running.
+class Executor {
+ public:
+  using Task = absl::AnyInvocable<void()>;
+
+  virtual ~Executor() = default;
+
+  // Any thread. A sleeping executor is woken once however many tasks arrive before it runs.
+  virtual void Post(Task task) = 0;
+
+  // Runs `task` once `delay` has passed. Any thread.
+  virtual void PostAfter(absl::Duration delay, Task task) = 0;
+
+  // True inside a task of this executor.
+  virtual bool IsCurrent() const = 0;
+};
+
+// An executor with a thread of its own. Destruction waits for the running task, then drops the others.
+std::unique_ptr<Executor> NewThreadExecutor(absl::string_view thread_name);
+
+// Posts `task` to `executor` and waits until it has run. Never from a task of the same executor.
+void RunAndWait(Executor* executor, Executor::Task task);
+
+}  // namespace barid
+
+#endif  // BARID_BASE_EXECUTOR_H_
