@@ -1,0 +1,120 @@
+#ifndef BARID_EDGE_CALL_H_
+#define BARID_EDGE_CALL_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/bytes.h"
+
+// The seam between a public port and what is served on it: calls and bytes, nothing of messaging, no type of any
+// transport. A server is a table of methods; a transport (gRPC C++ in edge/grpc/, memory in edge/memory_transport.h)
+// serves the table.
+namespace barid::edge {
+
+// What is known of a call before its first message.
+struct CallHead {
+  std::string method;  // "/package.Service/Method".
+  // Request metadata in order of arrival, keys in lower case.
+  std::vector<std::pair<std::string, std::string>> metadata = {};
+  absl::Time deadline = absl::InfiniteFuture();
+  std::string peer = {};  // "ipv4:127.0.0.1:4711".
+
+  // The first value of `key`, or nullptr.
+  const std::string* Find(absl::string_view key) const;
+};
+
+// A call with one request and one answer.
+//
+// Answered exactly once, by Answer or Fail, from any thread; both hand over to the transport and do no I/O themselves.
+// An answer after the peer has gone is dropped. Destroying a call that was not answered fails it with kInternal.
+class UnaryCall {
+ public:
+  virtual ~UnaryCall() = default;
+
+  virtual const CallHead& head() const = 0;
+  virtual const Bytes& request() const = 0;
+
+  virtual void Answer(Bytes response) = 0;
+  // Ends the call with a gRPC status. Errors of the public API are answers, not failures.
+  virtual void Fail(const absl::Status& status) = 0;
+};
+
+// Called on a thread of the transport; must not block.
+using UnaryHandler = std::function<void(std::unique_ptr<UnaryCall>)>;
+
+// The transport's side of a streaming call (server streaming or bidirectional). Any thread.
+class Stream {
+ public:
+  virtual ~Stream() = default;
+
+  virtual const CallHead& head() const = 0;
+
+  // Sends one message. Only in answer to OnWritable, once for each: the transport asks for the next when the peer can
+  // take it, so what waits, waits at its source.
+  virtual void Write(Bytes message) = 0;
+
+  // Ends the call with a gRPC status. At most once; messages written before are sent first.
+  virtual void Finish(const absl::Status& status) = 0;
+};
+
+// The server's side of a streaming call. The transport calls one method at a time; they must not block.
+//
+//   OnMessage*  OnHalfClose?  interleaved with  OnWritable (Write OnWritable)*   and at last  OnDone
+class StreamHandler {
+ public:
+  virtual ~StreamHandler() = default;
+
+  // A message of the peer. The next is read when this has returned.
+  virtual void OnMessage(Bytes message) = 0;
+  // The peer sends no more.
+  virtual void OnHalfClose() = 0;
+  // The peer can take a message: call Write once, now or later. Called first when the stream is open.
+  virtual void OnWritable() = 0;
+  // The call is over; nothing is called after it. `delivered` is true if the server finished it with OK and all that
+  // was written left for the peer on a stream that ended cleanly; false if the peer cancelled, died or let its deadline
+  // pass, so that what was written may or may not have arrived.
+  virtual void OnDone(bool delivered) = 0;
+};
+
+// Makes the handler of one call. The handler may keep the stream; after OnDone its methods do nothing.
+using StreamFactory = std::function<std::shared_ptr<StreamHandler>(std::shared_ptr<Stream>)>;
+
+// What a port serves, by full method name. Unknown methods are answered UNIMPLEMENTED. Immutable once served.
+struct MethodTable {
+  absl::flat_hash_map<std::string, UnaryHandler> unary;
+  absl::flat_hash_map<std::string, StreamFactory> streams;
+};
+
+// Limits of a port; each is a setting.
+struct PortLimits {
+  size_t max_request_bytes = size_t{20} << 20;
+  size_t max_metadata_bytes = size_t{16} << 10;
+  int max_connections = 10000;
+  int max_streams_per_connection = 1000;
+  // Requests in flight are refused with kResourceExhausted beyond this many bytes.
+  size_t max_inflight_request_bytes = size_t{256} << 20;
+};
+
+// A port that is being served.
+class Server {
+ public:
+  virtual ~Server() = default;  // Stops at once.
+
+  // "host:port" that clients reach, with the real port where 0 was asked for.
+  virtual const std::string& address() const = 0;
+
+  // Accepts no new connections and calls, waits for those that run until `grace` has passed, cancels the rest. Blocks.
+  virtual void Drain(absl::Duration grace) = 0;
+};
+
+}  // namespace barid::edge
+
+#endif  // BARID_EDGE_CALL_H_

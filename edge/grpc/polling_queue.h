@@ -1,0 +1,131 @@
+#ifndef BARID_EDGE_GRPC_POLLING_QUEUE_H_
+#define BARID_EDGE_GRPC_POLLING_QUEUE_H_
+
+#include <grpc/grpc.h>
+
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <vector>
+
+namespace barid::edge {
+
+// What grpc-core reports when an operation is over. On the queue's thread.
+class Event {
+ public:
+  virtual void Run(bool ok) = 0;
+
+ protected:
+  ~Event() = default;
+};
+
+// An event that calls a method of its owner.
+template <typename T, void (T::*method)(bool ok)>
+class EventOf final : public Event {
+ public:
+  explicit EventOf(T* owner) : owner_(owner) {}
+  void Run(bool ok) override { (owner_->*method)(ok); }
+
+ private:
+  T* const owner_;
+};
+
+// Something another thread has left for the queue's thread.
+class Posted {
+ public:
+  virtual void RunPosted() = 0;
+
+ protected:
+  ~Posted() = default;
+
+ private:
+  friend class PollingQueue;
+  Posted* next_ = nullptr;
+};
+
+// Something to be done once the batch of posts that is being run is through.
+class Flushed {
+ public:
+  virtual void Flush() = 0;
+
+ protected:
+  ~Flushed() = default;
+};
+
+// How many bytes of requests a port may hold. Any thread.
+class ByteBudget {
+ public:
+  explicit ByteBudget(size_t limit) : limit_(limit) {}
+
+  bool Take(size_t bytes) {
+    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit_) return true;
+    Return(bytes);
+    return false;
+  }
+  void Return(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
+
+ private:
+  const size_t limit_;
+  std::atomic<size_t> used_{0};
+};
+
+// A completion queue, polled by one thread, and the posts of other threads to it. Calls share it, so it outlives them;
+// the server shares it too.
+//
+//   posting:   a lock-free list. Whoever finds it empty wakes the queue with an empty batch on its call; the wake's
+//   event
+//              takes the whole list. So a list that is not empty has exactly one wake on its way, and a batch costs
+//              one.
+//   closing:   once the server is down, the list is closed when it is empty (then no wake is on its way either), and
+//   the
+//              queue is shut down. From then on nobody starts an operation.
+class PollingQueue {
+ public:
+  explicit PollingQueue(std::shared_ptr<ByteBudget> budget);
+  ~PollingQueue();
+  PollingQueue(const PollingQueue&) = delete;
+  PollingQueue& operator=(const PollingQueue&) = delete;
+
+  grpc_completion_queue* cq() const { return cq_; }
+  ByteBudget* budget() const { return budget_.get(); }
+
+  // Runs the events of the queue until it is closed and has nothing left. `on_server_down` is called once in between,
+  // when the server has no connection left. One thread, once.
+  void Poll(std::function<void()> on_server_down);
+
+  // The event to hand to grpc_server_shutdown_and_notify.
+  Event* server_down() { return &server_down_; }
+
+  // True on the thread that polls.
+  bool IsCurrent() const;
+  // Only on the thread that polls: false once no operation may be started.
+  bool open() const { return open_; }
+
+  // Runs `posted` on the queue's thread, soon. False if the queue is closed: it never runs. `call` is one whose queue
+  // this is. Any thread; no I/O beyond waking the thread.
+  bool Post(Posted* posted, grpc_call* call);
+
+  // Only from RunPosted: flushes when the batch is through. `owner` keeps `flushed` until then.
+  void FlushLater(std::shared_ptr<void> owner, Flushed* flushed) { flushes_.emplace_back(std::move(owner), flushed); }
+
+ private:
+  void RunPosts(bool ok);
+  void OnServerDown(bool ok);
+  void CloseIfEmpty();
+
+  grpc_completion_queue* const cq_;
+  const std::shared_ptr<ByteBudget> budget_;
+  std::atomic<Posted*> posts_{nullptr};  // Last first.
+
+  // The queue's thread only.
+  std::function<void()> on_server_down_;
+  std::vector<std::pair<std::shared_ptr<void>, Flushed*>> flushes_;
+  bool closing_ = false;
+  bool open_ = true;
+  EventOf<PollingQueue, &PollingQueue::RunPosts> wake_{this};
+  EventOf<PollingQueue, &PollingQueue::OnServerDown> server_down_{this};
+};
+
+}  // namespace barid::edge
+
+#endif  // BARID_EDGE_GRPC_POLLING_QUEUE_H_

@@ -1,0 +1,166 @@
+#include "edge/grpc/unary_call.h"
+
+#include <utility>
+
+#include "base/log.h"
+#include "edge/grpc/message.h"
+
+namespace barid::edge {
+
+// One call, held by two: the transport, until its last operation is over, and the handler, through its handle. Whoever
+// lets go last frees it; if that is the transport, it is used again.
+//
+//   Begin --handler--> Answer or Fail --> [posted] --> Finish --> OnFinished
+//                                            \-- queue closed --> Drop
+class GrpcUnaryCall final : public Posted {
+ public:
+  GrpcUnaryCall(UnaryMethod* method, std::shared_ptr<PollingQueue> queue) : method_(method), queue_(std::move(queue)) {
+    head_.method = method->name_;
+  }
+
+  void Begin(const AcceptedCall& accepted);
+
+ private:
+  // What the handler has.
+  class Handle final : public UnaryCall {
+   public:
+    explicit Handle(GrpcUnaryCall* call) : call_(call) {}
+    ~Handle() override {
+      if (!call_->answered_) Fail(absl::InternalError("call dropped without an answer"));
+      if (call_->LetGo()) delete call_;
+    }
+
+    const CallHead& head() const override { return call_->head_; }
+    const Bytes& request() const override { return call_->request_; }
+    void Answer(Bytes response) override {
+      call_->response_ = std::move(response);
+      call_->End(absl::OkStatus());
+    }
+    void Fail(const absl::Status& status) override {
+      CHECK(!status.ok()) << "a call fails with an error or is answered";
+      call_->End(status);
+    }
+
+   private:
+    GrpcUnaryCall* const call_;
+  };
+
+  void End(absl::Status status);
+  void RunPosted() override { Finish(); }
+  void Finish();
+  void OnFinished(bool ok);
+  // The call is over for the transport without an operation of ours. True if this was the last hold.
+  bool Drop();
+  void Reset();
+  bool LetGo() { return holds_.fetch_sub(1, std::memory_order_acq_rel) == 1; }
+
+  UnaryMethod* const method_;  // Gone once the queue is closed.
+  const std::shared_ptr<PollingQueue> queue_;
+  EventOf<GrpcUnaryCall, &GrpcUnaryCall::OnFinished> on_finished_{this};
+
+  grpc_call* call_ = nullptr;
+  CallHead head_;
+  Bytes request_;
+  size_t taken_bytes_ = 0;
+
+  bool answered_ = false;  // The handler's side only.
+  Bytes response_;
+  absl::Status status_;
+  grpc_byte_buffer* sent_ = nullptr;
+  grpc_slice status_message_ = {};
+  int cancelled_ = 0;
+  std::atomic<int> holds_{0};
+};
+
+UnaryMethod::~UnaryMethod() {
+  for (GrpcUnaryCall* call : spares_) delete call;
+}
+
+void UnaryMethod::Begin(const AcceptedCall& accepted) {
+  GrpcUnaryCall* call;
+  if (spares_.empty()) {
+    call = new GrpcUnaryCall(this, queue_);
+  } else {
+    call = spares_.back();
+    spares_.pop_back();
+  }
+  call->Begin(accepted);
+}
+
+void GrpcUnaryCall::Begin(const AcceptedCall& accepted) {
+  call_ = accepted.call;
+  holds_.store(2, std::memory_order_relaxed);
+  auto handle = std::make_unique<Handle>(this);
+  if (accepted.payload == nullptr) {
+    return handle->Fail(absl::InternalError("a unary call has exactly one request message; none came"));
+  }
+  request_ = FromByteBuffer(accepted.payload);
+  if (!queue_->budget()->Take(request_.size())) {
+    return handle->Fail(absl::ResourceExhaustedError("the server holds too many bytes of requests; try again later"));
+  }
+  taken_bytes_ = request_.size();
+  FillHead(accepted, &head_);
+  (*method_->handler_)(std::move(handle));
+}
+
+void GrpcUnaryCall::End(absl::Status status) {
+  CHECK(!answered_) << "answered twice: " << head_.method;
+  answered_ = true;
+  status_ = std::move(status);
+  if (queue_->IsCurrent()) return Finish();
+  // The handle holds the call, so Drop is never the last to let go here.
+  if (!queue_->Post(this, call_)) Drop();
+}
+
+void GrpcUnaryCall::Finish() {
+  if (!queue_->open()) {
+    if (Drop()) delete this;
+    return;
+  }
+  grpc_op ops[4] = {};
+  grpc_op* op = ops;
+  op->op = GRPC_OP_SEND_INITIAL_METADATA;
+  ++op;
+  if (status_.ok()) {
+    sent_ = ToByteBuffer(response_);
+    op->op = GRPC_OP_SEND_MESSAGE;
+    op->data.send_message.send_message = sent_;
+    ++op;
+  }
+  SetStatusOp(status_, &status_message_, op);
+  ++op;
+  op->op = GRPC_OP_RECV_CLOSE_ON_SERVER;
+  op->data.recv_close_on_server.cancelled = &cancelled_;
+  ++op;
+  const grpc_call_error error =
+      grpc_call_start_batch(call_, ops, op - ops, static_cast<Event*>(&on_finished_), nullptr);
+  CHECK(error == GRPC_CALL_OK) << error;
+}
+
+void GrpcUnaryCall::OnFinished(bool ok) {
+  // That the peer went away first is no news to anyone: a late answer is dropped.
+  if (!Drop()) return;
+  if (!queue_->open() || method_->spares_.size() >= UnaryMethod::kMostSpares) {
+    delete this;
+    return;
+  }
+  Reset();
+  method_->spares_.push_back(this);
+}
+
+bool GrpcUnaryCall::Drop() {
+  queue_->budget()->Return(std::exchange(taken_bytes_, 0));
+  if (sent_ != nullptr) grpc_byte_buffer_destroy(std::exchange(sent_, nullptr));
+  grpc_slice_unref(std::exchange(status_message_, grpc_slice{}));
+  grpc_call_unref(std::exchange(call_, nullptr));
+  return LetGo();
+}
+
+void GrpcUnaryCall::Reset() {
+  request_ = Bytes();
+  response_ = Bytes();
+  status_ = absl::OkStatus();
+  answered_ = false;
+}
+
+}  // namespace barid::edge

@@ -1,0 +1,185 @@
+// What a call costs that does nothing: an echo over ServeGrpc in a child process, driven by a gRPC C++ client.
+//
+//   edge_echo_bench [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1] [--headers=8]
+//                   [--elsewhere]      answer from another thread than the handler's
+//
+// Prints calls per second and the server's CPU per call.
+#include <grpcpp/generic/generic_stub.h>
+#include <grpcpp/grpcpp.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/time/clock.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "edge/grpc/grpc_server.h"
+
+namespace barid::edge {
+namespace {
+
+struct Options {
+  int outstanding = 64;
+  int bytes = 1024;
+  int seconds = 5;
+  int threads = 1;
+  int connections = 1;
+  int headers = 8;
+  bool elsewhere = false;
+};
+
+// Serves until it is killed; tells its address through `to_parent`.
+[[noreturn]] void Serve(const Options& options, int to_parent) {
+  prctl(PR_SET_PDEATHSIG, SIGKILL);
+  std::unique_ptr<Executor> executor = NewThreadExecutor("answers");
+  MethodTable table;
+  if (options.elsewhere) {
+    table.unary["/bench/Echo"] = [&](std::unique_ptr<UnaryCall> call) {
+      executor->Post([call = std::move(call)]() mutable { call->Answer(call->request()); });
+    };
+  } else {
+    table.unary["/bench/Echo"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
+  }
+  const auto server = ServeGrpc({.address = "127.0.0.1:0", .threads = options.threads}, std::move(table));
+  CHECK(server.ok()) << server.status();
+  const std::string address = (*server)->address() + "\n";
+  CHECK(write(to_parent, address.data(), address.size()) == static_cast<ssize_t>(address.size()));
+  while (true) pause();
+}
+
+double CpuSeconds(clockid_t clock) {
+  timespec now;
+  CHECK(clock_gettime(clock, &now) == 0);
+  return static_cast<double>(now.tv_sec) + now.tv_nsec * 1e-9;
+}
+
+// One call after the other on one of `stubs`.
+class Lane {
+ public:
+  Lane(grpc::GenericStub* stub, const Options& options, grpc::CompletionQueue* cq)
+      : stub_(stub), options_(options), cq_(cq), slice_(std::string(options.bytes, 'x')) {}
+
+  void Next() {
+    context_.emplace();
+    for (int i = 0; i < options_.headers; ++i) {
+      context_->AddMetadata("x-mq-header-" + std::to_string(i), "value-" + std::to_string(i) + "-of-some-length");
+    }
+    context_->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
+    const grpc::ByteBuffer request(&slice_, 1);
+    call_ = stub_->PrepareUnaryCall(&*context_, "/bench/Echo", request, cq_);
+    call_->StartCall();
+    call_->Finish(&answer_, &status_, this);
+  }
+  void Check() const {
+    CHECK(status_.ok()) << status_.error_message();
+    CHECK_EQ(answer_.Length(), static_cast<size_t>(options_.bytes));
+  }
+
+ private:
+  grpc::GenericStub* const stub_;
+  const Options& options_;
+  grpc::CompletionQueue* const cq_;
+  const grpc::Slice slice_;
+  std::optional<grpc::ClientContext> context_;
+  std::unique_ptr<grpc::GenericClientAsyncResponseReader> call_;
+  grpc::ByteBuffer answer_;
+  grpc::Status status_;
+};
+
+void Drive(const Options& options, const std::string& address, pid_t server) {
+  clockid_t clock;
+  CHECK(clock_getcpuclockid(server, &clock) == 0);
+  std::vector<std::unique_ptr<grpc::GenericStub>> stubs;
+  for (int i = 0; i < options.connections; ++i) {
+    grpc::ChannelArguments args;
+    args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    stubs.push_back(std::make_unique<grpc::GenericStub>(
+        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args)));
+  }
+  grpc::CompletionQueue cq;
+  std::vector<std::unique_ptr<Lane>> lanes;
+  for (int i = 0; i < options.outstanding; ++i) {
+    lanes.push_back(std::make_unique<Lane>(stubs[i % stubs.size()].get(), options, &cq));
+    lanes.back()->Next();
+  }
+  const absl::Time warm = absl::Now() + absl::Seconds(1);
+  const absl::Time end = warm + absl::Seconds(options.seconds);
+  int64_t calls = 0;
+  int running = options.outstanding;
+  double cpu = 0, own = 0;
+  absl::Time now = absl::Now();
+  while (running > 0) {
+    void* tag;
+    bool ok;
+    CHECK(cq.Next(&tag, &ok));
+    Lane* lane = static_cast<Lane*>(tag);
+    lane->Check();
+    const bool was_warm = now >= warm;
+    now = absl::Now();
+    if (!was_warm && now >= warm) {
+      cpu = CpuSeconds(clock);
+      own = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID);
+      calls = 0;
+    }
+    ++calls;
+    if (now < end) {
+      lane->Next();
+    } else {
+      --running;
+    }
+  }
+  cpu = CpuSeconds(clock) - cpu;
+  own = CpuSeconds(CLOCK_PROCESS_CPUTIME_ID) - own;
+  const double seconds = absl::ToDoubleSeconds(now - warm);
+  std::printf(
+      "outstanding=%d bytes=%d threads=%d connections=%d%s: %.0f calls/s, server %.2f us CPU per call, client %.2f "
+      "us\n",
+      options.outstanding, options.bytes, options.threads, options.connections, options.elsewhere ? " elsewhere" : "",
+      calls / seconds, cpu / calls * 1e6, own / calls * 1e6);
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i < argc; ++i) {
+    const std::string arg = argv[i];
+    const auto number = [&arg](const char* name, int* value) {
+      const std::string prefix = std::string("--") + name + "=";
+      return absl::StartsWith(arg, prefix) && absl::SimpleAtoi(arg.substr(prefix.size()), value);
+    };
+    if (arg == "--elsewhere") {
+      options.elsewhere = true;
+    } else if (!number("outstanding", &options.outstanding) && !number("bytes", &options.bytes) &&
+               !number("seconds", &options.seconds) && !number("threads", &options.threads) &&
+               !number("connections", &options.connections) && !number("headers", &options.headers)) {
+      std::fprintf(stderr, "unknown argument %s; see the top of edge_echo_bench.cc\n", arg.c_str());
+      return 2;
+    }
+  }
+  int fds[2];
+  CHECK(pipe(fds) == 0);
+  const pid_t server = fork();  // Before gRPC starts threads.
+  CHECK(server >= 0);
+  if (server == 0) Serve(options, fds[1]);
+  std::string address;
+  for (char c; read(fds[0], &c, 1) == 1 && c != '\n';) address += c;
+  Drive(options, address, server);
+  kill(server, SIGKILL);
+  waitpid(server, nullptr, 0);
+  return 0;
+}
+
+}  // namespace
+}  // namespace barid::edge
+
+int main(int argc, char** argv) { return barid::edge::Main(argc, argv); }
