@@ -1,0 +1,278 @@
+// How a State is written to the checkpoint store and read back. docs/storage-format.md draws the entries:
+//
+//   m                               what was applied: index, epoch, time, position, end, chain, log start, hash
+//   q topic queue                   first, end, bytes, deleted
+//   c group topic queue             next
+//   d group topic queue chunk       deliveries in flight of 256 offsets
+//   r range                         live pointers into 4,096 log indexes, position of the first record
+//   i topic queue block             broker/index.h
+//
+// Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and itself, an
+// index block's of itself.
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/coding.h"
+#include "base/crc32c.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "broker/mutation.h"
+#include "broker/state.h"
+
+namespace barid::broker {
+namespace {
+
+using Operation = storage::KeyValueStore::Operation;
+
+constexpr char kMetaKey[] = "m";
+
+void PutQueueKey(std::string* out, const QueueKey& key) {
+  PutOrdered64(out, key.topic.value());
+  PutOrdered32(out, static_cast<uint32_t>(key.queue));
+}
+bool GetQueueKey(absl::string_view* in, QueueKey* key) {
+  uint64_t topic = 0;
+  uint32_t queue = 0;
+  if (!GetOrdered64(in, &topic) || !GetOrdered32(in, &queue)) return false;
+  *key = {TopicId(topic), static_cast<int32_t>(queue)};
+  return true;
+}
+void PutCursorKey(std::string* out, const CursorKey& key) {
+  PutOrdered64(out, key.group.value());
+  PutQueueKey(out, key.queue);
+}
+bool GetCursorKey(absl::string_view* in, CursorKey* key) {
+  uint64_t group = 0;
+  if (!GetOrdered64(in, &group) || !GetQueueKey(in, &key->queue)) return false;
+  key->group = GroupId(group);
+  return true;
+}
+
+Operation Sealed(std::string key, std::string value) {
+  const uint32_t crc = ExtendCrc32c(Crc32c(key), value);
+  PutFixed(&value, crc);
+  return {std::move(key), std::move(value)};
+}
+
+absl::Status Damaged(absl::string_view key, absl::string_view what) {
+  return absl::DataLossError(absl::StrCat("checkpoint entry of kind '", key.substr(0, 1), "': ", what));
+}
+
+// Takes the checksum off.
+absl::Status Open(absl::string_view key, absl::string_view* value) {
+  if (value->size() < sizeof(uint32_t)) return Damaged(key, "too short");
+  const absl::string_view covered = value->substr(0, value->size() - sizeof(uint32_t));
+  if (LoadFixed<uint32_t>(value->data() + covered.size()) != ExtendCrc32c(Crc32c(key), covered)) {
+    return Damaged(key, "checksum does not match");
+  }
+  *value = covered;
+  return absl::OkStatus();
+}
+
+void PutDelivery(std::string* out, QueueOffset offset, const InFlight& d) {
+  PutVarint(out, static_cast<uint64_t>(offset));
+  PutVarint(out, static_cast<uint64_t>(d.attempts));
+  PutVarint(out, d.nonce);
+  PutSignedVarint(out, d.invisible_until);
+  out->push_back(static_cast<char>((d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0)));
+  PutFixed(out, d.attempt_id_hash);
+  PutLengthPrefixed(out, *d.client);
+}
+
+bool GetDelivery(absl::string_view* in, QueueOffset* offset, InFlight* d, std::string* client) {
+  uint64_t raw_offset = 0;
+  uint64_t attempts = 0;
+  uint8_t flags = 0;
+  absl::string_view name;
+  if (!GetVarint(in, &raw_offset) || !GetVarint(in, &attempts) || !GetVarint(in, &d->nonce) ||
+      !GetSignedVarint(in, &d->invisible_until) || !GetFixed(in, &flags) || !GetFixed(in, &d->attempt_id_hash) ||
+      !GetLengthPrefixed(in, &name)) {
+    return false;
+  }
+  *offset = static_cast<QueueOffset>(raw_offset);
+  d->attempts = static_cast<int32_t>(attempts);
+  d->visible = flags & 1;
+  d->auto_renew = flags & 2;
+  d->held = flags & 4;
+  *client = std::string(name);
+  return true;
+}
+
+}  // namespace
+
+State::Checkpoint State::TakeCheckpoint() {
+  Checkpoint checkpoint;
+  checkpoint.applied = applied_;
+  if (BARID_MUTATION(kCheckpointIndexTooHigh)) ++checkpoint.applied.index;
+  auto& operations = checkpoint.operations;
+
+  std::string meta;
+  PutFixed(&meta, checkpoint.applied.index);
+  PutFixed(&meta, applied_.epoch);
+  PutFixed(&meta, applied_.time_us);
+  PutFixed(&meta, applied_.position);
+  PutFixed(&meta, applied_.end_position);
+  PutFixed(&meta, applied_.chain);
+  PutFixed(&meta, log_start_);
+  PutFixed(&meta, hash_);
+  PutFixed(&meta, remembered_index_);
+  PutFixed(&meta, remembered_hash_);
+  operations.push_back(Sealed(kMetaKey, std::move(meta)));
+
+  for (const QueueKey& key : dirty_queues_) {
+    std::string name = "q";
+    PutQueueKey(&name, key);
+    const Queue* const queue = FindQueue(key);
+    if (queue == nullptr) {
+      operations.push_back({std::move(name), std::nullopt});
+      continue;
+    }
+    std::string value;
+    PutFixed(&value, queue->first);
+    PutFixed(&value, queue->end);
+    PutFixed(&value, queue->bytes);
+    value.push_back(queue->deleted ? 1 : 0);
+    operations.push_back(Sealed(std::move(name), std::move(value)));
+  }
+  for (const CursorKey& key : dirty_cursors_) {
+    if (BARID_MUTATION(kCheckpointForgetsCursors)) break;
+    std::string name = "c";
+    PutCursorKey(&name, key);
+    const Cursor* const cursor = FindCursor(key);
+    if (cursor == nullptr) {
+      operations.push_back({std::move(name), std::nullopt});
+      continue;
+    }
+    std::string value;
+    PutFixed(&value, cursor->next);
+    operations.push_back(Sealed(std::move(name), std::move(value)));
+  }
+  for (const auto& [key, chunk] : dirty_chunks_) {
+    if (BARID_MUTATION(kCheckpointForgetsDeliveries)) break;
+    std::string name = "d";
+    PutCursorKey(&name, key);
+    PutOrdered64(&name, static_cast<uint64_t>(chunk));
+    std::string value;
+    if (const Cursor* const cursor = FindCursor(key)) {
+      for (auto it = cursor->in_flight.lower_bound(chunk * kChunkOffsets);
+           it != cursor->in_flight.end() && it->first < (chunk + 1) * kChunkOffsets; ++it) {
+        PutDelivery(&value, it->first, it->second);
+      }
+    }
+    if (value.empty()) {
+      operations.push_back({std::move(name), std::nullopt});
+    } else {
+      operations.push_back(Sealed(std::move(name), std::move(value)));
+    }
+  }
+  for (const LogIndex range : dirty_ranges_) {
+    std::string name = "r";
+    PutOrdered64(&name, range);
+    const auto it = ranges_.find(range);
+    if (it == ranges_.end()) {
+      operations.push_back({std::move(name), std::nullopt});
+      continue;
+    }
+    std::string value;
+    PutFixed(&value, it->second.live);
+    PutFixed(&value, it->second.position);
+    operations.push_back(Sealed(std::move(name), std::move(value)));
+  }
+  dirty_queues_.clear();
+  dirty_cursors_.clear();
+  dirty_chunks_.clear();
+  dirty_ranges_.clear();
+  dirty_since_checkpoint_ = false;
+  checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
+  checkpoint.blocks = index_.TakeChanges();
+  if (BARID_MUTATION(kCheckpointForgetsBlocks) && !checkpoint.blocks.empty()) checkpoint.blocks.pop_back();
+  return checkpoint;
+}
+
+void State::Written(const Checkpoint& checkpoint, bool durable) {
+  index_.Written(checkpoint.blocks, durable);
+  // A store that failed to write refuses everything from then on, and its shard halts: nothing else to take back.
+}
+
+absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& store) {
+  ASSIGN_OR_RETURN(const std::string bytes, store.Get(kMetaKey));
+  absl::string_view in = bytes;
+  RETURN_IF_ERROR(Open(kMetaKey, &in));
+  CheckpointMeta meta;
+  if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) || !GetFixed(&in, &meta.applied.time_us) ||
+      !GetFixed(&in, &meta.applied.position) || !GetFixed(&in, &meta.applied.end_position) ||
+      !GetFixed(&in, &meta.applied.chain) || !GetFixed(&in, &meta.log_start) || !GetFixed(&in, &meta.hash)) {
+    return Damaged(kMetaKey, "too short");
+  }
+  return meta;
+}
+
+absl::Status State::Load(const storage::KeyValueStore& store) {
+  const absl::StatusOr<CheckpointMeta> meta = ReadCheckpointMeta(store);
+  if (absl::IsNotFound(meta.status())) return absl::OkStatus();
+  RETURN_IF_ERROR(meta.status());
+  applied_ = meta->applied;
+  log_start_ = meta->log_start;
+  ASSIGN_OR_RETURN(const std::string meta_bytes, store.Get(kMetaKey));
+  absl::string_view remembered = meta_bytes;
+  remembered.remove_suffix(sizeof(uint32_t));
+  if (remembered.size() >= 2 * sizeof(uint64_t)) {
+    remembered.remove_prefix(remembered.size() - 2 * sizeof(uint64_t));
+    GetFixed(&remembered, &remembered_index_);
+    GetFixed(&remembered, &remembered_hash_);
+  }
+
+  absl::Status error;
+  // Reads all entries of one kind; `read` gets the key without its kind and the value without its checksum.
+  const auto scan = [&](const char* kind, const char* end, auto read) {
+    const absl::Status scanned = store.Scan(kind, end, [&](absl::string_view key, absl::string_view value) {
+      error = Open(key, &value);
+      if (error.ok() && !read(key.substr(1), value)) error = Damaged(key, "does not parse");
+      return error.ok();
+    });
+    return scanned.ok() ? error : scanned;
+  };
+
+  RETURN_IF_ERROR(scan("q", "r", [&](absl::string_view key, absl::string_view value) {
+    QueueKey queue_key;
+    Queue queue;
+    uint8_t deleted = 0;
+    if (!GetQueueKey(&key, &queue_key) || !GetFixed(&value, &queue.first) || !GetFixed(&value, &queue.end) ||
+        !GetFixed(&value, &queue.bytes) || !GetFixed(&value, &deleted)) {
+      return false;
+    }
+    queue.deleted = deleted != 0;
+    queues_[queue_key] = queue;
+    return true;
+  }));
+  RETURN_IF_ERROR(scan("c", "d", [&](absl::string_view key, absl::string_view value) {
+    CursorKey cursor_key;
+    return GetCursorKey(&key, &cursor_key) && GetFixed(&value, &cursors_[cursor_key].next);
+  }));
+  RETURN_IF_ERROR(scan("d", "e", [&](absl::string_view key, absl::string_view value) {
+    CursorKey cursor_key;
+    if (!GetCursorKey(&key, &cursor_key)) return false;
+    const auto it = cursors_.find(cursor_key);
+    if (it == cursors_.end()) return false;
+    while (!value.empty()) {
+      QueueOffset offset = 0;
+      InFlight delivery;
+      std::string client;
+      if (!GetDelivery(&value, &offset, &delivery, &client)) return false;
+      delivery.client = Intern(client);
+      SetDelivery(cursor_key, &it->second, offset, std::move(delivery));
+    }
+    return true;
+  }));
+  RETURN_IF_ERROR(scan("r", "s", [&](absl::string_view key, absl::string_view value) {
+    uint64_t range = 0;
+    if (!GetOrdered64(&key, &range)) return false;
+    Range& state = ranges_[range];
+    return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
+  }));
+  dirty_chunks_.clear();
+  hash_ = meta->hash;  // What Link added is in it; inspect and the tests recompute the sum.
+  return absl::OkStatus();
+}
+
+}  // namespace barid::broker

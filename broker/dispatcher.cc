@@ -1,0 +1,525 @@
+#include "broker/dispatcher.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+
+namespace barid::broker {
+namespace {
+
+// A scan that finds nothing stops after so many entries, lets others run, and goes on.
+constexpr QueueOffset kScanSlice = 64 * kBlockEntries;
+// A scan that ran so far ahead is written down at once; less waits for the next tick.
+constexpr QueueOffset kRecordScanAfter = 4096;
+// A receive that would not wait for messages still waits this long for an index block or a cursor.
+constexpr int64_t kPatienceMicros = 2'000'000;
+
+}  // namespace
+
+std::vector<QueueKey> Dispatcher::QueuesOf(TopicId topic) const {
+  std::vector<QueueKey> keys;
+  const auto& queues = core_->state().queues();
+  for (auto it = queues.lower_bound(QueueKey{topic, 0}); it != queues.end() && it->first.topic == topic; ++it) {
+    if (!it->second.deleted) keys.push_back(it->first);
+  }
+  return keys;
+}
+
+bool Dispatcher::Matches(const Pending& receive, uint32_t tag_hash) const {
+  return receive.tag_hashes.empty() ||
+         std::find(receive.tag_hashes.begin(), receive.tag_hashes.end(), tag_hash) != receive.tag_hashes.end();
+}
+
+void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
+  const auto refuse = [&done](absl::Status why) { done(ReceiveResult{std::move(why), {}}); };
+  if (!core_->leading()) {
+    return refuse(core_->halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : core_->halted());
+  }
+  if (waiting() >= core_->options().max_waiting_receives) {
+    return refuse(RetryAfterError(absl::Seconds(1), absl::StrCat("more than ", core_->options().max_waiting_receives,
+                                                                 " receives wait on this shard")));
+  }
+  auto receive = std::make_unique<Pending>();
+  receive->call = std::move(call);
+  if (draining_) receive->call.wait = absl::ZeroDuration();
+  receive->done = std::move(done);
+  for (const std::string& tag : receive->call.tags) receive->tag_hashes.push_back(TagHash(tag));
+  const int64_t now = core_->NowMicros();
+  receive->deadline_us = now + absl::ToInt64Microseconds(receive->call.wait);
+  const Subscription subscription{receive->call.topic, receive->call.group};
+  Pending* const raw = receive.get();
+  receives_[id] = std::move(receive);
+
+  const Served served = Serve(id, raw);
+  if (served == Served::kNothing && raw->call.wait <= absl::ZeroDuration()) return Finish(id, ReceiveResult{});
+  if (served == Served::kLater) raw->deadline_us = std::max(raw->deadline_us, now + kPatienceMicros);
+  if (raw->waiting) {
+    lines_[subscription].push_back(id);
+    deadlines_.insert({raw->deadline_us, id});
+  }
+}
+
+void Dispatcher::Cancel(uint64_t id) {
+  const auto it = receives_.find(id);
+  if (it == receives_.end()) return;
+  it->second->cancelled = true;
+  if (it->second->waiting) Finish(id, ReceiveResult{});
+}
+
+void Dispatcher::Wake(const QueueKey& queue) {
+  for (auto it = lines_.lower_bound({queue.topic, GroupId()}); it != lines_.end() && it->first.first == queue.topic; ++it) {
+    woken_.insert(it->first);
+  }
+}
+
+void Dispatcher::Wake(TopicId topic, GroupId group) {
+  if (lines_.contains({topic, group})) woken_.insert({topic, group});
+}
+
+void Dispatcher::ServeWoken() {
+  while (core_->leading() && !woken_.empty()) {
+    const Subscription subscription = *woken_.begin();
+    woken_.erase(woken_.begin());
+    const auto line = lines_.find(subscription);
+    if (line == lines_.end()) continue;
+    // Serving may answer, and answering may put others in line.
+    std::deque<uint64_t> ids = std::exchange(line->second, {});
+    while (!ids.empty()) {
+      const auto it = receives_.find(ids.front());
+      if (it == receives_.end() || !it->second->waiting) {
+        ids.pop_front();
+        continue;
+      }
+      const uint64_t id = ids.front();
+      const bool patient = it->second->call.wait > absl::ZeroDuration();
+      const Served served = Serve(id, it->second.get());
+      if (served == Served::kNothing && !patient) {
+        Finish(id, ReceiveResult{});
+      } else if (served != Served::kYes) {
+        break;  // Nothing is left for those behind either.
+      }
+      ids.pop_front();
+    }
+    std::deque<uint64_t>& rest = lines_[subscription];
+    rest.insert(rest.begin(), ids.begin(), ids.end());
+    if (rest.empty()) lines_.erase(subscription);
+  }
+}
+
+Dispatcher::Reserved* Dispatcher::ReservedFor(const CursorKey& key, const Cursor& cursor) {
+  Reserved& reserved = reserved_[key];
+  if (reserved.proposals == 0) reserved.next = cursor.next;
+  reserved.scanned = std::max(reserved.scanned, reserved.next);
+  return &reserved;
+}
+
+Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
+  int32_t messages_left = receive->call.max_messages;
+  int64_t bytes_left = receive->call.max_bytes;
+  const absl::Duration invisible =
+      receive->call.auto_renew ? core_->options().auto_renew_first : receive->call.invisible;
+  receive->invisible_until_us = core_->NowMicros() + absl::ToInt64Microseconds(invisible);
+  const std::vector<QueueKey> queues = QueuesOf(receive->call.topic);
+  bool later = false;
+  const size_t first = queues.empty() ? 0 : turn_++ % queues.size();
+  for (size_t i = 0; i < queues.size() && messages_left > 0 && bytes_left > 0; ++i) {
+    later |= PickFrom(id, receive, queues[(first + i) % queues.size()], &messages_left, &bytes_left) == Served::kLater;
+  }
+  if (receive->proposals > 0) {
+    if (receive->waiting) deadlines_.erase({receive->deadline_us, id});
+    receive->waiting = false;
+    return Served::kYes;
+  }
+  return later ? Served::kLater : Served::kNothing;
+}
+
+Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left,
+                                        int64_t* bytes_left) {
+  State& state = core_->state();
+  const CursorKey key{receive->call.group, queue};
+  const Cursor* const cursor = state.FindCursor(key);
+  if (cursor == nullptr) {
+    // A deleted group reads nothing; its receives end with their time.
+    if (metadata_->FindGroup(key.group) == nullptr) return Served::kNothing;
+    OpenCursor(key);
+    return Served::kLater;
+  }
+  const Queue* const bounds = state.FindQueue(queue);
+  Reserved* const reserved = ReservedFor(key, *cursor);
+  const Subscription subscription{queue.topic, key.group};
+
+  log::Deliver deliver;
+  std::vector<Picked> picked;
+  bool later = false;
+  int32_t room = static_cast<int32_t>(std::min<int64_t>(
+      *messages_left, core_->options().max_in_flight - static_cast<int64_t>(cursor->in_flight.size())));
+
+  // The entry of an offset, if it is at hand; else it is fetched, and the receive woken.
+  const auto find_block = [&](QueueOffset offset) -> const IndexBlock* {
+    const BlockKey block_key = BlockOf(queue, offset);
+    if (const IndexBlock* const block = state.index().Resident(block_key)) return block;
+    core_->WithBlock(block_key, [this, subscription, block_key](absl::StatusOr<const IndexBlock*> block) {
+      if (!block.ok()) {
+        const Queue* const left = core_->state().FindQueue(block_key.queue);
+        const bool expired = left == nullptr || (block_key.block + 1) * kBlockEntries <= left->first;
+        if (!expired) {
+          LOG(ERROR) << "cannot read an index block; its messages are not delivered" << KV("error", block.status());
+          return;
+        }
+      }
+      Wake(subscription.first, subscription.second);
+      ServeWoken();
+    });
+    return nullptr;
+  };
+  // False when the receive is full.
+  const auto pick = [&](QueueOffset offset, const IndexBlock& block) {
+    const IndexEntry& entry = block.entries[static_cast<size_t>(offset % kBlockEntries)];
+    const bool any = receive->proposals > 0 || !picked.empty();
+    if (any && entry.bytes > *bytes_left) {
+      *bytes_left = 0;
+      return false;
+    }
+    Picked& one = picked.emplace_back();
+    one.queue = queue;
+    one.offset = offset;
+    one.entry = entry;
+    const auto provenance = block.provenance.find(offset);
+    if (provenance != block.provenance.end()) one.provenance = provenance->second;
+    *bytes_left -= entry.bytes;
+    --*messages_left;
+    --room;
+    return true;
+  };
+
+  // First what was returned or has lapsed; what the filter leaves out of that is settled in passing,
+  std::vector<std::pair<QueueOffset, LogIndex>> unwanted;
+  for (const QueueOffset offset : cursor->again) {
+    if (*messages_left <= 0 || *bytes_left <= 0) break;
+    if (reserved->again.contains(offset)) continue;
+    const IndexBlock* const block = find_block(offset);
+    if (block == nullptr) {
+      later = true;
+      break;
+    }
+    const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
+    const InFlight& delivery = cursor->in_flight.at(offset);
+    const GroupMetadata* const group = metadata_->FindGroup(key.group);
+    const int32_t max_attempts = group == nullptr ? RetryPolicy().max_attempts : group->retry.max_attempts;
+    if (delivery.attempts >= max_attempts && !IsDeadLetterTopic(queue.topic)) {
+      bury_(key, offset, delivery.nonce, "attempts exhausted");
+      continue;
+    }
+    if (!Matches(*receive, entry.tag_hash)) {
+      unwanted.emplace_back(offset, delivery.nonce);
+      continue;
+    }
+    if (!pick(offset, *block)) break;
+    ++room;  // It is in flight already.
+    deliver.add_again_offsets(offset);
+    reserved->again.insert(offset);
+  }
+
+  if (!unwanted.empty()) SettleUnwanted(key, reserved, unwanted);
+
+  // then what is new.
+  deliver.set_from(reserved->next);
+  QueueOffset scan = std::max(reserved->scanned, bounds->first);
+  const QueueOffset slice_end = scan + kScanSlice;
+  const IndexBlock* block = nullptr;
+  int64_t block_number = -1;
+  bool full = false;
+  while (!later && !full && scan < bounds->end && *messages_left > 0 && *bytes_left > 0 && room > 0) {
+    if (scan >= slice_end) {
+      later = true;  // Others run first.
+      core_->context().shard_executor->Post(core_->IfAlive([this, subscription] {
+        Wake(subscription.first, subscription.second);
+        ServeWoken();
+      }));
+      break;
+    }
+    if (scan / kBlockEntries != block_number) {
+      block = find_block(scan);
+      if (block == nullptr) {
+        later = true;
+        break;
+      }
+      block_number = scan / kBlockEntries;
+    }
+    if (Matches(*receive, block->entries[static_cast<size_t>(scan % kBlockEntries)].tag_hash)) {
+      if (!pick(scan, *block)) {
+        full = true;
+        break;
+      }
+      deliver.add_first_offsets(scan);
+    }
+    ++scan;
+  }
+  reserved->scanned = std::max(reserved->scanned, scan);
+
+  if (picked.empty()) {
+    if (reserved->scanned > reserved->next) scans_ahead_.insert(key);
+    if (reserved->scanned - reserved->next >= kRecordScanAfter) RecordScans();
+    return later ? Served::kLater : Served::kNothing;
+  }
+  deliver.set_group_id(key.group.value());
+  SetKey(deliver.mutable_queue(), queue);
+  deliver.set_to(std::max<QueueOffset>(deliver.from(), scan));  // What was filtered out on the way is settled with it.
+  deliver.set_client_id(receive->call.client_id);
+  if (!receive->call.attempt_id.empty()) deliver.set_attempt_id_hash(StableHash(receive->call.attempt_id));
+  deliver.set_invisible_until(receive->invisible_until_us);
+  deliver.set_auto_renew(receive->call.auto_renew);
+  if (deliver.to() > deliver.from()) {
+    reserved->next = deliver.to();
+    scans_ahead_.erase(key);
+  }
+  ++receive->proposals;
+  ++reserved->proposals;
+  ProposeDeliver(id, key, std::move(deliver), std::move(picked));
+  return Served::kYes;
+}
+
+void Dispatcher::SettleUnwanted(const CursorKey& key, Reserved* reserved,
+                                const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted) {
+  log::Settle settle;
+  for (const auto& [offset, nonce] : unwanted) {
+    log::DeliveryRef* const ref = settle.add_entries()->mutable_delivery();
+    ref->set_group_id(key.group.value());
+    SetKey(ref->mutable_queue(), key.queue);
+    ref->set_offset(offset);
+    ref->set_nonce(nonce);
+    reserved->again.insert(offset);
+  }
+  core_->Propose(Command(std::move(settle)), Bytes(), [this, key, unwanted](absl::StatusOr<Outcome>) {
+    Reserved& reserved = reserved_[key];
+    for (const auto& [offset, nonce] : unwanted) reserved.again.erase(offset);
+  });
+}
+
+void Dispatcher::ProposeDeliver(uint64_t id, const CursorKey& key, log::Deliver deliver, std::vector<Picked> picked) {
+  core_->Propose(Command(std::move(deliver)), Bytes(),
+                 [this, id, key, picked = std::move(picked)](absl::StatusOr<Outcome> outcome) mutable {
+                   OnDelivered(id, key, std::move(picked), core_->state().applied_index(), std::move(outcome));
+                 });
+}
+
+void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, LogIndex nonce,
+                             absl::StatusOr<Outcome> outcome) {
+  Reserved& reserved = reserved_[key];
+  --reserved.proposals;
+  // What was dropped is looked at again.
+  if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
+  for (const Picked& one : picked) reserved.again.erase(one.offset);
+  const auto it = receives_.find(id);
+  CHECK(it != receives_.end());
+  Pending* const receive = it->second.get();
+  --receive->proposals;
+  if (outcome.ok()) {
+    absl::flat_hash_map<QueueOffset, int32_t> attempts;
+    for (const Outcome::Delivered& delivered : outcome->delivered) attempts[delivered.offset] = delivered.attempt;
+    for (Picked& one : picked) {
+      const auto kept = attempts.find(one.offset);
+      if (kept == attempts.end()) continue;
+      one.attempt = kept->second;
+      one.nonce = nonce;
+      receive->kept.push_back(std::move(one));
+    }
+  }
+  if (receive->proposals > 0) return;
+  if (!receive->kept.empty()) return Answer(id);
+  if (!outcome.ok()) return Finish(id, ReceiveResult{outcome.status(), {}});
+  PutBack(id, receive);
+}
+
+// Everything that was picked had gone by the time it was applied.
+void Dispatcher::PutBack(uint64_t id, Pending* receive) {
+  if (!core_->leading()) return Finish(id, ReceiveResult{core_->halted(), {}});
+  if (receive->cancelled || draining_) return Finish(id, ReceiveResult{});
+  const Subscription subscription{receive->call.topic, receive->call.group};
+  receive->waiting = true;
+  lines_[subscription].push_front(id);
+  deadlines_.insert({receive->deadline_us, id});
+  woken_.insert(subscription);
+}
+
+void Dispatcher::Answer(uint64_t id) {
+  std::vector<IndexEntry> entries;
+  for (const Picked& one : receives_.at(id)->kept) entries.push_back(one.entry);
+  core_->ReadBodies(std::move(entries), [this, id](ShardCore::Bodies bodies) {
+    const auto it = receives_.find(id);
+    if (it == receives_.end()) return;  // Ended meanwhile; the invisible time runs.
+    Pending* const receive = it->second.get();
+    ReceiveResult result;
+    log::Settle mismatches;
+    for (size_t i = 0; i < bodies.size(); ++i) {
+      Picked& one = receive->kept[i];
+      absl::Status bad = bodies[i].status();
+      bool matches = true;
+      if (bad.ok() && !receive->call.tags.empty()) {
+        // Two tags may share a hash; the message itself decides.
+        const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(bodies[i]->view());
+        bad = view.status();
+        matches = bad.ok() && view->tag && std::find(receive->call.tags.begin(), receive->call.tags.end(), *view->tag) !=
+                                               receive->call.tags.end();
+      }
+      if (!bad.ok()) {
+        LOG(ERROR) << "cannot read a message; it is not delivered" << KV("queue", one.queue) << KV("offset", one.offset)
+                   << KV("error", bad);
+        continue;
+      }
+      if (!matches) {
+        log::Settle::Entry* const entry = mismatches.add_entries();
+        entry->mutable_delivery()->set_group_id(receive->call.group.value());
+        SetKey(entry->mutable_delivery()->mutable_queue(), one.queue);
+        entry->mutable_delivery()->set_offset(one.offset);
+        entry->mutable_delivery()->set_nonce(one.nonce);
+        continue;
+      }
+      Delivery& delivery = result.deliveries.emplace_back();
+      delivery.stored = *std::move(bodies[i]);
+      delivery.queue = one.queue;
+      delivery.offset = one.offset;
+      delivery.attempt = one.attempt;
+      delivery.nonce = one.nonce;
+      delivery.store_time = absl::FromUnixMicros(one.entry.time_us);
+      delivery.invisible = receive->call.auto_renew ? core_->options().auto_renew_first : receive->call.invisible;
+      if (one.provenance) {
+        delivery.origin = Delivery::Origin{TopicId(), one.provenance->topic, one.provenance->message_id,
+                                           one.provenance->attempts, one.provenance->reason};
+      }
+    }
+    if (mismatches.entries_size() > 0) {
+      core_->Propose(Command(std::move(mismatches)), Bytes(), [](absl::StatusOr<Outcome>) {});
+    }
+    receive->kept.clear();
+    if (result.deliveries.empty()) {
+      PutBack(id, receive);
+      return ServeWoken();
+    }
+    Finish(id, std::move(result));
+  });
+}
+
+void Dispatcher::Finish(uint64_t id, ReceiveResult result) {
+  const auto it = receives_.find(id);
+  if (it == receives_.end()) return;
+  const std::unique_ptr<Pending> receive = std::move(it->second);
+  receives_.erase(it);
+  deadlines_.erase({receive->deadline_us, id});
+  // Its place in the line goes when the line is next looked at, or at once where it is the only one.
+  if (receive->waiting) {
+    const auto line = lines_.find({receive->call.topic, receive->call.group});
+    if (line != lines_.end()) {
+      const auto place = std::find(line->second.begin(), line->second.end(), id);
+      if (place != line->second.end()) line->second.erase(place);
+      if (line->second.empty()) lines_.erase(line);
+    }
+  }
+  receive->done(std::move(result));
+}
+
+void Dispatcher::ExpireWaiting(int64_t now_us) {
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us) Finish(deadlines_.begin()->second, ReceiveResult{});
+}
+
+void Dispatcher::RecordScans() {
+  for (const CursorKey& key : std::exchange(scans_ahead_, {})) {
+    const Cursor* const cursor = core_->state().FindCursor(key);
+    if (cursor == nullptr) continue;
+    Reserved* const reserved = ReservedFor(key, *cursor);
+    if (reserved->scanned <= reserved->next) continue;
+    log::Skip skip;
+    skip.set_group_id(key.group.value());
+    SetKey(skip.mutable_queue(), key.queue);
+    skip.set_from(reserved->next);
+    skip.set_to(reserved->scanned);
+    reserved->next = reserved->scanned;
+    ++reserved->proposals;
+    core_->Propose(Command(std::move(skip)), Bytes(),
+                   [this, key](absl::StatusOr<Outcome> outcome) {
+                     Reserved& reserved = reserved_[key];
+                     --reserved.proposals;
+                     if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
+                   });
+  }
+}
+
+void Dispatcher::Drain() {
+  draining_ = true;
+  EndWaiting(absl::OkStatus());
+}
+
+void Dispatcher::EndWaiting(const absl::Status& why) { End(/*all=*/false, why); }
+void Dispatcher::EndAll(const absl::Status& why) { End(/*all=*/true, why); }
+
+void Dispatcher::End(bool all, const absl::Status& why) {
+  std::vector<uint64_t> ids;
+  for (const auto& [id, receive] : receives_) {
+    if (all || receive->waiting) ids.push_back(id);
+  }
+  std::sort(ids.begin(), ids.end());
+  for (const uint64_t id : ids) Finish(id, ReceiveResult{why, {}});
+}
+
+void Dispatcher::OnOpened(const CursorKey& key) {
+  // It begins anew, whatever was known of one that is gone.
+  reserved_.erase(key);
+  scans_ahead_.erase(key);
+}
+
+// A group reads a queue for the first time in this shard: where it starts is what the controller recorded.
+void Dispatcher::OpenCursor(const CursorKey& key) {
+  if (!opening_.insert(key).second) return;
+  const SubscriptionMetadata* const subscription = metadata_->FindSubscription(key.group, key.queue.topic);
+  StartFrom start;
+  if (subscription != nullptr && !IsDeadLetterTopic(key.queue.topic)) start = subscription->start;
+  auto open = [this, key](QueueOffset offset) {
+    log::OpenCursor command;
+    command.set_group_id(key.group.value());
+    SetKey(command.mutable_queue(), key.queue);
+    command.set_start(offset);
+    core_->Propose(Command(std::move(command)), Bytes(), [this, key](absl::StatusOr<Outcome> outcome) {
+      opening_.erase(key);
+      if (outcome.ok()) Wake(key.queue.topic, key.group);
+    });
+  };
+  const Queue* const queue = core_->state().FindQueue(key.queue);
+  if (start.kind == StartFrom::Kind::kFirst) return open(queue->first);
+  FindStart(key, absl::ToUnixMicros(start.time), std::move(open));
+}
+
+void Dispatcher::FindStart(const CursorKey& key, int64_t time_us, absl::AnyInvocable<void(QueueOffset)> then) {
+  const Queue* const queue = core_->state().FindQueue(key.queue);
+  if (queue->first == queue->end) return then(queue->end);
+  SearchTime(key, time_us, queue->first / kBlockEntries, (queue->end - 1) / kBlockEntries, std::move(then));
+}
+
+// The first offset whose time is not before time_us lies in a block of [low, high], or behind it.
+void Dispatcher::SearchTime(const CursorKey& key, int64_t time_us, int64_t low, int64_t high,
+                            absl::AnyInvocable<void(QueueOffset)> then) {
+  const int64_t middle = low + (high - low) / 2;
+  core_->WithBlock({key.queue, middle}, [this, key, time_us, low, high, middle, then = std::move(then)](
+                                            absl::StatusOr<const IndexBlock*> block) mutable {
+    const Queue* const queue = core_->state().FindQueue(key.queue);
+    if (queue == nullptr || !block.ok()) {
+      // Retention took the block, or it cannot be read: what is left from the start on is never too little.
+      return then(queue == nullptr ? 0 : queue->first);
+    }
+    if (low < high) {
+      const bool before = (*block)->entries.back().time_us < time_us;
+      return SearchTime(key, time_us, before ? middle + 1 : low, before ? high : middle, std::move(then));
+    }
+    QueueOffset offset = middle * kBlockEntries;
+    for (const IndexEntry& entry : (*block)->entries) {
+      if (entry.time_us >= time_us) break;
+      ++offset;
+    }
+    then(std::clamp(offset, queue->first, queue->end));
+  });
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,131 @@
+#ifndef BARID_BROKER_DISPATCHER_H_
+#define BARID_BROKER_DISPATCHER_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "base/broker_calls.h"
+#include "broker/shard_core.h"
+
+namespace barid::broker {
+
+// Hands messages to receives: picks what may be delivered, proposes Deliver, reads the bodies, answers. A receive that finds
+// nothing waits in memory until a message is committed or becomes visible, or its time is over.
+//
+//   waiting --picked--> proposed --applied, some kept--> reading --> answered
+//      ^                    |
+//      +---- nothing kept --+
+//
+// Messages that are proposed and not yet applied are reserved, in memory only. Belongs to the shard's executor.
+class Dispatcher {
+ public:
+  // How dead letters are made: by visibility.h.
+  using BuryFn = absl::AnyInvocable<void(const CursorKey&, QueueOffset, LogIndex nonce, absl::string_view reason)>;
+
+  explicit Dispatcher(ShardCore* core) : core_(core) {}
+
+  void SetBury(BuryFn bury) { bury_ = std::move(bury); }
+  void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
+
+  void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done);
+  void Cancel(uint64_t id);
+
+  // There may be something new to give: a message came, or became visible.
+  void Wake(const QueueKey& queue);
+  void Wake(TopicId topic, GroupId group);
+  // A cursor was opened, here or by somebody else's record.
+  void OnOpened(const CursorKey& key);
+  // Serves who was woken. After each run of applied records.
+  void ServeWoken();
+
+  // Ends receives whose time is over.
+  void ExpireWaiting(int64_t now_us);
+  // Writes down, by Skip, how far scans have run ahead without finding anything.
+  void RecordScans();
+  // The process is about to end: nobody waits any more, receives are answered at once with what there is.
+  void Drain();
+  // Receives that wait are answered with `why` (OK: nothing came): the term is over, or the process drains.
+  void EndWaiting(const absl::Status& why);
+  // All of them are, also those whose messages are being read: the shard goes.
+  void EndAll(const absl::Status& why);
+
+  int64_t waiting() const { return static_cast<int64_t>(receives_.size()); }
+
+ private:
+  using Subscription = std::pair<TopicId, GroupId>;
+
+  struct Picked {
+    QueueKey queue;
+    QueueOffset offset = 0;
+    IndexEntry entry;
+    std::optional<Provenance> provenance;
+    int32_t attempt = 0;
+    LogIndex nonce = 0;
+  };
+  struct Pending {
+    ReceiveCall call;
+    Callback<ReceiveResult> done;
+    std::vector<uint32_t> tag_hashes;
+    int64_t deadline_us = 0;
+    int64_t invisible_until_us = 0;
+    bool waiting = true;
+    bool cancelled = false;
+    int proposals = 0;            // Deliver records under way for it.
+    std::vector<Picked> kept;     // What they kept.
+  };
+  // What the leader knows of a cursor beyond the state: what is proposed and not applied.
+  struct Reserved {
+    QueueOffset next = 0;                          // The scan position that the proposals lead to.
+    QueueOffset scanned = 0;                       // How far scans found nothing; >= next.
+    int proposals = 0;                             // Under way; at 0, next is the state's.
+    absl::flat_hash_set<QueueOffset> again;
+  };
+  enum class Served { kYes, kNothing, kLater };
+
+  Served Serve(uint64_t id, Pending* receive);
+  // Picks from one queue into a Deliver. kLater: an index block is being read, and the receive will be woken.
+  Served PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left, int64_t* bytes_left);
+  void OpenCursor(const CursorKey& key);
+  void FindStart(const CursorKey& key, int64_t time_us, absl::AnyInvocable<void(QueueOffset)> then);
+  void SearchTime(const CursorKey& key, int64_t time_us, int64_t low_block, int64_t high_block,
+                  absl::AnyInvocable<void(QueueOffset)> then);
+  void SettleUnwanted(const CursorKey& key, Reserved* reserved,
+                      const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted);
+  void ProposeDeliver(uint64_t id, const CursorKey& key, log::Deliver deliver, std::vector<Picked> picked);
+  void OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, LogIndex nonce,
+                   absl::StatusOr<Outcome> outcome);
+  void Answer(uint64_t id);
+  void Finish(uint64_t id, ReceiveResult result);
+  void PutBack(uint64_t id, Pending* receive);
+  void End(bool all, const absl::Status& why);
+  Reserved* ReservedFor(const CursorKey& key, const Cursor& cursor);
+  bool Matches(const Pending& receive, uint32_t tag_hash) const;
+  std::vector<QueueKey> QueuesOf(TopicId topic) const;
+
+  ShardCore* const core_;
+  BuryFn bury_;
+  std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
+  absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> receives_;
+  absl::btree_map<Subscription, std::deque<uint64_t>> lines_;   // Who waits, in order of arrival; may name the gone.
+  absl::btree_set<std::pair<int64_t, uint64_t>> deadlines_;     // Of those that wait.
+  absl::btree_set<Subscription> woken_;
+  absl::flat_hash_map<CursorKey, Reserved> reserved_;
+  absl::flat_hash_set<CursorKey> opening_;
+  absl::flat_hash_set<CursorKey> scans_ahead_;                  // Cursors whose scans are not written down.
+  bool draining_ = false;
+  uint64_t turn_ = 0;                                           // Which queue of a topic is looked at first.
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_DISPATCHER_H_

@@ -1,0 +1,152 @@
+#include "broker/grpc/broker_codec.h"
+
+#include <limits>
+
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+
+namespace barid::broker {
+namespace {
+
+QueueKey DecodeQueue(const broker_pb::Queue& in) { return {TopicId(in.topic()), in.queue()}; }
+
+void EncodeQueue(const QueueKey& in, broker_pb::Queue* out) {
+  out->set_topic(in.topic.value());
+  out->set_queue(in.queue);
+}
+
+absl::Duration DecodeDuration(int64_t micros) {
+  return micros == std::numeric_limits<int64_t>::max() ? absl::InfiniteDuration() : absl::Microseconds(micros);
+}
+
+// An OK status is absent on the wire.
+template <typename Message>
+void EncodeUnlessOk(const absl::Status& in, Message* out) {
+  if (!in.ok()) Encode(in, out->mutable_status());
+}
+
+}  // namespace
+
+AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>& owner) {
+  AppendCall out;
+  out.shard = ShardId(in.shard());
+  out.topic = TopicId(in.topic());
+  out.metadata_revision = in.metadata_revision();
+  out.queue = in.queue();
+  out.messages.reserve(in.messages_size());
+  for (const broker_pb::Append::Message& message : in.messages()) {
+    out.messages.push_back({Buffer(owner, message.stored()), message.tag_hash()});
+  }
+  return out;
+}
+
+ReceiveCall Decode(const broker_pb::Receive& in) {
+  ReceiveCall out;
+  out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
+  out.topic = TopicId(in.topic());
+  out.metadata_revision = in.metadata_revision();
+  out.tags.assign(in.tags().begin(), in.tags().end());
+  out.max_messages = in.max_messages();
+  out.max_bytes = in.max_bytes();
+  out.invisible = DecodeDuration(in.invisible_us());
+  out.auto_renew = in.auto_renew();
+  out.client_id = in.client_id();
+  out.attempt_id = in.attempt_id();
+  out.wait = DecodeDuration(in.wait_us());
+  return out;
+}
+
+absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in) {
+  SettleCall out;
+  out.shard = ShardId(in.shard());
+  out.entries.reserve(in.entries_size());
+  for (const broker_pb::Settle::Entry& entry : in.entries()) {
+    if (!broker_pb::SettleKind_IsValid(entry.kind())) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("settle kind ", static_cast<int>(entry.kind()), " is not known here: is this broker older than the proxy?"));
+    }
+    out.entries.push_back({GroupId(entry.group()), DecodeQueue(entry.queue()), entry.offset(), entry.nonce(),
+                           static_cast<SettleKind>(entry.kind()), DecodeDuration(entry.delay_us()), entry.reason()});
+  }
+  return out;
+}
+
+SentReport Decode(const broker_pb::SentReport& in) {
+  SentReport out;
+  out.shard = ShardId(in.shard());
+  out.entries.reserve(in.entries_size());
+  for (const broker_pb::SentReport::Entry& entry : in.entries()) {
+    out.entries.push_back({GroupId(entry.group()), DecodeQueue(entry.queue()), entry.offset(), entry.nonce()});
+  }
+  return out;
+}
+
+ClientReport Decode(const broker_pb::ClientReport& in) {
+  return {in.proxy(), {in.alive().begin(), in.alive().end()}, {in.gone().begin(), in.gone().end()}};
+}
+
+StatsCall Decode(const broker_pb::Stats& in) { return {TopicId(in.topic()), GroupId(in.group())}; }
+
+void Encode(const absl::Status& in, broker_pb::Status* out) {
+  out->set_code(static_cast<int32_t>(in.code()));
+  out->set_message(in.message().data(), in.message().size());
+  in.ForEachPayload([out](absl::string_view url, const absl::Cord& value) {
+    broker_pb::Status::Payload* const payload = out->add_payloads();
+    payload->set_url(url.data(), url.size());
+    payload->set_value(std::string(value));
+  });
+}
+
+void Encode(const AppendResult& in, broker_pb::AppendAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const AppendResult::Entry& entry : in.entries) {
+    broker_pb::AppendAnswer::Entry* const to = out->add_entries();
+    EncodeUnlessOk(entry.status, to);
+    to->set_queue(entry.queue);
+    to->set_offset(entry.offset);
+  }
+}
+
+void Encode(const SettleResult& in, broker_pb::SettleAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const absl::Status& entry : in.entries) {
+    broker_pb::Status* const to = out->add_entries();
+    if (!entry.ok()) Encode(entry, to);
+  }
+}
+
+void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
+  out->set_shard(in.shard.value());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_first(in.first);
+  out->set_end(in.end);
+  out->set_bytes(in.bytes);
+  for (const QueueStats::Group& group : in.groups) {
+    broker_pb::QueueStats::Group* const to = out->add_groups();
+    to->set_group(group.group.value());
+    to->set_floor(group.floor);
+    to->set_next(group.next);
+    to->set_in_flight(group.in_flight);
+    to->set_ready_again(group.ready_again);
+  }
+}
+
+void EncodeHead(const Delivery& in, broker_pb::Delivery* out) {
+  out->set_stored_bytes(in.stored.size());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_offset(in.offset);
+  out->set_attempt(in.attempt);
+  out->set_nonce(in.nonce);
+  out->set_store_time_us(absl::ToUnixMicros(in.store_time));
+  out->set_invisible_us(absl::ToInt64Microseconds(in.invisible));
+  if (!in.origin) return;
+  broker_pb::Delivery::Origin* const origin = out->mutable_origin();
+  origin->set_topic(in.origin->topic.value());
+  origin->set_topic_name(in.origin->topic_name);
+  origin->set_message_id(in.origin->message_id);
+  origin->set_attempts(in.origin->attempts);
+  origin->set_reason(in.origin->reason);
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,119 @@
+#include "broker/grpc/exchange_stream.h"
+
+#include <iterator>
+#include <utility>
+
+#include "broker/grpc/broker_codec.h"
+
+namespace barid::broker {
+namespace {
+
+// Besides the bytes of messages. Rough: it only keeps frames and memory within bounds.
+constexpr int64_t kEntryCost = 64;
+
+int64_t CostOf(const broker_pb::Call& call) {
+  int64_t cost = kEntryCost;
+  for (const auto& message : call.append().messages()) cost += kEntryCost + static_cast<int64_t>(message.stored().size());
+  cost += kEntryCost * call.settle().entries_size();
+  return cost;
+}
+
+bool HasAnswer(const broker_pb::Call& call) { return !call.has_sent() && !call.has_clients(); }
+
+int64_t EncodedCost(const AppendResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
+
+}  // namespace
+
+absl::Status ExchangeStream::Handle(const std::shared_ptr<ArenaFrame<broker_pb::CallFrame>>& frame) {
+  int64_t calls = 0;
+  int64_t bytes = 0;
+  for (const broker_pb::Call& call : frame->message->calls()) {
+    if (!HasAnswer(call)) continue;
+    ++calls;
+    bytes += CostOf(call);
+  }
+  {
+    MutexLock lock(&mu_);
+    calls_under_way_ += calls;
+    bytes_under_way_ += bytes;
+  }
+  for (const broker_pb::Call& call : frame->message->calls()) Dispatch(call, frame);
+  return absl::OkStatus();
+}
+
+void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr<const void>& owner) {
+  const int64_t cost = CostOf(call);
+  switch (call.request_case()) {
+    case broker_pb::Call::kAppend:
+      return broker_->Append(Decode(call.append(), owner), Answering<AppendResult>(call.id(), cost));
+    case broker_pb::Call::kSettle: {
+      absl::StatusOr<SettleCall> settle = Decode(call.settle());
+      if (!settle.ok()) return OnAnswer({call.id(), SettleResult{settle.status(), {}}}, cost);
+      return broker_->Settle(*std::move(settle), Answering<SettleResult>(call.id(), cost));
+    }
+    case broker_pb::Call::kStats:
+      return broker_->Stats(Decode(call.stats()), Answering<StatsResult>(call.id(), cost));
+    case broker_pb::Call::kSent:
+      return broker_->ReportSent(Decode(call.sent()));
+    case broker_pb::Call::kClients:
+      return broker_->ReportClients(Decode(call.clients()));
+    case broker_pb::Call::REQUEST_NOT_SET:
+      // Of a newer proxy. Without a result it means "not known here".
+      return OnAnswer({call.id(), std::monostate()}, cost);
+  }
+}
+
+template <typename Result>
+Callback<Result> ExchangeStream::Answering(uint64_t id, int64_t cost) {
+  return [self = std::static_pointer_cast<ExchangeStream>(shared_from_this()), id, cost](Result result) {
+    self->OnAnswer({id, std::move(result)}, cost);
+  };
+}
+
+void ExchangeStream::OnAnswer(Answer answer, int64_t cost) {
+  {
+    MutexLock lock(&mu_);
+    --calls_under_way_;
+    bytes_under_way_ -= cost;
+    if (is_broken_ || is_finished_) return;
+    answers_.push_back(std::move(answer));
+  }
+  FlushSoon();
+}
+
+bool ExchangeStream::Collect() {
+  std::move(answers_.begin(), answers_.end(), std::back_inserter(collected_));
+  answers_.clear();
+  return !collected_.empty();
+}
+
+void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
+  for (int64_t budget = kFrameBytes; budget > 0 && !collected_.empty();) {
+    Answer& answer = collected_.front();
+    broker_pb::Answer* const out = frame->add_answers();
+    out->set_id(answer.id);
+    bool is_complete = true;
+    if (const auto* append = std::get_if<AppendResult>(&answer.result)) {
+      broker::Encode(*append, out->mutable_append());
+      budget -= EncodedCost(*append);
+    } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
+      broker::Encode(*settle, out->mutable_settle());
+      budget -= EncodedCost(*settle);
+    } else if (const auto* stats = std::get_if<StatsResult>(&answer.result)) {
+      if (!stats->status.ok()) broker::Encode(stats->status, out->mutable_stats()->mutable_status());
+      for (; budget > 0 && answer.first_queue < stats->queues.size(); ++answer.first_queue) {
+        const QueueStats& queue = stats->queues[answer.first_queue];
+        broker::Encode(queue, out->mutable_stats()->add_queues());
+        budget -= EncodedCost(queue);
+      }
+      is_complete = answer.first_queue == stats->queues.size();
+      out->mutable_stats()->set_more(!is_complete);
+      budget -= kEntryCost;
+    }
+    if (is_complete) collected_.pop_front();
+  }
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,61 @@
+#ifndef BARID_BROKER_MUTATION_H_
+#define BARID_BROKER_MUTATION_H_
+
+// Bugs on purpose. A checker that catches nothing is worth nothing, so the shard simulation is run against builds of this
+// folder in which one of these is switched on, and must catch each (tests/simulation). In every other build
+// BARID_MUTATION(x) is the constant false.
+namespace barid::broker {
+
+#define BARID_MUTATIONS_LIST(X)                                                                                        \
+  X(kAnswerBeforeCommit)        /* a send is answered when proposed */                                                 \
+  X(kSkipSync)                  /* records count as durable without fdatasync */                                       \
+  X(kIgnoreSyncFailure)         /* a failed sync is taken for a good one */                                            \
+  X(kAppendOffsetOffByOne)      /* entries of one record share an offset */                                            \
+  X(kAppendForgetsLastEntry)    /* the last entry of a record of several makes no entry */                             \
+  X(kAppendToDeletedQueue)      /* a deleted queue takes messages */                                                   \
+  X(kDeliverForgetsAttempt)     /* redelivery does not count the attempt */                                            \
+  X(kDeliverIgnoresInvisible)   /* what another member holds is delivered too */                                       \
+  X(kDeliverSettlesFirst)       /* the first message of a delivery is taken for settled */                             \
+  X(kDeliverSkipsOne)           /* the scan position moves one too far */                                              \
+  X(kOpenCursorLate)            /* a group starts one message late */                                                  \
+  X(kSkipOneMore)               /* Skip settles one message more */                                                    \
+  X(kSettleIgnoresNonce)        /* an old receipt settles a newer delivery */                                          \
+  X(kSettleAckLost)             /* an acknowledgement is answered and not applied */                                   \
+  X(kSettleAckNeighbour)        /* an acknowledgement also settles the next message in flight */                       \
+  X(kShowAtForgotten)           /* a returned message never becomes visible */                                         \
+  X(kUndeliveredCounts)         /* an answer that did not leave counts as an attempt */                                \
+  X(kMakeVisibleForgotten)      /* a lapse is not noticed */                                                           \
+  X(kMakeVisibleSettles)        /* a lapse settles */                                                                  \
+  X(kMakeVisibleEarly)          /* a lapse applies to a deadline that was moved */                                     \
+  X(kHoldForever)               /* a held delivery has no cap */                                                       \
+  X(kClientGoneForgotten)       /* a dead client keeps what it holds */                                                \
+  X(kMoveLosesMessage)          /* a dead letter is removed here and not added there */                                \
+  X(kMoveKeepsMessage)          /* a dead letter is added there and not removed here */                                \
+  X(kExpireOneMore)             /* retention takes one message too many */                                             \
+  X(kExpireKeepsDeliveries)     /* deliveries of expired messages stay */                                              \
+  X(kTrimIgnoresLive)           /* space is freed below a live entry */                                                \
+  X(kCloseGroupForgotten)       /* a deleted group keeps its cursors */                                                \
+  X(kCheckpointForgetsCursors)  /* cursors changed since the last checkpoint are not written */                        \
+  X(kCheckpointForgetsDeliveries)                                                                                      \
+  X(kCheckpointForgetsBlocks)                                                                                          \
+  X(kCheckpointIndexTooHigh)    /* the checkpoint claims one record more than it holds */                              \
+  X(kReplaySkipsFirst)          /* the first record behind the checkpoint is not replayed */
+
+enum class Mutation {
+  kNone,
+#define BARID_MUTATION_ENUM(name) name,
+  BARID_MUTATIONS_LIST(BARID_MUTATION_ENUM)
+#undef BARID_MUTATION_ENUM
+};
+
+#ifdef BARID_WITH_MUTATIONS
+// The one bug that is switched on. Set between runs, from one thread.
+inline Mutation active_mutation = Mutation::kNone;
+#define BARID_MUTATION(name) (::barid::broker::active_mutation == ::barid::broker::Mutation::name)
+#else
+#define BARID_MUTATION(name) false
+#endif
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_MUTATION_H_

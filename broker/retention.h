@@ -1,0 +1,39 @@
+#ifndef BARID_BROKER_RETENTION_H_
+#define BARID_BROKER_RETENTION_H_
+
+#include <memory>
+
+#include "absl/container/flat_hash_set.h"
+#include "base/metadata.h"
+#include "broker/shard_core.h"
+
+namespace barid::broker {
+
+// Drops what a topic's retention no longer covers, by Expire records, and frees whole log segments, by Trim records. Queues of
+// deleted topics and cursors of deleted groups go too. Belongs to the shard's executor; leaders only.
+class Retention {
+ public:
+  explicit Retention(ShardCore* core) : core_(core) {}
+
+  void SetMetadata(std::shared_ptr<const Metadata> metadata);
+
+  // Looks at every queue. Linear in queues.
+  void Run();
+
+ private:
+  // How far the queue may go: everything below is over its age or bytes, and settled where the topic asks for that.
+  void ExpireStep(const QueueKey& key);
+  QueueOffset KeepFrom(const QueueKey& key, const TopicMetadata& topic) const;
+  void DropDeleted();
+  void ProposeTrim();
+
+  ShardCore* const core_;
+  std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
+  bool has_metadata_ = false;
+  absl::flat_hash_set<QueueKey> expiring_;
+  bool trimming_ = false;
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_RETENTION_H_

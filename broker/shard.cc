@@ -1,0 +1,261 @@
+#include "broker/shard.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "broker/mutation.h"
+
+namespace barid::broker {
+namespace {
+
+// How late a lapse, a long poll's end or a checkpoint may be.
+constexpr absl::Duration kTick = absl::Milliseconds(20);
+constexpr int64_t kRecordScansMicros = 1'000'000;
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<Shard>> Shard::Open(ShardId id, absl::string_view dir, const ShardOptions& options,
+                                                   const ShardContext& context) {
+  ASSIGN_OR_RETURN(std::unique_ptr<ShardCore> core, ShardCore::Open(dir, options, context));
+  return std::unique_ptr<Shard>(new Shard(id, std::move(core)));
+}
+
+Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
+    : id_(id), core_(std::move(core)), dispatcher_(core_.get()), visibility_(core_.get()), retention_(core_.get()) {
+  dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
+    visibility_.Bury(key, offset, nonce, reason, nullptr);
+  });
+  ShardCore::Hooks hooks;
+  hooks.on_applied = [this](const Command& command, const Outcome& outcome) { OnApplied(command, outcome); };
+  hooks.on_progress = [this] { dispatcher_.ServeWoken(); };
+  hooks.on_halt = [this](const absl::Status& why) {
+    serving_ = false;
+    dispatcher_.EndWaiting(why);
+    if (on_halt_) on_halt_(why);
+  };
+  core_->SetHooks(std::move(hooks));
+}
+
+Shard::~Shard() {
+  core_->Follow();
+  const absl::Status gone = absl::UnavailableError("the broker is shutting down");
+  dispatcher_.EndAll(gone);
+  visibility_.EndAll(gone);
+}
+
+void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
+  core_->Lead(epoch, leader, [this, done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+    if (!outcome.ok()) return done(outcome.status());
+    visibility_.OnLead();
+    serving_ = true;
+    CheckDisk();
+    ArmTick();
+    done(absl::OkStatus());
+  });
+}
+
+void Shard::Follow() {
+  serving_ = false;
+  core_->Follow();
+  dispatcher_.EndWaiting(NotLeaderError({}, "this broker does not lead the shard any more"));
+}
+
+void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
+  metadata_ = std::move(metadata);
+  dispatcher_.SetMetadata(metadata_);
+  visibility_.SetMetadata(metadata_);
+  retention_.SetMetadata(metadata_);
+}
+
+void Shard::EnsureQueues(const TopicMetadata& topic) {
+  int32_t& configured = configured_[topic.id];
+  for (; configured < topic.queues_per_shard; ++configured) {
+    const QueueKey key{topic.id, configured};
+    if (core_->state().FindQueue(key) != nullptr) continue;
+    log::ConfigureQueue command;
+    SetKey(command.mutable_queue(), key);
+    core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
+    // Whoever reads the topic already reads a new queue from its first message, whatever the clocks say.
+    for (const SubscriptionMetadata& subscription : metadata_->tables().subscriptions) {
+      const bool from_later = subscription.start.kind == StartFrom::Kind::kTime && subscription.start.time > subscription.created;
+      if (subscription.topic != topic.id || from_later) continue;
+      log::OpenCursor open;
+      open.set_group_id(subscription.group.value());
+      SetKey(open.mutable_queue(), key);
+      core_->Propose(Command(std::move(open)), Bytes(), [](absl::StatusOr<Outcome>) {});
+    }
+  }
+}
+
+absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
+  const TopicMetadata* const topic = metadata_->FindTopic(call.topic);
+  if (topic == nullptr) return absl::NotFoundError(absl::StrCat("no topic with id ", call.topic.value()));
+  if (IsDeadLetterTopic(call.topic)) {
+    return absl::InvalidArgumentError("messages enter a dead-letter topic only by failing in their group");
+  }
+  if (call.queue >= topic->queues_per_shard) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("queue ", call.queue, " was asked for, the topic has ", topic->queues_per_shard));
+  }
+  EnsureQueues(*topic);
+  const int32_t queue = call.queue >= 0
+                            ? call.queue
+                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(topic->queues_per_shard));
+  return QueueKey{call.topic, queue};
+}
+
+void Shard::Append(AppendCall call, Callback<AppendResult> done) {
+  const auto refuse = [&done](absl::Status why) { done(AppendResult{std::move(why), {}}); };
+  if (!leading()) {
+    return refuse(halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : halted());
+  }
+  if (low_disk_) {
+    return refuse(RetryAfterError(
+        absl::Seconds(1), absl::StrCat("the disk has less than ", core_->options().disk_reserve_bytes,
+                                       " bytes left (setting broker.disk_reserve); messages are kept and can be received")));
+  }
+  if (core_->pending_bytes() > core_->options().max_pending_bytes) {
+    return refuse(RetryAfterError(absl::Milliseconds(100), "too many bytes wait for the disk"));
+  }
+  log::Append append;
+  Bytes bulk;
+  for (AppendCall::Message& message : call.messages) {
+    log::Append::Entry* const entry = append.add_entries();
+    entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
+    entry->set_tag_hash(message.tag_hash);
+    bulk.Append(std::move(message.stored));
+  }
+  const uint64_t most = core_->options().log.segment_bytes / 2;
+  if (bulk.size() > most) {
+    return refuse(absl::InvalidArgumentError(
+        absl::StrCat("the messages of one call have ", bulk.size(), " bytes, at most ", most, " fit into the log at once")));
+  }
+  // Between two ticks a fast disk takes gigabytes.
+  appended_since_disk_check_ += static_cast<int64_t>(bulk.size());
+  if (appended_since_disk_check_ > core_->options().disk_reserve_bytes / 8) CheckDisk();
+  const absl::StatusOr<QueueKey> queue = ChooseQueue(call);
+  if (!queue.ok()) return refuse(queue.status());
+  SetKey(append.mutable_queue(), *queue);
+
+  const size_t count = call.messages.size();
+  if (BARID_MUTATION(kAnswerBeforeCommit)) {
+    AppendResult early;
+    early.entries.resize(count);
+    for (AppendResult::Entry& entry : early.entries) entry.queue = queue->queue;
+    done(std::move(early));
+    done = [](AppendResult) {};
+  }
+  core_->Propose(Command(std::move(append)), std::move(bulk),
+                 [count, done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                   AppendResult result;
+                   if (!outcome.ok() || !outcome->status.ok()) {
+                     result.status = outcome.ok() ? outcome->status : outcome.status();
+                     return done(std::move(result));
+                   }
+                   result.entries.resize(count);
+                   for (size_t i = 0; i < count; ++i) {
+                     result.entries[i].queue = outcome->queue.queue;
+                     result.entries[i].offset = outcome->first_offset + static_cast<QueueOffset>(i);
+                   }
+                   done(std::move(result));
+                 });
+}
+
+std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
+  std::vector<QueueStats> all;
+  for (const auto& [key, queue] : core_->state().queues()) {
+    if (queue.deleted || (call.topic != TopicId() && key.topic != call.topic)) continue;
+    QueueStats& stats = all.emplace_back();
+    stats.shard = id_;
+    stats.queue = key;
+    stats.first = queue.first;
+    stats.end = queue.end;
+    stats.bytes = queue.bytes;
+  }
+  for (const auto& [key, cursor] : core_->state().cursors()) {
+    if (call.group != GroupId() && key.group != call.group) continue;
+    for (QueueStats& stats : all) {
+      if (stats.queue != key.queue) continue;
+      QueueStats::Group& group = stats.groups.emplace_back();
+      group.group = key.group;
+      group.floor = cursor.floor();
+      group.next = cursor.next;
+      group.ready_again = static_cast<int64_t>(cursor.again.size());
+      group.in_flight = static_cast<int64_t>(cursor.in_flight.size()) - group.ready_again;
+    }
+  }
+  return all;
+}
+
+void Shard::OnApplied(const Command& command, const Outcome& outcome) {
+  const auto wake = [this](const log::DeliveryRef& ref) {
+    dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
+  };
+  if (const auto* open = std::get_if<log::OpenCursor>(&command)) {
+    if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
+  } else if (std::holds_alternative<log::Append>(command) || std::holds_alternative<log::Move>(command)) {
+    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+  } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
+    for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
+  } else if (const auto* settle = std::get_if<log::Settle>(&command)) {
+    for (const log::Settle::Entry& entry : settle->entries()) {
+      // An acknowledgement makes room for those who wait because too much was in flight.
+      const Cursor* const cursor = core_->state().FindCursor({GroupId(entry.delivery().group_id()), KeyOf(entry.delivery().queue())});
+      const bool was_full = cursor != nullptr && static_cast<int64_t>(cursor->in_flight.size()) + settle->entries_size() >=
+                                                     core_->options().max_in_flight;
+      if (entry.action() != log::Settle::Entry::ACK || was_full) wake(entry.delivery());
+    }
+  }
+}
+
+void Shard::ArmTick() {
+  if (tick_armed_ || !leading()) return;
+  tick_armed_ = true;
+  core_->context().shard_executor->PostAfter(kTick, core_->IfAlive([this] { Tick(); }));
+}
+
+void Shard::Tick() {
+  tick_armed_ = false;
+  if (!leading()) return;
+  const int64_t now = core_->NowMicros();
+  visibility_.Tick(now);
+  dispatcher_.ExpireWaiting(now);
+  if (now >= next_scan_record_us_) {
+    next_scan_record_us_ = now + kRecordScansMicros;
+    dispatcher_.RecordScans();
+  }
+  if (now >= next_retention_us_) {
+    next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
+    retention_.Run();
+    CheckDisk();
+  }
+  core_->MaybeCheckpoint();
+  ArmTick();
+}
+
+void Shard::CheckDisk() {
+  appended_since_disk_check_ = 0;
+  const ShardContext& context = core_->context();
+  context.read_executor->Post([env = context.env, dir = core_->dir(), reserve = core_->options().disk_reserve_bytes,
+                               home = context.shard_executor,
+                               then = core_->IfAlive([this](bool low, uint64_t available) {
+                                 if (low != low_disk_) {
+                                   if (low) {
+                                     LOG(ERROR) << "disk nearly full; sends are refused" << KV("available", available);
+                                   } else {
+                                     LOG(INFO) << "disk has space again; sends are taken" << KV("available", available);
+                                   }
+                                 }
+                                 low_disk_ = low;
+                               })]() mutable {
+    const absl::StatusOr<Env::Space> space = env->GetSpace(dir);
+    if (!space.ok()) return;
+    const bool low = space->available_bytes < static_cast<uint64_t>(reserve);
+    home->Post([then = std::move(then), low, available = space->available_bytes]() mutable { then(low, available); });
+  });
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,84 @@
+#ifndef BARID_BROKER_SHARD_H_
+#define BARID_BROKER_SHARD_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/broker_calls.h"
+#include "broker/dispatcher.h"
+#include "broker/retention.h"
+#include "broker/shard_core.h"
+#include "broker/visibility.h"
+
+namespace barid::broker {
+
+// One replica of a shard: the calls of base/broker_calls.h on its log and state. All methods but Open belong to the shard's
+// executor, and so does destruction.
+class Shard {
+ public:
+  // Recovers the shard in `dir`. Blocks on the disk.
+  static absl::StatusOr<std::unique_ptr<Shard>> Open(ShardId id, absl::string_view dir, const ShardOptions& options,
+                                                     const ShardContext& context);
+  ~Shard();
+
+  // Begins a term. `done` runs when the shard serves, or cannot.
+  void Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done);
+  void Follow();
+  void SetMetadata(std::shared_ptr<const Metadata> metadata);
+  // Called once if the shard halts: damage or a failed sync.
+  void SetOnHalt(std::function<void(const absl::Status&)> on_halt) { on_halt_ = std::move(on_halt); }
+
+  void Append(AppendCall call, Callback<AppendResult> done);
+  void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
+    dispatcher_.Receive(id, std::move(call), std::move(done));
+    ArmTick();
+  }
+  void CancelReceive(uint64_t id) { dispatcher_.Cancel(id); }
+  void Settle(SettleCall call, Callback<SettleResult> done) { visibility_.Settle(std::move(call), std::move(done)); }
+  void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
+  void ReportClients(const ClientReport& report) { visibility_.ReportClients(report); }
+  std::vector<QueueStats> Stats(const StatsCall& call) const;
+
+  // The process is about to end: no receive waits any more.
+  void Drain() { dispatcher_.Drain(); }
+  // Writes a last checkpoint, so that the next start replays nothing.
+  void Checkpoint(absl::AnyInvocable<void(absl::Status)> done) { core_->Checkpoint(std::move(done)); }
+
+  ShardId id() const { return id_; }
+  bool leading() const { return core_->leading() && serving_; }
+  const absl::Status& halted() const { return core_->halted(); }
+  const State& state() const { return core_->state(); }
+
+ private:
+  Shard(ShardId id, std::unique_ptr<ShardCore> core);
+
+  // Which queue the next message of a topic goes to; makes the topic's queues if they are not here yet.
+  absl::StatusOr<QueueKey> ChooseQueue(const AppendCall& call);
+  void EnsureQueues(const TopicMetadata& topic);
+  // Wakes the receives that may find something new.
+  void OnApplied(const Command& command, const Outcome& outcome);
+  void ArmTick();
+  void Tick();
+  void CheckDisk();
+
+  const ShardId id_;
+  const std::unique_ptr<ShardCore> core_;
+  Dispatcher dispatcher_;
+  Visibility visibility_;
+  Retention retention_;
+  std::function<void(const absl::Status&)> on_halt_;
+  std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
+  bool serving_ = false;
+  bool low_disk_ = false;
+  int64_t appended_since_disk_check_ = 0;
+  absl::flat_hash_map<TopicId, uint32_t> next_queue_;        // In turn.
+  absl::flat_hash_map<TopicId, int32_t> configured_;         // Queues proposed, per topic.
+  bool tick_armed_ = false;
+  int64_t next_scan_record_us_ = 0;
+  int64_t next_retention_us_ = 0;
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_SHARD_H_

@@ -1,0 +1,180 @@
+#ifndef BARID_BROKER_SHARD_CORE_H_
+#define BARID_BROKER_SHARD_CORE_H_
+
+#include <deque>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/env.h"
+#include "base/executor.h"
+#include "base/metadata.h"
+#include "broker/committer.h"
+#include "broker/leader_clock.h"
+#include "broker/state.h"
+#include "broker/tail_cache.h"
+#include "storage/commit_log.h"
+#include "storage/key_value_store.h"
+
+namespace barid::broker {
+
+// Each is a setting (docs/settings.md).
+struct ShardOptions {
+  storage::CommitLogOptions log;
+  storage::KeyValueStoreOptions store;
+  size_t max_clean_blocks = 2048;                       // Index blocks in memory beyond those not yet checkpointed.
+  int64_t checkpoint_log_bytes = int64_t{64} << 20;     // A checkpoint at least this often: bounds the replay.
+  absl::Duration checkpoint_interval = absl::Seconds(5);
+  int64_t tail_cache_bytes = int64_t{32} << 20;         // Newest messages, served from memory.
+  int64_t max_pending_bytes = int64_t{128} << 20;       // Sends that wait for the disk; more are refused.
+  int64_t max_waiting_receives = 100'000;
+  int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
+  int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
+  absl::Duration retention_interval = absl::Seconds(10);
+  absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
+  absl::Duration auto_renew_hold_after = absl::Seconds(20);
+  absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
+  absl::Duration client_silence = absl::Seconds(120);   // Without a sign of life a client is gone,
+  absl::Duration client_grace = absl::Seconds(30);      // and what it holds is visible this much later.
+};
+
+// What a shard runs on. All outlive it.
+struct ShardContext {
+  Env* env = nullptr;
+  Clock* clock = nullptr;
+  Executor* shard_executor = nullptr;       // Owns the state.
+  Executor* disk_executor = nullptr;        // Writes and syncs the log.
+  Executor* read_executor = nullptr;        // Reads index blocks and older messages.
+  Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
+};
+
+// The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index blocks that
+// are read for it. What to propose is decided by the parts built on it (dispatcher.h, visibility.h, retention.h).
+//
+// Belongs to the shard's executor, but for Open.
+class ShardCore : private Committer::Listener {
+ public:
+  // What a proposal came to: the outcome of its command, or why there is none. kDeadlineExceeded: it may or may not be in
+  // the log.
+  using Applied = absl::AnyInvocable<void(absl::StatusOr<Outcome>)>;
+
+  struct Hooks {
+    // After each applied record, before its proposer hears of it.
+    std::function<void(const Command&, const Outcome&)> on_applied;
+    // After each run of applied records.
+    std::function<void()> on_progress;
+    // The shard takes no part any more: damage, a failed sync. Once.
+    std::function<void(const absl::Status&)> on_halt;
+  };
+
+  // Recovers the shard in `dir`: reads its checkpoint, replays the log behind it. Blocks on the disk. kDataLoss: damage.
+  static absl::StatusOr<std::unique_ptr<ShardCore>> Open(absl::string_view dir, const ShardOptions& options,
+                                                         const ShardContext& context);
+  ~ShardCore() override;
+
+  void SetHooks(Hooks hooks) { hooks_ = std::move(hooks); }
+
+  // Begins term `epoch`, higher than any in the log: leading once EpochStart is applied.
+  void Lead(Epoch epoch, const std::string& leader, Applied done);
+  // Proposes nothing more. Proposals under way are answered as lost.
+  void Follow();
+  bool leading() const { return leading_; }
+  const absl::Status& halted() const { return halted_; }  // OK while it is not.
+
+  // Puts a command behind the log. `done` runs when it is applied, or lost. Leaders only.
+  void Propose(Command command, Bytes bulk, Applied done);
+  int64_t pending_bytes() const { return pending_bytes_; }
+
+  // Calls `then` with the block, at once if it is in memory. The pointer is good until `then` returns.
+  void WithBlock(const BlockKey& key, absl::AnyInvocable<void(absl::StatusOr<const IndexBlock*>)> then);
+
+  // Messages by their entries, from memory if they are new, else from the log. kDataLoss for one that does not verify.
+  using Bodies = std::vector<absl::StatusOr<Buffer>>;
+  void ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<void(Bodies)> then);
+
+  // Writes a checkpoint now, if anything changed since the last. `done` runs when it is durable.
+  void Checkpoint(absl::AnyInvocable<void(absl::Status)> done);
+  // Writes one if it is time to. Called by the shard's tick.
+  void MaybeCheckpoint();
+
+  // Leader time. Only while leading.
+  int64_t NowMicros() { return clock_.NowMicros(); }
+
+  State& state() { return state_; }
+  const State& state() const { return state_; }
+  const ShardOptions& options() const { return options_; }
+  const ShardContext& context() const { return context_; }
+  const std::string& dir() const { return dir_; }
+  uint64_t log_first_position() const { return log_->first_position(); }
+
+  // Wraps a task so that it does nothing once this object is gone.
+  template <typename F>
+  auto IfAlive(F task) {
+    return [self = self_, task = std::move(task)](auto&&... args) mutable {
+      if (*self != nullptr) task(std::forward<decltype(args)>(args)...);
+    };
+  }
+
+ private:
+  struct Proposal {
+    storage::RecordDraft draft;  // Moved out when flushed, but for index, type, epoch and time.
+    Command command;
+    Bytes payload;
+    uint32_t bulk_offset = 0;
+    int64_t bytes = 0;
+    Applied done;
+  };
+
+  ShardCore(absl::string_view dir, const ShardOptions& options, const ShardContext& context,
+            std::unique_ptr<storage::KeyValueStore> store);
+
+  absl::Status Recover();
+  absl::Status Replay(const storage::Record& record);
+  void Flush();
+  void OnCommit(absl::Span<const storage::CommitLog::Placed> records) override;
+  void OnLost(const absl::Status& why) override;
+  void LoseProposals(const absl::Status& why);
+  void Halt(const absl::Status& why);
+  void MaybeProposeStateHash();
+
+  const std::string dir_;
+  const ShardOptions options_;
+  const ShardContext context_;
+  const std::shared_ptr<storage::KeyValueStore> store_;
+  std::shared_ptr<storage::CommitLog> log_;
+  std::unique_ptr<Committer> committer_;
+  State state_;
+  LeaderClock clock_;
+  Hooks hooks_;
+
+  bool leading_ = false;
+  Epoch epoch_ = 0;
+  absl::Status halted_;
+
+  std::deque<Proposal> proposals_;       // In log order; the first ones are at the committer.
+  size_t unflushed_ = 0;                 // The last ones, which are not yet.
+  bool flush_posted_ = false;
+  int64_t pending_bytes_ = 0;
+
+  TailCache tail_;
+  absl::flat_hash_map<BlockKey, std::vector<absl::AnyInvocable<void(absl::StatusOr<const IndexBlock*>)>>> loading_;
+
+  bool checkpointing_ = false;
+  uint64_t checkpoint_position_ = 0;     // Log position that the last checkpoint covers.
+  absl::Duration checkpoint_time_;       // Since boot.
+  std::vector<absl::AnyInvocable<void(absl::Status)>> checkpoint_waiters_;
+  LogIndex hashed_index_ = 0;            // The last that a StateHash was proposed for.
+
+  std::shared_ptr<ShardCore*> self_;
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_SHARD_CORE_H_

@@ -1,0 +1,586 @@
+#include "broker/state.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "broker/mutation.h"
+
+namespace barid::broker {
+namespace {
+
+// The hash of one entry of the state. The first number keeps kinds apart.
+uint64_t HashQueue(const QueueKey& key, const Queue& queue) {
+  return StableHash({1, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.first),
+                     static_cast<uint64_t>(queue.end), static_cast<uint64_t>(queue.bytes), queue.deleted});
+}
+
+uint64_t HashEntry(const QueueKey& key, QueueOffset offset, const IndexEntry& entry) {
+  // Without the position: it follows from the index.
+  return StableHash({2, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset), entry.index,
+                     entry.offset, entry.bytes, entry.tag_hash, static_cast<uint64_t>(entry.time_us)});
+}
+
+uint64_t HashNext(const CursorKey& key, QueueOffset next) {
+  return StableHash({3, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
+                     static_cast<uint64_t>(next)});
+}
+
+uint64_t HashDelivery(const CursorKey& key, QueueOffset offset, const InFlight& d) {
+  const uint64_t flags = (d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0);
+  return StableHash({4, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
+                     static_cast<uint64_t>(offset), static_cast<uint64_t>(d.attempts), d.nonce,
+                     static_cast<uint64_t>(d.invisible_until), flags, d.attempt_id_hash, StableHash(*d.client)});
+}
+
+Outcome Refused(absl::Status why) {
+  Outcome outcome;
+  outcome.status = std::move(why);
+  return outcome;
+}
+
+}  // namespace
+
+const Queue* State::FindQueue(const QueueKey& key) const {
+  const auto it = queues_.find(key);
+  return it == queues_.end() ? nullptr : &it->second;
+}
+
+const Cursor* State::FindCursor(const CursorKey& key) const {
+  const auto it = cursors_.find(key);
+  return it == cursors_.end() ? nullptr : &it->second;
+}
+
+const InFlight* State::FindDelivery(const CursorKey& key, QueueOffset offset, LogIndex nonce) const {
+  const Cursor* const cursor = FindCursor(key);
+  if (cursor == nullptr) return nullptr;
+  const auto it = cursor->in_flight.find(offset);
+  return it == cursor->in_flight.end() || it->second.nonce != nonce ? nullptr : &it->second;
+}
+
+absl::StatusOr<Outcome> State::Apply(const RecordInfo& record, const Command& command) {
+  CHECK_EQ(record.index, applied_.index + 1);
+  CHECK_GE(record.time_us, applied_.time_us);
+  const LogIndex range = record.index / kRangeRecords;
+  if (!ranges_.contains(range)) {
+    ranges_[range].position = record.position;
+    dirty_ranges_.insert(range);
+  }
+  absl::StatusOr<Outcome> outcome = std::visit(
+      [&](const auto& c) -> absl::StatusOr<Outcome> {
+        if constexpr (std::is_same_v<std::decay_t<decltype(c)>, std::monostate>) {
+          return absl::DataLossError(absl::StrCat("record ", record.index, " has no command"));
+        } else {
+          return Do(record, c);
+        }
+      },
+      command);
+  if (!outcome.ok()) {
+    return Annotate(outcome.status(),
+                    absl::StrCat("applying record ", record.index, " (", CommandName(CommandType(command)), ")"));
+  }
+  applied_ = record;
+  dirty_since_checkpoint_ = true;
+  if (record.index % kRangeRecords == 0) {
+    remembered_index_ = record.index;
+    remembered_hash_ = hash_;
+  }
+  return outcome;
+}
+
+// --- Entries of the state ---
+
+void State::SetQueue(const QueueKey& key, const Queue& queue) {
+  const auto [it, inserted] = queues_.try_emplace(key);
+  if (!inserted) hash_ -= HashQueue(key, it->second);
+  it->second = queue;
+  hash_ += HashQueue(key, queue);
+  dirty_queues_.insert(key);
+}
+
+void State::EraseQueue(const QueueKey& key) {
+  const auto it = queues_.find(key);
+  CHECK(it != queues_.end());
+  CHECK_EQ(it->second.first, it->second.end);
+  // What has expired stays in its block until that goes.
+  index_.DropBelow(key, it->second.end, (it->second.end + kBlockEntries - 1) / kBlockEntries * kBlockEntries);
+  hash_ -= HashQueue(key, it->second);
+  queues_.erase(it);
+  dirty_queues_.insert(key);
+}
+
+void State::AddLive(LogIndex index, int64_t change) {
+  const LogIndex range = index / kRangeRecords;
+  const auto it = ranges_.find(range);
+  CHECK(it != ranges_.end()) << "no range for log index " << index;
+  it->second.live += change;
+  CHECK_GE(it->second.live, 0);
+  dirty_ranges_.insert(range);
+}
+
+absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::optional<Provenance> provenance) {
+  Queue queue = queues_[key];
+  RETURN_IF_ERROR(index_.Append(key, queue.end, entry, std::move(provenance)));
+  hash_ += HashEntry(key, queue.end, entry);
+  AddLive(entry.index, 1);
+  ++queue.end;
+  queue.bytes += entry.bytes;
+  SetQueue(key, queue);
+  return absl::OkStatus();
+}
+
+void State::SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next) {
+  hash_ -= HashNext(key, cursor->next);
+  cursor->next = next;
+  hash_ += HashNext(key, next);
+  dirty_cursors_.insert(key);
+}
+
+void State::Link(const CursorKey& key, QueueOffset offset, const InFlight& d) {
+  hash_ += HashDelivery(key, offset, d);
+  if (!d.visible) deadlines_.insert({d.invisible_until, key, offset});
+  if (d.held) ++holders_[*d.client];
+}
+
+void State::Unlink(const CursorKey& key, QueueOffset offset, const InFlight& d) {
+  hash_ -= HashDelivery(key, offset, d);
+  if (!d.visible) deadlines_.erase({d.invisible_until, key, offset});
+  if (d.held) {
+    const auto it = holders_.find(*d.client);
+    CHECK(it != holders_.end());
+    if (--it->second == 0) holders_.erase(it);
+  }
+}
+
+void State::SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery) {
+  const auto [it, inserted] = cursor->in_flight.try_emplace(offset);
+  if (!inserted) Unlink(key, offset, it->second);
+  if (delivery.visible) {
+    cursor->again.insert(offset);
+  } else {
+    cursor->again.erase(offset);
+  }
+  it->second = std::move(delivery);
+  Link(key, offset, it->second);
+  dirty_chunks_.insert({key, offset / kChunkOffsets});
+}
+
+void State::EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset) {
+  const auto it = cursor->in_flight.find(offset);
+  CHECK(it != cursor->in_flight.end());
+  Unlink(key, offset, it->second);
+  cursor->again.erase(offset);
+  cursor->in_flight.erase(it);
+  dirty_chunks_.insert({key, offset / kChunkOffsets});
+}
+
+absl::btree_map<CursorKey, Cursor>::iterator State::EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it) {
+  while (!it->second.in_flight.empty()) EraseDelivery(it->first, &it->second, it->second.in_flight.begin()->first);
+  hash_ -= HashNext(it->first, it->second.next);
+  dirty_cursors_.insert(it->first);
+  return cursors_.erase(it);
+}
+
+InFlight* State::Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor) {
+  *key = {GroupId(ref.group_id()), KeyOf(ref.queue())};
+  const auto it = cursors_.find(*key);
+  if (it == cursors_.end()) return nullptr;
+  *cursor = &it->second;
+  const auto delivery = it->second.in_flight.find(ref.offset());
+  if (delivery == it->second.in_flight.end()) return nullptr;
+  if (delivery->second.nonce != ref.nonce() && !BARID_MUTATION(kSettleIgnoresNonce)) return nullptr;
+  return &delivery->second;
+}
+
+std::shared_ptr<const std::string> State::Intern(const std::string& client) {
+  std::weak_ptr<const std::string>& known = clients_[client];
+  std::shared_ptr<const std::string> shared = known.lock();
+  if (shared == nullptr) {
+    shared = std::make_shared<const std::string>(client);
+    known = shared;
+    // Names of clients that have gone are swept when they may be half of all.
+    if (clients_.size() > 1024 && clients_.size() == clients_.capacity() / 2) {
+      absl::erase_if(clients_, [](const auto& entry) { return entry.second.expired(); });
+    }
+  }
+  return shared;
+}
+
+// --- Commands ---
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::EpochStart& command) { return Outcome(); }
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Append& command) {
+  const QueueKey key = KeyOf(command.queue());
+  const Queue* const queue = FindQueue(key);
+  if (queue == nullptr || (queue->deleted && !BARID_MUTATION(kAppendToDeletedQueue))) {
+    return Refused(absl::NotFoundError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " is not here")));
+  }
+  Outcome outcome;
+  outcome.queue = key;
+  outcome.first_offset = queue->end;
+  uint32_t offset = record.bulk_offset;
+  int left = command.entries_size();
+  for (const log::Append::Entry& entry : command.entries()) {
+    --left;
+    if (BARID_MUTATION(kAppendForgetsLastEntry) && left == 0 && command.entries_size() > 1) break;
+    IndexEntry pointer;
+    pointer.index = record.index;
+    pointer.position = record.position;
+    pointer.offset = BARID_MUTATION(kAppendOffsetOffByOne) ? record.bulk_offset : offset;
+    pointer.bytes = entry.bytes();
+    pointer.tag_hash = entry.tag_hash();
+    pointer.time_us = record.time_us;
+    RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
+    offset += entry.bytes();
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::OpenCursor& command) {
+  const CursorKey key{GroupId(command.group_id()), KeyOf(command.queue())};
+  const Queue* const queue = FindQueue(key.queue);
+  if (queue == nullptr || queue->deleted) return Refused(absl::NotFoundError("the queue is not here"));
+  const auto [it, inserted] = cursors_.try_emplace(key);
+  if (!inserted) return Refused(absl::AlreadyExistsError("the cursor is open"));
+  QueueOffset start = std::clamp(command.start(), queue->first, queue->end);
+  if (BARID_MUTATION(kOpenCursorLate) && start < queue->end) ++start;
+  it->second.next = start;
+  hash_ += HashNext(key, it->second.next);
+  dirty_cursors_.insert(key);
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Deliver& command) {
+  const CursorKey key{GroupId(command.group_id()), KeyOf(command.queue())};
+  const auto it = cursors_.find(key);
+  const Queue* const queue = FindQueue(key.queue);
+  if (it == cursors_.end() || queue == nullptr) return Refused(absl::NotFoundError("the cursor is not open"));
+  Cursor* const cursor = &it->second;
+
+  InFlight delivery;
+  delivery.nonce = record.index;
+  delivery.invisible_until = command.invisible_until();
+  delivery.auto_renew = command.auto_renew();
+  delivery.attempt_id_hash = command.attempt_id_hash();
+  delivery.client = Intern(command.client_id());
+
+  Outcome outcome;
+  for (const QueueOffset offset : command.again_offsets()) {
+    const auto found = cursor->in_flight.find(offset);
+    if (found == cursor->in_flight.end()) continue;
+    if (!found->second.visible && !BARID_MUTATION(kDeliverIgnoresInvisible)) continue;
+    delivery.attempts = found->second.attempts + (BARID_MUTATION(kDeliverForgetsAttempt) ? 0 : 1);
+    outcome.delivered.push_back({offset, delivery.attempts});
+    SetDelivery(key, cursor, offset, delivery);
+  }
+  // An expiry may have moved the position since this was proposed; then what is left of the run still stands.
+  if (command.from() <= cursor->next && cursor->next < command.to() && command.to() <= queue->end &&
+      (command.from() == cursor->next || cursor->next == queue->first)) {
+    const QueueOffset old_next = cursor->next;
+    delivery.attempts = 1;
+    bool first = true;
+    for (const QueueOffset offset : command.first_offsets()) {
+      if (offset < old_next || offset >= command.to()) continue;
+      outcome.delivered.push_back({offset, 1});
+      if (!(BARID_MUTATION(kDeliverSettlesFirst) && std::exchange(first, false))) {
+        SetDelivery(key, cursor, offset, delivery);
+      }
+    }
+    const bool one_more = BARID_MUTATION(kDeliverSkipsOne) && command.to() < queue->end;
+    SetNext(key, cursor, command.to() + (one_more ? 1 : 0));
+  }
+  if (outcome.delivered.empty()) outcome.status = absl::AbortedError("nothing of it could be delivered any more");
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Skip& command) {
+  const CursorKey key{GroupId(command.group_id()), KeyOf(command.queue())};
+  const auto it = cursors_.find(key);
+  const Queue* const queue = FindQueue(key.queue);
+  if (it == cursors_.end() || queue == nullptr) return Refused(absl::NotFoundError("the cursor is not open"));
+  // As with Deliver: an expiry may have moved the position since.
+  const QueueOffset next = it->second.next;
+  const bool stands = command.from() == next || (command.from() < next && next == queue->first);
+  if (!stands || command.to() <= next || command.to() > queue->end) {
+    return Refused(absl::AbortedError("the scan position is elsewhere"));
+  }
+  const bool one_more = BARID_MUTATION(kSkipOneMore) && command.to() < queue->end;
+  SetNext(key, &it->second, command.to() + (one_more ? 1 : 0));
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Hold& command) {
+  Outcome outcome;
+  for (const log::DeliveryRef& ref : command.deliveries()) {
+    CursorKey key;
+    Cursor* cursor = nullptr;
+    const InFlight* const live = Live(ref, &key, &cursor);
+    const bool applies = live != nullptr && !live->visible && live->auto_renew && !live->held;
+    outcome.live.push_back(applies);
+    if (!applies) continue;
+    InFlight delivery = *live;
+    delivery.held = true;
+    delivery.invisible_until = BARID_MUTATION(kHoldForever) ? INT64_MAX : command.cap();
+    SetDelivery(key, cursor, ref.offset(), std::move(delivery));
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Settle& command) {
+  Outcome outcome;
+  for (const log::Settle::Entry& entry : command.entries()) {
+    CursorKey key;
+    Cursor* cursor = nullptr;
+    const InFlight* const live = Live(entry.delivery(), &key, &cursor);
+    outcome.live.push_back(live != nullptr);
+    if (live == nullptr) continue;
+    const QueueOffset offset = entry.delivery().offset();
+    switch (entry.action()) {
+      case log::Settle::Entry::SHOW_AT: {
+        if (BARID_MUTATION(kShowAtForgotten)) break;
+        InFlight delivery = *live;
+        // The member's word is the last: a Hold that is on its way must not make hours of it.
+        delivery.auto_renew = false;
+        delivery.held = false;
+        delivery.visible = entry.visible_at() <= record.time_us;
+        delivery.invisible_until = entry.visible_at();
+        SetDelivery(key, cursor, offset, std::move(delivery));
+        break;
+      }
+      case log::Settle::Entry::UNDELIVERED: {
+        InFlight delivery = *live;
+        if (!BARID_MUTATION(kUndeliveredCounts)) --delivery.attempts;
+        delivery.held = false;
+        delivery.visible = true;
+        delivery.invisible_until = record.time_us;
+        // Nobody has this delivery: its receipt must not settle the message.
+        delivery.nonce = record.index;
+        SetDelivery(key, cursor, offset, std::move(delivery));
+        break;
+      }
+      case log::Settle::Entry::ACK: {
+        if (BARID_MUTATION(kSettleAckLost) && offset % 7 == 0) break;
+        EraseDelivery(key, cursor, offset);
+        const auto neighbour = cursor->in_flight.upper_bound(offset);
+        if (BARID_MUTATION(kSettleAckNeighbour) && neighbour != cursor->in_flight.end()) {
+          EraseDelivery(key, cursor, neighbour->first);
+        }
+        break;
+      }
+      default:  // Of a later version, which this one must not follow.
+        return absl::DataLossError(absl::StrCat("a Settle with the unknown action ", static_cast<int>(entry.action())));
+    }
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::MakeVisible& command) {
+  Outcome outcome;
+  for (const log::DeliveryRef& ref : command.deliveries()) {
+    CursorKey key;
+    Cursor* cursor = nullptr;
+    const InFlight* const live = Live(ref, &key, &cursor);
+    const bool lapsed = live != nullptr && !live->visible &&
+                        (live->invisible_until <= command.now() || BARID_MUTATION(kMakeVisibleEarly));
+    outcome.live.push_back(lapsed);
+    if (!lapsed || BARID_MUTATION(kMakeVisibleForgotten)) continue;
+    if (BARID_MUTATION(kMakeVisibleSettles)) {
+      EraseDelivery(key, cursor, ref.offset());
+      continue;
+    }
+    InFlight delivery = *live;
+    delivery.visible = true;
+    delivery.held = false;
+    SetDelivery(key, cursor, ref.offset(), std::move(delivery));
+  }
+  return outcome;
+}
+
+// Linear in all deliveries in flight: clients die rarely.
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::ClientGone& command) {
+  if (BARID_MUTATION(kClientGoneForgotten)) return Outcome();
+  if (!holders_.contains(command.client_id())) return Refused(absl::NotFoundError("the client holds nothing"));
+  for (auto& [key, cursor] : cursors_) {
+    for (auto& [offset, in_flight] : cursor.in_flight) {
+      if (!in_flight.held || *in_flight.client != command.client_id()) continue;
+      InFlight delivery = in_flight;
+      delivery.held = false;
+      delivery.invisible_until = std::min(delivery.invisible_until, command.deadline());
+      SetDelivery(key, &cursor, offset, std::move(delivery));
+    }
+  }
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& command) {
+  CursorKey key;
+  Cursor* cursor = nullptr;
+  if (Live(command.delivery(), &key, &cursor) == nullptr) return Refused(absl::AbortedError("the delivery is not live"));
+  if (IsDeadLetterTopic(key.queue.topic)) return Refused(absl::FailedPreconditionError("it is a dead letter already"));
+  const QueueOffset offset = command.delivery().offset();
+  ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key.queue, offset)));
+  IndexEntry entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
+  entry.time_us = record.time_us;
+
+  Outcome outcome;
+  outcome.queue = {DeadLetterTopicId(key.group), 0};
+  const Queue* const queue = FindQueue(outcome.queue);
+  if (queue == nullptr) SetQueue(outcome.queue, Queue());
+  outcome.first_offset = queues_[outcome.queue].end;
+  if (!BARID_MUTATION(kMoveLosesMessage)) {
+    RETURN_IF_ERROR(AddEntry(outcome.queue, entry,
+                             Provenance{command.origin_topic(), command.origin_message_id(), command.reason(),
+                                        command.attempts()}));
+  }
+  if (!BARID_MUTATION(kMoveKeepsMessage)) EraseDelivery(key, cursor, offset);
+  return outcome;
+}
+
+void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
+  // Cursors are ordered by group, then queue. Linear in the groups of this shard.
+  for (auto& [cursor_key, cursor] : cursors_) {
+    if (cursor_key.queue != key) continue;
+    while (!cursor.in_flight.empty() && cursor.in_flight.begin()->first < first &&
+           !BARID_MUTATION(kExpireKeepsDeliveries)) {
+      EraseDelivery(cursor_key, &cursor, cursor.in_flight.begin()->first);
+    }
+    if (cursor.next < first) SetNext(cursor_key, &cursor, first);
+  }
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& command) {
+  const QueueKey key = KeyOf(command.queue());
+  const Queue* const found = FindQueue(key);
+  if (found == nullptr) return Refused(absl::NotFoundError("the queue is not here"));
+  Queue queue = *found;
+  const QueueOffset old_first = queue.first;
+  QueueOffset first = std::min(command.first(), queue.end);
+  if (BARID_MUTATION(kExpireOneMore) && first < queue.end) ++first;
+  if (first <= old_first) return Refused(absl::AbortedError("expired already"));
+  // All blocks are at hand before anything changes.
+  for (QueueOffset offset = old_first; offset < first; offset = (offset / kBlockEntries + 1) * kBlockEntries) {
+    RETURN_IF_ERROR(index_.Load(BlockOf(key, offset)).status());
+  }
+  for (QueueOffset offset = old_first; offset < first; ++offset) {
+    ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
+    const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
+    hash_ -= HashEntry(key, offset, entry);
+    AddLive(entry.index, -1);
+    queue.bytes -= entry.bytes;
+  }
+  index_.DropBelow(key, old_first, first);
+  queue.first = first;
+  SetQueue(key, queue);
+  ExpireCursors(key, first);
+  if (queue.deleted && queue.first == queue.end) EraseQueue(key);
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Trim& command) {
+  const TrimPoint point = trim_point();
+  if (command.log_start() > point.log_start) {
+    return Refused(absl::FailedPreconditionError(
+        absl::StrCat("log index ", point.log_start, " is needed, trimming to ", command.log_start(), " was asked for")));
+  }
+  if (command.log_start() <= log_start_) return Refused(absl::AbortedError("trimmed already"));
+  hash_ += command.log_start() - log_start_;
+  log_start_ = command.log_start();
+  while (!ranges_.empty() && (ranges_.begin()->first + 1) * kRangeRecords <= log_start_) {
+    dirty_ranges_.insert(ranges_.begin()->first);
+    ranges_.erase(ranges_.begin());
+  }
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::ConfigureQueue& command) {
+  const QueueKey key = KeyOf(command.queue());
+  const Queue* const found = FindQueue(key);
+  if (!command.deleted()) {
+    if (found != nullptr) return Refused(absl::AlreadyExistsError("the queue is here"));
+    SetQueue(key, Queue());
+    return Outcome();
+  }
+  if (found == nullptr || found->deleted) return Refused(absl::NotFoundError("the queue is not here"));
+  Queue queue = *found;
+  queue.deleted = true;
+  SetQueue(key, queue);
+  for (auto it = cursors_.begin(); it != cursors_.end();) {
+    it = it->first.queue == key ? EraseCursor(it) : std::next(it);
+  }
+  if (queue.first == queue.end) EraseQueue(key);
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseGroup& command) {
+  if (BARID_MUTATION(kCloseGroupForgotten)) return Outcome();
+  bool any = false;
+  const GroupId group(command.group_id());
+  for (auto it = cursors_.lower_bound(CursorKey{group, QueueKey()}); it != cursors_.end() && it->first.group == group;) {
+    it = EraseCursor(it);
+    any = true;
+  }
+  if (!any) return Refused(absl::NotFoundError("the group has no cursor here"));
+  return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::StateHash& command) {
+  if (command.log_index() != remembered_index_) return Refused(absl::AbortedError("not the index that is remembered"));
+  if (command.hash() != remembered_hash_) {
+    return absl::DataLossError(absl::StrCat("the state after record ", command.log_index(), " hashes to ",
+                                            remembered_hash_, " here, the leader had ", command.hash()));
+  }
+  return Outcome();
+}
+
+State::TrimPoint State::trim_point() const {
+  TrimPoint point;
+  for (const auto& [range, state] : ranges_) {
+    point = {std::max<LogIndex>(range * kRangeRecords, 1), state.position};
+    if (state.live > 0 && !BARID_MUTATION(kTrimIgnoresLive)) break;
+  }
+  return point;
+}
+
+absl::StatusOr<uint64_t> State::RecomputeHash() {
+  uint64_t hash = log_start_ - 1;
+  for (const auto& [key, queue] : queues_) {
+    hash += HashQueue(key, queue);
+    for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
+      ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
+      const auto place = static_cast<size_t>(offset % kBlockEntries);
+      if (place >= block->entries.size()) return absl::DataLossError("an index block is too short");
+      hash += HashEntry(key, offset, block->entries[place]);
+    }
+  }
+  for (const auto& [key, cursor] : cursors_) {
+    hash += HashNext(key, cursor.next);
+    for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
+  }
+  return hash;
+}
+
+absl::Status State::VerifyCounts() {
+  absl::btree_map<LogIndex, int64_t> live;
+  for (const auto& [key, queue] : queues_) {
+    for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
+      ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
+      ++live[block->entries[static_cast<size_t>(offset % kBlockEntries)].index / kRangeRecords];
+    }
+  }
+  for (const auto& [range, state] : ranges_) {
+    const auto it = live.find(range);
+    const int64_t counted = it == live.end() ? 0 : it->second;
+    if (counted != state.live) {
+      return absl::DataLossError(absl::StrCat("range ", range, " counts ", state.live, " live pointers, there are ", counted));
+    }
+    if (it != live.end()) live.erase(it);
+  }
+  if (!live.empty()) return absl::DataLossError(absl::StrCat("range ", live.begin()->first, " has live pointers and is not known"));
+  return absl::OkStatus();
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,228 @@
+#ifndef BARID_BROKER_STATE_H_
+#define BARID_BROKER_STATE_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/container/btree_map.h"
+#include "absl/container/btree_set.h"
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
+#include "base/ids.h"
+#include "broker/command.h"
+#include "broker/index.h"
+#include "storage/key_value_store.h"
+
+namespace barid::broker {
+
+// A group's place in one queue.
+struct CursorKey {
+  GroupId group;
+  QueueKey queue;
+
+  friend constexpr auto operator<=>(const CursorKey&, const CursorKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const CursorKey& key) {
+    return H::combine(std::move(h), key.group, key.queue);
+  }
+};
+
+// A message that was handed out and is not settled.
+struct InFlight {
+  int32_t attempts = 0;         // Deliveries so far. 0: handed out once, but the answer never left.
+  LogIndex nonce = 0;           // Log index of its last Deliver; names the delivery.
+  int64_t invisible_until = 0;  // Leader time, microseconds. While visible, the time since when.
+  bool visible = false;         // May be delivered again.
+  bool auto_renew = false;
+  bool held = false;            // invisible_until is the cap; the client's life decides before it.
+  uint64_t attempt_id_hash = 0;
+  std::shared_ptr<const std::string> client;
+};
+
+// Invariants: every offset below next is settled unless it is in in_flight; again holds those of in_flight that are visible.
+struct Cursor {
+  QueueOffset next = 0;  // Nothing from here on was ever handed out.
+  absl::btree_map<QueueOffset, InFlight> in_flight;
+  absl::btree_set<QueueOffset> again;
+
+  // Everything below is settled.
+  QueueOffset floor() const { return in_flight.empty() ? next : in_flight.begin()->first; }
+};
+
+// Offsets [first, end) exist.
+struct Queue {
+  QueueOffset first = 0;
+  QueueOffset end = 0;
+  int64_t bytes = 0;     // Of the stored messages in [first, end).
+  bool deleted = false;  // Takes nothing any more; retention empties it, then it goes.
+};
+
+// What a record is, beside its command.
+struct RecordInfo {
+  LogIndex index = 0;
+  Epoch epoch = 0;
+  int64_t time_us = 0;
+  uint64_t position = 0;
+  uint64_t end_position = 0;
+  uint64_t chain = 0;       // The running hash including it.
+  uint32_t bulk_offset = 0; // Of the bulk in its payload.
+};
+
+// What applying a record did, for whoever waits for the answer.
+struct Outcome {
+  absl::Status status;          // Why the whole command had no effect, if it had none.
+  QueueKey queue;               // Append, Move: where the entries are,
+  QueueOffset first_offset = 0; // and the offset of the first.
+  struct Delivered {
+    QueueOffset offset = 0;
+    int32_t attempt = 0;
+  };
+  std::vector<Delivered> delivered;  // Deliver: what was kept, in order of offset.
+  std::vector<bool> live;            // Settle, Hold, MakeVisible: whether each entry named a live delivery.
+};
+
+// The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index blocks that
+// a command touches (loaded first with Prepare where waiting matters). Belongs to the shard's executor.
+//
+// Its hash is a sum over entries, kept up to date by each change, so it does not depend on what is in memory.
+class State {
+ public:
+  State(const storage::KeyValueStore* store, size_t max_clean_blocks) : index_(store, max_clean_blocks) {}
+
+  // Reads what the last checkpoint wrote. An empty store is an empty state.
+  absl::Status Load(const storage::KeyValueStore& store);
+
+  // Applies the record behind the last one. An error is damage (an index block that does not verify, a state hash that
+  // differs): the shard must halt.
+  absl::StatusOr<Outcome> Apply(const RecordInfo& record, const Command& command);
+
+  // --- What the leader reads to decide what to propose. ---
+  LogIndex applied_index() const { return applied_.index; }
+  const RecordInfo& applied() const { return applied_; }
+  uint64_t hash() const { return hash_; }
+  LogIndex log_start() const { return log_start_; }
+  // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
+  LogIndex remembered_index() const { return remembered_index_; }
+  uint64_t remembered_hash() const { return remembered_hash_; }
+  const absl::btree_map<QueueKey, Queue>& queues() const { return queues_; }
+  const absl::btree_map<CursorKey, Cursor>& cursors() const { return cursors_; }
+  const Queue* FindQueue(const QueueKey& key) const;
+  const Cursor* FindCursor(const CursorKey& key) const;
+  // The delivery, if it is live.
+  const InFlight* FindDelivery(const CursorKey& key, QueueOffset offset, LogIndex nonce) const;
+
+  // Deliveries by the time at which they become visible, invisible ones only.
+  using Deadline = std::tuple<int64_t, CursorKey, QueueOffset>;
+  const absl::btree_set<Deadline>& deadlines() const { return deadlines_; }
+  // How many deliveries each client holds.
+  const absl::btree_map<std::string, int64_t>& holders() const { return holders_; }
+
+  // The lowest log index that anything still points to, rounded down to a range: what Trim may name. Its position in the log.
+  struct TrimPoint {
+    LogIndex log_start = 0;
+    uint64_t position = 0;
+  };
+  TrimPoint trim_point() const;
+
+  Index& index() { return index_; }
+
+  // --- Checkpoints. ---
+  struct Checkpoint {
+    std::vector<storage::KeyValueStore::Operation> operations;  // Without the index blocks,
+    Index::Changes blocks;                                      // which are encoded elsewhere.
+    RecordInfo applied;
+    uint64_t kept_from = 0;  // Log position below which nothing is needed once this checkpoint is durable.
+  };
+  // Everything that changed since the last one.
+  Checkpoint TakeCheckpoint();
+  // The checkpoint is durable, or failed: then its blocks stay in memory, and the shard halts.
+  void Written(const Checkpoint& checkpoint, bool durable);
+  bool dirty() const { return dirty_since_checkpoint_; }
+
+  // Recomputes the hash from the whole state, reading all index blocks: for inspect and for tests.
+  absl::StatusOr<uint64_t> RecomputeHash();
+  // Counts the live pointers of each range anew and compares: for inspect and for tests.
+  absl::Status VerifyCounts();
+
+ private:
+  // Pointers into the log are counted per run of kRangeRecords log indexes.
+  static constexpr LogIndex kRangeRecords = 4096;
+  struct Range {
+    int64_t live = 0;
+    uint64_t position = 0;  // Of its first record.
+  };
+  static constexpr QueueOffset kChunkOffsets = 256;  // Deliveries are stored in chunks of this many offsets.
+  using ChunkKey = std::pair<CursorKey, int64_t>;
+
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EpochStart& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Append& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::OpenCursor& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Deliver& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Skip& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Hold& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Settle& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::MakeVisible& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::ClientGone& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Move& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Expire& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Trim& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::ConfigureQueue& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::StateHash& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CloseGroup& command);
+
+  // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
+  void SetQueue(const QueueKey& key, const Queue& queue);
+  void EraseQueue(const QueueKey& key);
+  absl::Status AddEntry(const QueueKey& key, const IndexEntry& entry, std::optional<Provenance> provenance);
+  void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
+  void SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery);
+  void EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset);
+  absl::btree_map<CursorKey, Cursor>::iterator EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it);
+  void Link(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
+  void Unlink(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
+  // The live delivery that `ref` names, or nullptr.
+  InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
+  void ExpireCursors(const QueueKey& key, QueueOffset first);
+  std::shared_ptr<const std::string> Intern(const std::string& client);
+  void AddLive(LogIndex index, int64_t change);
+
+  RecordInfo applied_;
+  LogIndex log_start_ = 1;
+  uint64_t hash_ = 0;
+  LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
+  uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
+
+  absl::btree_map<QueueKey, Queue> queues_;
+  absl::btree_map<CursorKey, Cursor> cursors_;
+  absl::btree_map<LogIndex, Range> ranges_;
+  Index index_;
+
+  // Derived.
+  absl::btree_set<Deadline> deadlines_;
+  absl::btree_map<std::string, int64_t> holders_;
+  absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> clients_;
+
+  // Changed since the last checkpoint.
+  absl::flat_hash_set<QueueKey> dirty_queues_;
+  absl::flat_hash_set<CursorKey> dirty_cursors_;
+  absl::flat_hash_set<ChunkKey> dirty_chunks_;
+  absl::flat_hash_set<LogIndex> dirty_ranges_;
+  bool dirty_since_checkpoint_ = false;
+};
+
+// What a checkpoint says about the log that it covers. kNotFound: no checkpoint yet.
+struct CheckpointMeta {
+  RecordInfo applied;
+  LogIndex log_start = 1;
+  uint64_t hash = 0;
+};
+absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& store);
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_STATE_H_

@@ -1,0 +1,265 @@
+#include "broker/visibility.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+
+namespace barid::broker {
+namespace {
+
+constexpr int kMaxPerRecord = 1000;  // Deliveries that one MakeVisible or Hold names.
+constexpr int64_t kClientCheckMicros = 5'000'000;
+
+void SetRef(log::DeliveryRef* ref, const CursorKey& key, QueueOffset offset, LogIndex nonce) {
+  ref->set_group_id(key.group.value());
+  SetKey(ref->mutable_queue(), key.queue);
+  ref->set_offset(offset);
+  ref->set_nonce(nonce);
+}
+
+// Gathers the statuses of a SettleCall's entries, which come from several records, and answers when all are there.
+struct Settling {
+  SettleResult result;
+  int missing = 0;
+  Callback<SettleResult> done;
+
+  void Arrived(int count) {
+    missing -= count;
+    if (missing == 0) done(std::move(result));
+  }
+};
+
+absl::Status Stale() { return StaleReceiptError("the message was settled or delivered again since"); }
+
+}  // namespace
+
+RetryPolicy Visibility::PolicyOf(GroupId group) const {
+  const GroupMetadata* const found = metadata_->FindGroup(group);
+  return found == nullptr ? RetryPolicy() : found->retry;
+}
+
+void Visibility::OnLead() {
+  leading_since_us_ = core_->NowMicros();
+  next_client_check_us_ = leading_since_us_ + kClientCheckMicros;
+  last_heard_us_.clear();
+  holds_.clear();
+}
+
+void Visibility::Settle(SettleCall call, Callback<SettleResult> done) {
+  if (!core_->leading()) {
+    SettleResult refused;
+    refused.status = core_->halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : core_->halted();
+    return done(std::move(refused));
+  }
+  auto settling = std::make_shared<Settling>();
+  settling->result.entries.resize(call.entries.size());
+  settling->missing = static_cast<int>(call.entries.size()) + 1;
+  settling->done = std::move(done);
+
+  const int64_t now = core_->NowMicros();
+  log::Settle command;
+  std::vector<size_t> places;  // Of the command's entries in the call's.
+  for (size_t i = 0; i < call.entries.size(); ++i) {
+    const SettleEntry& entry = call.entries[i];
+    const CursorKey key{entry.group, entry.queue};
+    SettleKind kind = entry.kind;
+    int64_t delay_us = absl::ToInt64Microseconds(entry.delay);
+    if (kind == SettleKind::kReturn) {
+      const RetryPolicy policy = PolicyOf(entry.group);
+      const InFlight* const delivery = core_->state().FindDelivery(key, entry.offset, entry.nonce);
+      const int32_t attempts = delivery == nullptr ? 1 : delivery->attempts;
+      delay_us = std::max(delay_us, absl::ToInt64Microseconds(policy.DelayAfter(attempts)));
+      if (attempts >= policy.max_attempts) kind = SettleKind::kDeadLetter;
+    }
+    // Dead letters are not dead-lettered again.
+    if (kind == SettleKind::kDeadLetter && IsDeadLetterTopic(entry.queue.topic)) {
+      kind = SettleKind::kExtend;
+      delay_us = std::max(delay_us, absl::ToInt64Microseconds(RetryPolicy().max));
+    }
+    if (kind == SettleKind::kDeadLetter) {
+      Bury(key, entry.offset, entry.nonce, entry.reason.empty() ? "attempts exhausted" : entry.reason,
+           [settling, i](absl::Status status) {
+             settling->result.entries[i] = std::move(status);
+             settling->Arrived(1);
+           });
+      continue;
+    }
+    places.push_back(i);
+    log::Settle::Entry* const out = command.add_entries();
+    SetRef(out->mutable_delivery(), key, entry.offset, entry.nonce);
+    switch (kind) {
+      case SettleKind::kAck:
+        out->set_action(log::Settle::Entry::ACK);
+        break;
+      case SettleKind::kUndelivered:
+        out->set_action(log::Settle::Entry::UNDELIVERED);
+        break;
+      case SettleKind::kReturn:
+      case SettleKind::kExtend:
+      case SettleKind::kDeadLetter:
+        out->set_action(log::Settle::Entry::SHOW_AT);
+        out->set_visible_at(now + delay_us);
+        break;
+    }
+  }
+  if (!places.empty()) {
+    core_->Propose(Command(std::move(command)), Bytes(),
+                   [settling, places](absl::StatusOr<Outcome> outcome) {
+                     for (size_t j = 0; j < places.size(); ++j) {
+                       absl::Status& status = settling->result.entries[places[j]];
+                       if (!outcome.ok()) {
+                         status = outcome.status();
+                       } else if (!outcome->live[j]) {
+                         status = Stale();
+                       }
+                     }
+                     settling->Arrived(static_cast<int>(places.size()));
+                   });
+  }
+  settling->Arrived(1);
+}
+
+void Visibility::Bury(const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason, Buried done) {
+  const Name name{key, offset, nonce};
+  const InFlight* const delivery = core_->state().FindDelivery(key, offset, nonce);
+  if (delivery == nullptr) {
+    if (done) done(Stale());
+    return;
+  }
+  const bool under_way = burying_.contains(name);
+  std::vector<Buried>& waiting = burying_[name];
+  if (done) waiting.push_back(std::move(done));
+  if (under_way) return;
+
+  const auto finish = [this, name](absl::Status status) {
+    std::vector<Buried> waiting = std::move(burying_[name]);
+    burying_.erase(name);
+    for (Buried& done : waiting) done(status);
+  };
+  // The dead letter names the message that it was, so the message is read first.
+  core_->WithBlock(BlockOf(key.queue, offset), [this, key, offset, nonce, finish, attempts = delivery->attempts,
+                                                reason = std::string(reason)](absl::StatusOr<const IndexBlock*> block) {
+    if (!block.ok()) return finish(block.status());
+    const IndexEntry entry = (*block)->entries[static_cast<size_t>(offset % kBlockEntries)];
+    core_->ReadBodies({entry}, [=, this](ShardCore::Bodies bodies) {
+      log::Move move;
+      SetRef(move.mutable_delivery(), key, offset, nonce);
+      move.set_attempts(attempts);
+      move.set_reason(reason);
+      const TopicMetadata* const topic = metadata_->FindTopic(key.queue.topic);
+      if (topic != nullptr) move.set_origin_topic(topic->name.name);
+      if (bodies[0].ok()) {
+        const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(bodies[0]->view());
+        if (view.ok()) move.set_origin_message_id(std::string(view->message_id));
+      } else {
+        LOG(ERROR) << "cannot read a message that goes to the dead letters" << KV("queue", key.queue) << KV("offset", offset)
+                   << KV("error", bodies[0].status());
+      }
+      core_->Propose(Command(std::move(move)), Bytes(), [finish](absl::StatusOr<Outcome> outcome) {
+        if (!outcome.ok()) return finish(outcome.status());
+        finish(outcome->status.ok() ? absl::OkStatus() : Stale());
+      });
+    });
+  });
+}
+
+void Visibility::EndAll(const absl::Status& why) {
+  for (auto& [name, waiting] : std::exchange(burying_, {})) {
+    for (Buried& done : waiting) done(why);
+  }
+}
+
+void Visibility::ReportSent(const SentReport& report) {
+  if (!core_->leading()) return;
+  const int64_t due = core_->NowMicros() + absl::ToInt64Microseconds(core_->options().auto_renew_hold_after);
+  for (const SentReport::Entry& entry : report.entries) {
+    holds_.push_back({due, {entry.group, entry.queue}, entry.offset, entry.nonce});
+  }
+}
+
+void Visibility::ReportClients(const ClientReport& report) {
+  if (!core_->leading()) return;
+  const int64_t now = core_->NowMicros();
+  for (const std::string& client : report.alive) last_heard_us_[client] = now;
+  for (const std::string& client : report.gone) {
+    last_heard_us_.erase(client);
+    if (core_->state().holders().contains(client)) ProposeClientGone(client, now);
+  }
+}
+
+void Visibility::Tick(int64_t now_us) {
+  ProposeLapses(now_us);
+  ProposeHolds(now_us);
+  ProposeClientsGone(now_us);
+}
+
+void Visibility::ProposeLapses(int64_t now_us) {
+  log::MakeVisible command;
+  std::vector<Name> names;
+  for (const auto& [deadline_us, key, offset] : core_->state().deadlines()) {
+    if (deadline_us > now_us || names.size() >= kMaxPerRecord) break;
+    const InFlight& delivery = core_->state().FindCursor(key)->in_flight.at(offset);
+    const Name name{key, offset, delivery.nonce};
+    if (burying_.contains(name) || !lapsing_.insert(name).second) continue;
+    if (delivery.attempts >= PolicyOf(key.group).max_attempts && !IsDeadLetterTopic(key.queue.topic)) {
+      lapsing_.erase(name);
+      if (burying_.size() >= kMaxPerRecord) break;  // Each reads a message first.
+      Bury(key, offset, delivery.nonce, "attempts exhausted", [this, key = key, offset = offset](absl::Status status) {
+        if (!status.ok() && core_->leading()) {
+          LOG(WARNING) << "a message could not go to the dead letters" << KV("queue", key.queue) << KV("offset", offset)
+                       << KV("error", status);
+        }
+      });
+      continue;
+    }
+    SetRef(command.add_deliveries(), key, offset, delivery.nonce);
+    names.push_back(name);
+  }
+  if (names.empty()) return;
+  command.set_now(now_us);
+  core_->Propose(Command(std::move(command)), Bytes(), [this, names = std::move(names)](absl::StatusOr<Outcome>) {
+    for (const Name& name : names) lapsing_.erase(name);
+  });
+}
+
+void Visibility::ProposeHolds(int64_t now_us) {
+  log::Hold command;
+  while (!holds_.empty() && holds_.front().due_us <= now_us && command.deliveries_size() < kMaxPerRecord) {
+    const DueHold& hold = holds_.front();
+    const InFlight* const delivery = core_->state().FindDelivery(hold.key, hold.offset, hold.nonce);
+    if (delivery != nullptr && delivery->auto_renew && !delivery->visible && !delivery->held) {
+      SetRef(command.add_deliveries(), hold.key, hold.offset, hold.nonce);
+    }
+    holds_.pop_front();
+  }
+  if (command.deliveries_size() > 0) {
+    const absl::Duration rest = core_->options().auto_renew_cap - core_->options().auto_renew_hold_after;
+    command.set_cap(now_us + absl::ToInt64Microseconds(rest));
+    core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
+  }
+}
+
+void Visibility::ProposeClientsGone(int64_t now_us) {
+  if (now_us < next_client_check_us_) return;
+  next_client_check_us_ = now_us + kClientCheckMicros;
+  const int64_t silence_us = absl::ToInt64Microseconds(core_->options().client_silence);
+  absl::erase_if(last_heard_us_, [&](const auto& heard) { return heard.second < now_us - 2 * silence_us; });
+  for (const auto& [client, held] : core_->state().holders()) {
+    const auto heard = last_heard_us_.find(client);
+    const int64_t since = std::max(leading_since_us_, heard == last_heard_us_.end() ? 0 : heard->second);
+    if (now_us - since > silence_us) ProposeClientGone(client, now_us);
+  }
+}
+
+void Visibility::ProposeClientGone(const std::string& client, int64_t now_us) {
+  LOG(INFO) << "client gone; what it holds becomes visible" << KV("client", client);
+  log::ClientGone command;
+  command.set_client_id(client);
+  command.set_deadline(now_us + absl::ToInt64Microseconds(core_->options().client_grace));
+  core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,70 @@
+#ifndef BARID_BROKER_VISIBILITY_H_
+#define BARID_BROKER_VISIBILITY_H_
+
+#include <cstdint>
+#include <deque>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "base/broker_calls.h"
+#include "broker/shard_core.h"
+
+namespace barid::broker {
+
+// What happens to messages that were handed out: settled by members, visible again when their time is over, held while their
+// client lives, buried in the dead-letter queue after the last attempt. What time causes is proposed here, by the leader, as
+// records. Belongs to the shard's executor.
+class Visibility {
+ public:
+  explicit Visibility(ShardCore* core) : core_(core) {}
+
+  void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
+
+  // A term begins: every client is granted the full time.
+  void OnLead();
+
+  void Settle(SettleCall call, Callback<SettleResult> done);
+  void ReportSent(const SentReport& report);
+  void ReportClients(const ClientReport& report);
+
+  // Moves a delivery to the group's dead-letter queue; once, however often it is asked for. `done` may be empty.
+  using Buried = absl::AnyInvocable<void(absl::Status)>;
+  void Bury(const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason, Buried done);
+
+  // Answers whoever still waits for a dead letter: the shard goes.
+  void EndAll(const absl::Status& why);
+
+  // Proposes what is due by now.
+  void Tick(int64_t now_us);
+
+ private:
+  struct DueHold {
+    int64_t due_us = 0;
+    CursorKey key;
+    QueueOffset offset = 0;
+    LogIndex nonce = 0;
+  };
+  using Name = std::tuple<CursorKey, QueueOffset, LogIndex>;  // Of one delivery.
+
+  void ProposeLapses(int64_t now_us);
+  void ProposeHolds(int64_t now_us);
+  void ProposeClientsGone(int64_t now_us);
+  void ProposeClientGone(const std::string& client, int64_t now_us);
+  RetryPolicy PolicyOf(GroupId group) const;
+
+  ShardCore* const core_;
+  std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
+  absl::flat_hash_set<Name> lapsing_;                              // Proposed to become visible, not applied.
+  absl::flat_hash_map<Name, std::vector<Buried>> burying_;
+  std::deque<DueHold> holds_;                                      // In order of due_us.
+  absl::flat_hash_map<std::string, int64_t> last_heard_us_;
+  int64_t leading_since_us_ = 0;
+  int64_t next_client_check_us_ = 0;
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_BROKER_VISIBILITY_H_

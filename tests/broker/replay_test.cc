@@ -1,0 +1,497 @@
+// Commands are applied deterministically: a state that applies random commands, and states that replay their records, in
+// one piece or with checkpoints, evictions and crashes in between, answer the same and hash to the same after each record.
+//
+// BARID_SEED=n runs one seed.
+#include <cstdlib>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "broker/state.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "storage/key_value_store.h"
+#include "storage/record.h"
+
+namespace barid::broker {
+namespace {
+
+constexpr uint64_t kSeeds = 2000;
+constexpr int kCommands = 500;
+
+// One record as it stands in the log.
+struct LoggedRecord {
+  RecordInfo info;
+  uint16_t type = 0;
+  std::string payload;
+};
+
+// What must be the same everywhere after a record.
+struct Answer {
+  uint64_t hash = 0;
+  std::string outcome;
+};
+
+std::string Describe(const Outcome& outcome) {
+  std::string out = absl::StrCat(outcome.status.ToString(), " ", outcome.queue.topic.value(), "/", outcome.queue.queue, "@",
+                                 outcome.first_offset);
+  for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt);
+  for (const bool live : outcome.live) out += live ? '+' : '-';
+  return out;
+}
+
+// --- The commands ---
+
+// Draws commands that have something to do with what is there: live deliveries and stale ones, real positions and wrong
+// ones, expiries behind the cursors, trims beyond what is live.
+class CommandGenerator {
+ public:
+  CommandGenerator(Random* random, const State* state) : random_(*random), state_(*state) {}
+
+  Command Next(int64_t now_us) {
+    now_us_ = now_us;
+    const uint64_t dice = random_.Below(100);
+    if (dice < 20) return MakeAppend();
+    if (dice < 43) return MakeDeliver();
+    if (dice < 57) return MakeSettle();
+    if (dice < 62) return MakeConfigure(random_.OneIn(5));
+    if (dice < 68) return MakeOpen();
+    if (dice < 72) return MakeSkip();
+    if (dice < 77) return MakeHold();
+    if (dice < 83) return MakeLapse();
+    if (dice < 86) return MakeGone();
+    if (dice < 90) return MakeMove();
+    if (dice < 94) return MakeExpire();
+    if (dice < 97) return MakeTrim();
+    if (dice < 98) return MakeStateHash();
+    if (dice < 99) return MakeClose();
+    return log::EpochStart();
+  }
+
+  // The hash that a StateHash should carry is that of the last multiple of 4,096.
+  void Applied(LogIndex index, uint64_t hash) {
+    if (index % 4096 == 0) remembered_ = {index, hash};
+  }
+  // Receipts of deliveries, to come back stale.
+  void Keep(const log::DeliveryRef& ref) { receipts_.push_back(ref); }
+
+ private:
+  QueueKey AnyQueue() {
+    if (!state_.queues().empty() && !random_.OneIn(12)) {
+      return std::next(state_.queues().begin(), static_cast<ptrdiff_t>(random_.Below(state_.queues().size())))->first;
+    }
+    return {TopicId(1 + random_.Below(2)), static_cast<int32_t>(random_.Below(2))};
+  }
+  GroupId AnyGroup() { return GroupId(1 + random_.Below(3)); }
+  CursorKey AnyCursor() {
+    if (!state_.cursors().empty() && !random_.OneIn(25)) {
+      return std::next(state_.cursors().begin(), static_cast<ptrdiff_t>(random_.Below(state_.cursors().size())))->first;
+    }
+    return {AnyGroup(), AnyQueue()};
+  }
+  std::string AnyClient() { return std::string(1, static_cast<char>('a' + random_.Below(4))); }
+  int64_t Soon() { return now_us_ + static_cast<int64_t>(random_.Below(20)) * 1'000'000 - 2'000'000; }
+
+  log::DeliveryRef RefOf(const CursorKey& key, QueueOffset offset, LogIndex nonce) {
+    log::DeliveryRef ref;
+    ref.set_group_id(key.group.value());
+    SetKey(ref.mutable_queue(), key.queue);
+    ref.set_offset(offset);
+    ref.set_nonce(nonce);
+    return ref;
+  }
+  log::DeliveryRef AnyDelivery() {
+    if (!receipts_.empty() && random_.OneIn(8)) return receipts_[random_.Below(receipts_.size())];
+    const CursorKey key = AnyCursor();
+    const Cursor* const cursor = state_.FindCursor(key);
+    if (cursor == nullptr || cursor->in_flight.empty()) {
+      return RefOf(key, static_cast<QueueOffset>(random_.Below(50)), random_.Below(100));
+    }
+    const auto it = std::next(cursor->in_flight.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->in_flight.size())));
+    return RefOf(key, it->first, it->second.nonce - (random_.OneIn(10) ? 1 : 0));
+  }
+
+  Command MakeAppend() {
+    log::Append command;
+    SetKey(command.mutable_queue(), AnyQueue());
+    const uint64_t entries = random_.OneIn(10) ? random_.Below(400) : random_.Below(6);
+    for (uint64_t i = 0; i < entries; ++i) {
+      log::Append::Entry* const entry = command.add_entries();
+      entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
+      entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
+    }
+    return command;
+  }
+  Command MakeConfigure(bool deleted) {
+    log::ConfigureQueue command;
+    SetKey(command.mutable_queue(), AnyQueue());
+    // Half of the time one that may be missing.
+    if (!deleted && random_.OneIn(2)) {
+      SetKey(command.mutable_queue(), {TopicId(1 + random_.Below(2)), static_cast<int32_t>(random_.Below(2))});
+    }
+    command.set_deleted(deleted);
+    return command;
+  }
+  Command MakeOpen() {
+    log::OpenCursor command;
+    command.set_group_id(AnyGroup().value());
+    SetKey(command.mutable_queue(), AnyQueue());
+    command.set_start(static_cast<int64_t>(random_.Below(30)) - 5);
+    return command;
+  }
+  Command MakeDeliver() {
+    const CursorKey key = AnyCursor();
+    const Cursor* const cursor = state_.FindCursor(key);
+    const Queue* const queue = state_.FindQueue(key.queue);
+    log::Deliver command;
+    command.set_group_id(key.group.value());
+    SetKey(command.mutable_queue(), key.queue);
+    command.set_client_id(AnyClient());
+    command.set_attempt_id_hash(random_.Next());
+    command.set_invisible_until(Soon());
+    command.set_auto_renew(!random_.OneIn(3));
+    const QueueOffset next = cursor == nullptr ? 0 : cursor->next;
+    const QueueOffset left = queue == nullptr ? 5 : queue->end - next;
+    // Now and then from where the position was before an expiry, or is not at all.
+    const QueueOffset from = next - (random_.OneIn(8) ? static_cast<QueueOffset>(random_.Below(10)) : 0);
+    QueueOffset to = next + static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(std::min<QueueOffset>(left, 40) + 1)));
+    if (random_.OneIn(20)) to = next + left + 1;
+    command.set_from(from);
+    command.set_to(to);
+    const uint64_t filter = random_.Below(4);
+    for (QueueOffset offset = from; offset < to; ++offset) {
+      if (filter == 0 || !random_.OneIn(1 + filter)) command.add_first_offsets(offset);
+    }
+    if (cursor != nullptr) {
+      for (const QueueOffset offset : cursor->again) {
+        if (random_.OneIn(2)) command.add_again_offsets(offset);
+      }
+      if (random_.OneIn(4) && !cursor->in_flight.empty()) command.add_again_offsets(cursor->in_flight.begin()->first);
+    }
+    return command;
+  }
+  Command MakeSkip() {
+    const CursorKey key = AnyCursor();
+    const Cursor* const cursor = state_.FindCursor(key);
+    log::Skip command;
+    command.set_group_id(key.group.value());
+    SetKey(command.mutable_queue(), key.queue);
+    command.set_from((cursor == nullptr ? 0 : cursor->next) - (random_.OneIn(5) ? 1 : 0));
+    command.set_to(command.from() + static_cast<int64_t>(random_.Below(8)));
+    return command;
+  }
+  Command MakeSettle() {
+    log::Settle command;
+    for (uint64_t entries = 1 + random_.Below(8); entries > 0; --entries) {
+      log::Settle::Entry* const entry = command.add_entries();
+      *entry->mutable_delivery() = AnyDelivery();
+      entry->set_action(static_cast<log::Settle::Entry::Action>(random_.Below(3)));
+      entry->set_visible_at(Soon());
+    }
+    return command;
+  }
+  Command MakeHold() {
+    log::Hold command;
+    for (uint64_t entries = 1 + random_.Below(5); entries > 0; --entries) *command.add_deliveries() = AnyDelivery();
+    command.set_cap(now_us_ + static_cast<int64_t>(random_.Below(100)) * 1'000'000);
+    return command;
+  }
+  Command MakeLapse() {
+    log::MakeVisible command;
+    command.set_now(now_us_);
+    for (const auto& [time, key, offset] : state_.deadlines()) {
+      if (command.deliveries_size() == 10 || (time > now_us_ && !random_.OneIn(5))) break;
+      *command.add_deliveries() = RefOf(key, offset, state_.FindCursor(key)->in_flight.at(offset).nonce);
+    }
+    if (random_.OneIn(4)) *command.add_deliveries() = AnyDelivery();
+    return command;
+  }
+  Command MakeGone() {
+    log::ClientGone command;
+    command.set_client_id(AnyClient());
+    command.set_deadline(Soon());
+    return command;
+  }
+  Command MakeMove() {
+    log::Move command;
+    *command.mutable_delivery() = AnyDelivery();
+    command.set_attempts(static_cast<int32_t>(random_.Below(20)));
+    command.set_reason("poison");
+    command.set_origin_topic("topic");
+    command.set_origin_message_id(random_.Bytes(8));
+    return command;
+  }
+  Command MakeExpire() {
+    const QueueKey key = AnyQueue();
+    const Queue* const queue = state_.FindQueue(key);
+    log::Expire command;
+    SetKey(command.mutable_queue(), key);
+    if (queue == nullptr) {
+      command.set_first(3);
+    } else if (random_.OneIn(3)) {
+      command.set_first(queue->end + static_cast<int64_t>(random_.Below(2)));
+    } else {
+      command.set_first(queue->first + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
+    }
+    return command;
+  }
+  Command MakeTrim() {
+    log::Trim command;
+    command.set_log_start(state_.trim_point().log_start + (random_.OneIn(4) ? 4096 : 0));
+    return command;
+  }
+  Command MakeStateHash() {
+    log::StateHash command;
+    command.set_log_index(remembered_.first + (random_.OneIn(4) ? 1 : 0));
+    command.set_hash(remembered_.second);
+    return command;
+  }
+  Command MakeClose() {
+    log::CloseGroup command;
+    command.set_group_id(AnyGroup().value());
+    return command;
+  }
+
+  Random& random_;
+  const State& state_;
+  int64_t now_us_ = 0;
+  std::pair<LogIndex, uint64_t> remembered_ = {0, 0};
+  std::vector<log::DeliveryRef> receipts_;
+};
+
+// --- What happened ---
+
+// Facts about a run: "Deliver OK", "Settle stale".
+using Facts = std::set<std::string>;
+
+void Note(const Command& command, const Outcome& outcome, Facts* facts) {
+  const absl::string_view name = CommandName(CommandType(command));
+  facts->insert(absl::StrCat(name, " ", absl::StatusCodeToString(outcome.status.code())));
+  for (const bool live : outcome.live) facts->insert(absl::StrCat(name, live ? " live" : " stale"));
+  if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
+    size_t again = 0;
+    for (const Outcome::Delivered& d : outcome.delivered) again += d.attempt > 1 ? 1 : 0;
+    if (again > 0) facts->insert("Deliver again");
+    if (outcome.status.ok() && !deliver->first_offsets().empty() && outcome.delivered.size() == again) {
+      facts->insert("Deliver from elsewhere");
+    }
+    if (!outcome.delivered.empty() && deliver->first_offsets_size() > 0 && outcome.delivered.back().attempt == 1 &&
+        outcome.delivered.back().offset == *deliver->first_offsets().rbegin() &&
+        static_cast<int>(outcome.delivered.size() - again) < deliver->first_offsets_size()) {
+      facts->insert("Deliver overtaken");
+    }
+  }
+}
+
+// Everything that a record can come to. Each must be met in 1 % of the runs, and nothing else may be.
+const std::set<std::string>& AllFacts() {
+  static const auto* const facts = new std::set<std::string>{
+      "EpochStart OK",
+      "Append OK", "Append NOT_FOUND",
+      "OpenCursor OK", "OpenCursor NOT_FOUND", "OpenCursor ALREADY_EXISTS",
+      "Deliver OK", "Deliver NOT_FOUND", "Deliver ABORTED", "Deliver again", "Deliver from elsewhere", "Deliver overtaken",
+      "Skip OK", "Skip NOT_FOUND", "Skip ABORTED",
+      "Hold OK", "Hold live", "Hold stale",
+      "Settle OK", "Settle live", "Settle stale",
+      "MakeVisible OK", "MakeVisible live", "MakeVisible stale",
+      "ClientGone OK", "ClientGone NOT_FOUND",
+      "Move OK", "Move ABORTED", "Move FAILED_PRECONDITION",
+      "Expire OK", "Expire NOT_FOUND", "Expire ABORTED",
+      "Trim OK", "Trim ABORTED", "Trim FAILED_PRECONDITION",
+      "ConfigureQueue OK", "ConfigureQueue NOT_FOUND", "ConfigureQueue ALREADY_EXISTS",
+      "StateHash OK", "StateHash ABORTED",
+      "CloseGroup OK", "CloseGroup NOT_FOUND",
+  };
+  return *facts;
+}
+
+// --- One run ---
+
+class Replica {
+ public:
+  explicit Replica(size_t max_clean_blocks) : max_clean_blocks_(max_clean_blocks) { Restart(); }
+
+  State& state() { return *state_; }
+
+  // A new process: what the store has, and nothing else.
+  void Restart() {
+    pending_.reset();
+    state_ = std::make_unique<State>(store_.get(), max_clean_blocks_);
+    CHECK_OK(state_->Load(*store_));
+  }
+  void BeginCheckpoint() {
+    if (!pending_) pending_ = state_->TakeCheckpoint();
+  }
+  void EndCheckpoint() {
+    if (!pending_) return;
+    std::vector<storage::KeyValueStore::Operation> operations = pending_->operations;
+    for (const auto& [key, block] : pending_->blocks) {
+      operations.push_back({StoreKey(key), std::nullopt});
+      if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
+    }
+    CHECK_OK(store_->Write(std::move(operations)));
+    state_->Written(*pending_, /*durable=*/true);
+    pending_.reset();
+  }
+
+  absl::StatusOr<Answer> Apply(const LoggedRecord& record) {
+    absl::StatusOr<Command> command = DecodeCommand(record.type, record.payload);
+    if (!command.ok()) return command.status();
+    absl::StatusOr<Outcome> outcome = state_->Apply(record.info, *command);
+    if (!outcome.ok()) return outcome.status();
+    return Answer{state_->hash(), Describe(*outcome)};
+  }
+
+ private:
+  const size_t max_clean_blocks_;
+  const std::unique_ptr<storage::KeyValueStore> store_ = storage::NewMemoryStore();
+  std::unique_ptr<State> state_;
+  std::optional<State::Checkpoint> pending_;
+};
+
+class Story {
+ public:
+  explicit Story(uint64_t seed) : random_(seed) {}
+
+  // Everything that a run proves; what happened is added to `facts`.
+  void All(Facts* facts) {
+    Write(facts);
+    if (!::testing::Test::HasFailure()) ReplayInOnePiece();
+    if (!::testing::Test::HasFailure()) ReplayWithCrashes();
+  }
+
+ private:
+  // Random commands through a leader's state.
+  void Write(Facts* facts) {
+    Replica leader(/*max_clean_blocks=*/1 + random_.Below(3));
+    CommandGenerator generator(&random_, &leader.state());
+    // Records that change nothing come first, so that counts and hashes of 4,096 records are met.
+    const LogIndex quiet = random_.OneIn(2) ? random_.Below(50) : 4096 * (1 + random_.Below(2)) - random_.Below(450);
+    for (LogIndex i = 0; i < quiet; ++i) {
+      Propose(log::EpochStart());
+      CHECK_OK(leader.state().Apply(records_.back().info, log::EpochStart()).status());
+      answers_.push_back({leader.state().hash(), ""});
+      generator.Applied(leader.state().applied_index(), leader.state().hash());
+    }
+    for (int i = 0; i < kCommands; ++i) {
+      if (random_.OneIn(30)) leader.BeginCheckpoint();
+      if (random_.OneIn(10)) leader.EndCheckpoint();
+      if (random_.OneIn(3)) now_us_ += static_cast<int64_t>(random_.Below(3'000'000));
+      const Command command = generator.Next(now_us_);
+      Propose(command);
+      const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
+      ASSERT_TRUE(outcome.ok()) << outcome.status();
+      answers_.push_back({leader.state().hash(), Describe(*outcome)});
+      generator.Applied(leader.state().applied_index(), leader.state().hash());
+      if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
+        for (const Outcome::Delivered& d : outcome->delivered) {
+          log::DeliveryRef ref;
+          ref.set_group_id(deliver->group_id());
+          *ref.mutable_queue() = deliver->queue();
+          ref.set_offset(d.offset);
+          ref.set_nonce(records_.back().info.index);
+          if (random_.OneIn(4)) generator.Keep(ref);
+        }
+      }
+      Note(command, *outcome, facts);
+    }
+    Verify(leader.state());
+  }
+
+  void ReplayInOnePiece() {
+    Replica replica(/*max_clean_blocks=*/1000);
+    for (size_t i = 0; i < records_.size(); ++i) Replay(i, &replica);
+    Verify(replica.state());
+  }
+
+  // Batches of random lengths; between them checkpoints begin, end, and the process dies and starts from the last one.
+  void ReplayWithCrashes() {
+    Replica replica(/*max_clean_blocks=*/random_.Below(2));
+    size_t next = 0;
+    while (next < records_.size() && !::testing::Test::HasFailure()) {
+      const size_t end = std::min(records_.size(), next + 1 + random_.Below(next + 600 < records_.size() ? 2000 : 60));
+      for (; next < end; ++next) Replay(next, &replica);
+      if (random_.OneIn(3)) replica.EndCheckpoint();
+      if (random_.OneIn(2)) replica.BeginCheckpoint();
+      if (random_.OneIn(2)) replica.EndCheckpoint();
+      if (random_.OneIn(5)) {
+        replica.Restart();
+        next = replica.state().applied_index();
+        if (next > 0) {
+          ASSERT_EQ(replica.state().hash(), answers_[next - 1].hash) << "loaded at record " << next;
+          Verify(replica.state());
+        }
+      }
+    }
+    Verify(replica.state());
+  }
+
+  void Replay(size_t place, Replica* replica) {
+    if (::testing::Test::HasFailure()) return;
+    const absl::StatusOr<Answer> answer = replica->Apply(records_[place]);
+    const absl::string_view name = CommandName(records_[place].type);
+    ASSERT_TRUE(answer.ok()) << "record " << place + 1 << " " << answer.status();
+    ASSERT_EQ(answer->hash, answers_[place].hash) << "after record " << place + 1 << ", " << name;
+    const std::string& expected = answers_[place].outcome;
+    ASSERT_TRUE(expected.empty() || answer->outcome == expected) << name << ": " << answer->outcome << ", not " << expected;
+  }
+
+  void Verify(State& state) {
+    const absl::StatusOr<uint64_t> hash = state.RecomputeHash();
+    ASSERT_TRUE(hash.ok()) << hash.status();
+    ASSERT_EQ(*hash, state.hash());
+    const absl::Status counts = state.VerifyCounts();
+    ASSERT_TRUE(counts.ok()) << counts;
+  }
+
+  void Propose(const Command& command) {
+    LoggedRecord record;
+    record.type = CommandType(command);
+    record.payload = EncodePayload(command, Bytes(std::string(random_.Below(20), 'x'))).ToString();
+    if (!records_.empty()) {
+      record.info = records_.back().info;
+      record.info.position = records_.back().info.end_position;
+    }
+    record.info.index += 1;
+    record.info.epoch = 1;
+    record.info.time_us = now_us_;
+    record.info.end_position = record.info.position + storage::RecordSize(record.payload.size());
+    record.info.bulk_offset = static_cast<uint32_t>(BulkOffset(record.payload));
+    records_.push_back(std::move(record));
+  }
+
+  SeededRandom random_;
+  int64_t now_us_ = 1'000'000'000;
+  std::vector<LoggedRecord> records_;
+  std::vector<Answer> answers_;  // Of the leader, by record.
+};
+
+TEST(ReplayTest, EveryReplayGivesTheSameAnswersAndTheSameHash) {
+  uint64_t first = 1;
+  uint64_t count = kSeeds;
+  if (const char* seeds = std::getenv("BARID_SEEDS")) CHECK(absl::SimpleAtoi(seeds, &count));
+  if (const char* one = std::getenv("BARID_SEED")) {
+    CHECK(absl::SimpleAtoi(one, &first));
+    count = 1;
+  }
+  std::map<std::string, uint64_t> runs_with;
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    Facts facts;
+    Story(seed).All(&facts);
+    for (const std::string& fact : facts) ++runs_with[fact];
+    ASSERT_FALSE(HasFailure()) << "BARID_SEED=" << seed;
+  }
+  if (count == 1) return;
+  for (const std::string& fact : AllFacts()) EXPECT_GE(runs_with[fact] * 100, count) << fact << " is too rare";
+  for (const auto& [fact, runs] : runs_with) EXPECT_TRUE(AllFacts().contains(fact)) << fact << " is not expected";
+}
+
+}  // namespace
+}  // namespace barid::broker

@@ -1,0 +1,249 @@
+#ifndef BARID_TESTS_BROKER_STATE_FIXTURE_H_
+#define BARID_TESTS_BROKER_STATE_FIXTURE_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/log.h"
+#include "broker/state.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "storage/key_value_store.h"
+
+namespace barid::broker {
+
+inline constexpr QueueKey kQueue{TopicId(7), 0};
+inline constexpr QueueKey kOtherQueue{TopicId(7), 1};
+inline constexpr GroupId kGroup{3};
+inline constexpr GroupId kOtherGroup{4};
+inline constexpr QueueKey kDeadLetters{DeadLetterTopicId(kGroup), 0};
+inline constexpr int64_t kSecond = 1'000'000;
+
+// The command's name matters more than the status' text.
+MATCHER_P(HasCode, code, "") { return arg.code() == code; }
+
+// A state to which commands are applied one by one, as if they had come out of a log. The vocabulary is that of a shard's
+// life; each word is one record.
+class StateTest : public ::testing::Test {
+ protected:
+  StateTest() { Renew(); }
+
+  // --- Records ---
+
+  absl::StatusOr<Outcome> TryApply(const Command& command) {
+    RecordInfo record = state_->applied();
+    record.index += 1;
+    record.epoch = 1;
+    record.time_us = now_us_;
+    record.position = record.end_position;
+    record.end_position += 64;
+    record.bulk_offset = 16;
+    return state_->Apply(record, command);
+  }
+  Outcome Apply(const Command& command) {
+    absl::StatusOr<Outcome> outcome = TryApply(command);
+    EXPECT_TRUE(outcome.ok()) << outcome.status();
+    EXPECT_EQ(state_->RecomputeHash().value(), state_->hash());
+    EXPECT_EQ(state_->VerifyCounts(), absl::OkStatus());
+    return outcome.ok() ? *std::move(outcome) : Outcome();
+  }
+
+  Outcome Configure(QueueKey queue = kQueue) { return ConfigureAs(queue, /*deleted=*/false); }
+  Outcome Delete(QueueKey queue = kQueue) { return ConfigureAs(queue, /*deleted=*/true); }
+  // Messages of these sizes, in one record.
+  Outcome Send(std::vector<uint32_t> sizes, QueueKey queue = kQueue) {
+    log::Append command;
+    SetKey(command.mutable_queue(), queue);
+    for (const uint32_t bytes : sizes) {
+      log::Append::Entry* const entry = command.add_entries();
+      entry->set_bytes(bytes);
+      entry->set_tag_hash(bytes * 10);
+    }
+    return Apply(command);
+  }
+  Outcome SendMany(int64_t messages, QueueKey queue = kQueue) {
+    return Send(std::vector<uint32_t>(static_cast<size_t>(messages), 1), queue);
+  }
+  Outcome Subscribe(QueueOffset start = 0, GroupId group = kGroup, QueueKey queue = kQueue) {
+    log::OpenCursor command;
+    command.set_group_id(group.value());
+    SetKey(command.mutable_queue(), queue);
+    command.set_start(start);
+    return Apply(command);
+  }
+  // Offsets [from, to), delivered for the first time, but those in `without`.
+  Outcome Deliver(QueueOffset from, QueueOffset to, std::vector<QueueOffset> without = {}) {
+    log::Deliver command = DeliverTo("ann");
+    command.set_from(from);
+    command.set_to(to);
+    for (QueueOffset offset = from; offset < to; ++offset) {
+      if (std::find(without.begin(), without.end(), offset) == without.end()) command.add_first_offsets(offset);
+    }
+    return Apply(command);
+  }
+  Outcome DeliverAgain(std::vector<QueueOffset> offsets, const std::string& client = "ann") {
+    log::Deliver command = DeliverTo(client);
+    const Cursor* const cursor = state_->FindCursor({kGroup, kQueue});
+    if (cursor != nullptr) {
+      command.set_from(cursor->next);
+      command.set_to(cursor->next);
+    }
+    for (const QueueOffset offset : offsets) command.add_again_offsets(offset);
+    return Apply(command);
+  }
+  log::Deliver DeliverTo(const std::string& client) const {
+    log::Deliver command;
+    command.set_group_id(kGroup.value());
+    SetKey(command.mutable_queue(), kQueue);
+    command.set_client_id(client);
+    command.set_attempt_id_hash(99);
+    command.set_auto_renew(auto_renew_);
+    command.set_invisible_until(now_us_ + 30 * kSecond);
+    return command;
+  }
+  Outcome Skip(QueueOffset from, QueueOffset to, GroupId group = kGroup) {
+    log::Skip command;
+    command.set_group_id(group.value());
+    SetKey(command.mutable_queue(), kQueue);
+    command.set_from(from);
+    command.set_to(to);
+    return Apply(command);
+  }
+  Outcome Settle(log::DeliveryRef ref, log::Settle::Entry::Action action, int64_t visible_at = 0) {
+    log::Settle command;
+    log::Settle::Entry* const entry = command.add_entries();
+    *entry->mutable_delivery() = std::move(ref);
+    entry->set_action(action);
+    entry->set_visible_at(visible_at);
+    return Apply(command);
+  }
+  Outcome Ack(log::DeliveryRef ref) { return Settle(std::move(ref), log::Settle::Entry::ACK); }
+  Outcome ShowAt(log::DeliveryRef ref, int64_t time) {
+    return Settle(std::move(ref), log::Settle::Entry::SHOW_AT, time);
+  }
+  Outcome Undelivered(log::DeliveryRef ref) { return Settle(std::move(ref), log::Settle::Entry::UNDELIVERED); }
+  Outcome Hold(log::DeliveryRef ref, int64_t cap) {
+    log::Hold command;
+    *command.add_deliveries() = std::move(ref);
+    command.set_cap(cap);
+    return Apply(command);
+  }
+  Outcome Lapse(log::DeliveryRef ref) {
+    log::MakeVisible command;
+    *command.add_deliveries() = std::move(ref);
+    command.set_now(now_us_);
+    return Apply(command);
+  }
+  Outcome Gone(const std::string& client, int64_t deadline) {
+    log::ClientGone command;
+    command.set_client_id(client);
+    command.set_deadline(deadline);
+    return Apply(command);
+  }
+  Outcome Move(log::DeliveryRef ref) {
+    log::Move command;
+    *command.mutable_delivery() = std::move(ref);
+    command.set_attempts(2);
+    command.set_reason("poison");
+    command.set_origin_topic("orders");
+    command.set_origin_message_id("id-1");
+    return Apply(command);
+  }
+  Outcome Expire(QueueOffset first, QueueKey queue = kQueue) {
+    log::Expire command;
+    SetKey(command.mutable_queue(), queue);
+    command.set_first(first);
+    return Apply(command);
+  }
+  Outcome Trim(LogIndex log_start) {
+    log::Trim command;
+    command.set_log_start(log_start);
+    return Apply(command);
+  }
+  Outcome Close(GroupId group = kGroup) {
+    log::CloseGroup command;
+    command.set_group_id(group.value());
+    return Apply(command);
+  }
+  // Records that change nothing, up to this log index.
+  void FillLogTo(LogIndex index) {
+    while (state_->applied_index() < index) ASSERT_TRUE(TryApply(log::EpochStart()).ok());
+  }
+
+  // --- What is there ---
+
+  // The delivery as whoever received it last knows it.
+  log::DeliveryRef Receipt(QueueOffset offset, GroupId group = kGroup, QueueKey queue = kQueue) const {
+    log::DeliveryRef ref;
+    ref.set_group_id(group.value());
+    SetKey(ref.mutable_queue(), queue);
+    ref.set_offset(offset);
+    const Cursor* const cursor = state_->FindCursor({group, queue});
+    if (cursor != nullptr && cursor->in_flight.contains(offset)) ref.set_nonce(cursor->in_flight.at(offset).nonce);
+    return ref;
+  }
+  const Cursor& cursor(GroupId group = kGroup, QueueKey queue = kQueue) const {
+    const Cursor* const found = state_->FindCursor({group, queue});
+    CHECK(found != nullptr);
+    return *found;
+  }
+  std::vector<QueueOffset> InFlightOffsets() const {
+    std::vector<QueueOffset> offsets;
+    for (const auto& [offset, delivery] : cursor().in_flight) offsets.push_back(offset);
+    return offsets;
+  }
+  const InFlight& delivery(QueueOffset offset) const { return cursor().in_flight.at(offset); }
+  const Queue& queue(QueueKey key = kQueue) const {
+    const Queue* const found = state_->FindQueue(key);
+    CHECK(found != nullptr);
+    return *found;
+  }
+  IndexEntry Entry(QueueOffset offset, QueueKey key = kQueue) {
+    return state_->index().Load(BlockOf(key, offset)).value()->entries.at(static_cast<size_t>(offset % kBlockEntries));
+  }
+
+  // --- Checkpoints ---
+
+  // Everything so far goes to the store.
+  void WriteCheckpoint() {
+    const State::Checkpoint checkpoint = state_->TakeCheckpoint();
+    Write(checkpoint);
+    state_->Written(checkpoint, /*durable=*/true);
+  }
+  void Write(const State::Checkpoint& checkpoint) {
+    std::vector<storage::KeyValueStore::Operation> operations = checkpoint.operations;
+    for (const auto& [key, block] : checkpoint.blocks) {
+      operations.push_back({StoreKey(key), std::nullopt});
+      if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
+    }
+    ASSERT_EQ(store_->Write(std::move(operations)), absl::OkStatus());
+  }
+  // A new process: the state is what the store has.
+  absl::Status Reload() {
+    Renew();
+    return state_->Load(*store_);
+  }
+
+  std::unique_ptr<storage::KeyValueStore> store_ = storage::NewMemoryStore();
+  std::unique_ptr<State> state_;
+  size_t max_clean_blocks_ = 1;
+  int64_t now_us_ = 1000 * kSecond;
+  bool auto_renew_ = false;
+
+ private:
+  Outcome ConfigureAs(QueueKey queue, bool deleted) {
+    log::ConfigureQueue command;
+    SetKey(command.mutable_queue(), queue);
+    command.set_deleted(deleted);
+    return Apply(command);
+  }
+  void Renew() { state_ = std::make_unique<State>(store_.get(), max_clean_blocks_); }
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_TESTS_BROKER_STATE_FIXTURE_H_

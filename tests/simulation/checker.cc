@@ -1,0 +1,409 @@
+#include "tests/simulation/checker.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/numbers.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+
+namespace barid::broker {
+namespace {
+
+// The leader's clock is steered by up to 1 %; ticks come every 20 ms.
+absl::Duration AtLeast(absl::Duration duration) { return duration * 0.98 - absl::Milliseconds(50); }
+
+bool IsRefusal(const absl::Status& status) {
+  return absl::IsNotFound(status) || absl::IsInvalidArgument(status) || absl::IsResourceExhausted(status) ||
+         absl::IsFailedPrecondition(status);
+}
+
+}  // namespace
+
+std::string Checker::Name(const Receipt& receipt) const {
+  return absl::StrCat("m", receipt.number, " (group ", receipt.group.value(), ", topic ",
+                      receipt.topic.value() & ~kDeadLetterBit, IsDeadLetterTopic(receipt.topic) ? " dead letters" : "", ", queue ",
+                      receipt.queue.queue, ", offset ", receipt.offset, ", nonce ", receipt.nonce, ")");
+}
+
+void Checker::VoidTopic(TopicId topic) {
+  for (Sent& sent : sent_) {
+    if (sent.topic == topic) sent.is_void = true;
+  }
+  std::erase_if(places_, [&](const auto& place) { return std::get<0>(place.first) == topic; });
+  std::erase_if(first_, [&](const auto& first) { return first.first.topic == topic; });
+  std::erase_if(progress_, [&](const auto& progress) { return std::get<1>(progress.first) == topic; });
+  for (auto& [id, settle] : settles_) settle.is_void |= settle.receipt.topic == topic;
+}
+
+void Checker::DropGroup(GroupId group) {
+  groups_.erase(group);
+  std::erase_if(progress_, [&](const auto& progress) { return std::get<0>(progress.first) == group; });
+  for (auto& [id, settle] : settles_) settle.is_void |= settle.receipt.group == group;
+}
+
+void Checker::ForgetDeadlines() {
+  for (auto& [key, progress] : progress_) progress.invisible_until = -absl::InfiniteDuration();
+}
+
+// --- Sends ---
+
+Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, absl::Duration now) {
+  Sent& sent = sent_.emplace_back();
+  sent.topic = topic;
+  sent.tag = tag;
+  sent.bytes = stored_bytes;
+  sent.at = now;
+  const auto number = static_cast<Number>(sent_.size()) - 1;
+  pending_sends_.insert(number);
+  return number;
+}
+
+void Checker::OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result) {
+  for (size_t i = 0; i < numbers.size(); ++i) {
+    Sent& sent = sent_[static_cast<size_t>(numbers[i])];
+    pending_sends_.erase(numbers[i]);
+    if (!result.status.ok()) {
+      if (sent.state == SendState::kStored) {
+        if (IsRefusal(result.status)) Violate(absl::StrCat("m", numbers[i], " was delivered, its send refused"));
+      } else {
+        sent.state = IsRefusal(result.status) ? SendState::kRefused : SendState::kUnknown;
+      }
+      continue;
+    }
+    if (result.entries.size() != numbers.size()) return Violate("a send of several got another number of answers");
+    sent.state = SendState::kStored;
+    if (!sent.is_void) CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
+  }
+}
+
+void Checker::CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Number number) {
+  const auto [at, is_new] = places_.try_emplace({topic, queue, offset}, number);
+  if (at->second != number) {
+    return Violate(absl::StrCat("m", number, " and m", at->second, " both have offset ", offset, " of queue ", queue,
+                                " of topic ", topic.value()));
+  }
+  const std::pair<int32_t, QueueOffset> place{queue, offset};
+  if (IsDeadLetterTopic(topic)) {
+    const auto [seen, first] = dead_letters_.try_emplace({topic, number}, place);
+    if (seen->second != place) Violate(absl::StrCat("m", number, " is twice among the dead letters"));
+    return;
+  }
+  Sent& sent = sent_[static_cast<size_t>(number)];
+  if (sent.place && *sent.place != place) {
+    return Violate(absl::StrCat("m", number, " stands at offset ", sent.place->second, " and at ", offset));
+  }
+  sent.place = place;
+}
+
+// --- Receives ---
+
+uint64_t Checker::OnReceive(const ReceiveCall& call, absl::Duration now) {
+  receives_[next_id_] = {call, now, first_};
+  return next_id_++;
+}
+
+int64_t Checker::PendingReceivesOf(GroupId group, TopicId topic) const {
+  return std::count_if(receives_.begin(), receives_.end(), [&](const auto& receive) {
+    return receive.second.call.group == group && receive.second.call.topic == topic;
+  });
+}
+
+std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const ReceiveResult& result, absl::Duration now,
+                                                       bool powered) {
+  const auto found = receives_.find(id);
+  if (found == receives_.end()) {
+    Violate("a receive was answered twice");
+    return {};
+  }
+  const PendingReceive receive = std::move(found->second);
+  receives_.erase(found);
+  std::vector<Receipt> receipts;
+  const auto group = groups_.find(receive.call.group);
+  if (group == groups_.end()) return receipts;
+  // While the disk fails, bodies cannot be read, and what was delivered is not answered.
+  if (!result.status.ok() || !powered) ++group->second.silent;
+  if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages) Violate("more messages than were asked for");
+  for (const Delivery& delivery : result.deliveries) {
+    const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
+    Number number = -1;
+    if (!view.ok() || view->message_id.empty() || !absl::SimpleAtoi(view->message_id.substr(1), &number) || number < 0 ||
+        number >= static_cast<Number>(sent_.size())) {
+      Violate("a message that nobody sent");
+      return {};
+    }
+    CheckDelivery(receive, delivery, number, now);
+    receipts.push_back({receive.call.group, receive.call.topic, number, delivery.queue, delivery.offset, delivery.nonce,
+                        delivery.attempt, receive.call.auto_renew, receive.call.client_id});
+    ++delivered_;
+  }
+  return receipts;
+}
+
+bool Checker::Matches(const Group& group, const Sent& sent) const {
+  return group.tags.empty() || std::find(group.tags.begin(), group.tags.end(), sent.tag) != group.tags.end();
+}
+
+bool Checker::MayBeExhausted(const GroupState& group, const Progress& progress) const {
+  return progress.max_attempt - 1 + group.silent - progress.silent_seen >= group.group.max_attempts;
+}
+
+void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now) {
+  GroupState& state = groups_.at(receive.call.group);
+  const Group& group = state.group;
+  const TopicId topic = receive.call.topic;
+  const bool is_dead_letter = IsDeadLetterTopic(topic);
+  const std::string name = Name({receive.call.group, topic, number, delivery.queue, delivery.offset, delivery.nonce,
+                                 delivery.attempt, receive.call.auto_renew, receive.call.client_id});
+  Sent& sent = sent_[static_cast<size_t>(number)];
+
+  // It is a message that was sent, as it was sent.
+  if (sent.bytes != delivery.stored.view()) return Violate(absl::StrCat(name, " is not what was sent"));
+  if (!is_dead_letter && sent.topic != topic) return Violate(absl::StrCat(name, " was sent to another topic"));
+  if (delivery.queue.topic != topic) return Violate(absl::StrCat(name, " comes from another topic's queue"));
+  if (sent.state == SendState::kRefused) return Violate(absl::StrCat(name, " was refused when it was sent"));
+  if (!is_dead_letter && sent.is_void) return;
+  if (!is_dead_letter) sent.state = SendState::kStored;
+  if (!Matches(group, sent)) return Violate(absl::StrCat(name, " does not match the filter"));
+  CheckPlace(topic, delivery.queue.queue, delivery.offset, number);
+  if (const auto first = receive.first.find(delivery.queue); first != receive.first.end() && delivery.offset < first->second) {
+    return Violate(absl::StrCat(name, " had expired"));
+  }
+  if (group.start && delivery.store_time < *group.start) return Violate(absl::StrCat(name, " is older than the group's start"));
+
+  if (is_dead_letter) {
+    if (!delivery.origin || delivery.origin->message_id != absl::StrCat("m", number)) {
+      return Violate(absl::StrCat(name, " does not know its origin"));
+    }
+    // It left its group for a reason.
+    const auto mourned = groups_.find(DeadLetterGroup(topic));
+    const auto origin = progress_.find({DeadLetterGroup(topic), sent.topic, number});
+    if (mourned != groups_.end() && !sent.is_void) {
+      if (origin == progress_.end() && mourned->second.silent == 0) return Violate(absl::StrCat(name, " was never delivered"));
+      if (origin != progress_.end()) {
+        Progress& left = origin->second;
+        if (left.fate == Fate::kSettled) return Violate(absl::StrCat(name, " is a dead letter, and was acknowledged"));
+        if (left.fate == Fate::kOwed && !MayBeExhausted(mourned->second, left) &&
+            PendingReceivesOf(DeadLetterGroup(topic), sent.topic) == 0) {
+          return Violate(absl::StrCat(name, " is a dead letter without cause"));
+        }
+        left.fate = Fate::kMoved;
+      }
+    }
+  }
+
+  // The group is owed it, now, with this attempt.
+  Progress& progress = progress_[{group.id, topic, number}];
+  if (delivery.nonce < progress.nonce) return;  // Answered late, and delivered again meanwhile.
+  if (delivery.nonce == progress.nonce) return Violate(absl::StrCat(name, " was delivered twice by one record"));
+  if (progress.fate == Fate::kSettled) return Violate(absl::StrCat(name, " was acknowledged, and came back"));
+  if (progress.fate == Fate::kMoved) return Violate(absl::StrCat(name, " is a dead letter, and came back"));
+  const int64_t unseen = state.silent - progress.silent_seen + PendingReceivesOf(group.id, topic);
+  if (delivery.attempt < progress.min_attempt || delivery.attempt > progress.max_attempt + unseen) {
+    return Violate(absl::StrCat(name, " has attempt ", delivery.attempt, ", expected ", progress.min_attempt, " to ",
+                                progress.max_attempt + unseen));
+  }
+  if (!is_dead_letter && delivery.attempt > group.max_attempts) {
+    return Violate(absl::StrCat(name, " has attempt ", delivery.attempt, " of ", group.max_attempts));
+  }
+  if (now < progress.invisible_until) {
+    return Violate(absl::StrCat(name, " was delivered while somebody else held it, ",
+                                absl::FormatDuration(progress.invisible_until - now), " too early"));
+  }
+  progress.fate = Fate::kOwed;
+  progress.min_attempt = progress.max_attempt = delivery.attempt + 1;
+  progress.silent_seen = state.silent;
+  progress.nonce = delivery.nonce;
+  progress.receipt_is_dead = false;
+  progress.invisible_until = receive.at + AtLeast(delivery.invisible);
+}
+
+// --- Settling ---
+
+bool Checker::IsVoid(const Receipt& receipt) const {
+  return !groups_.contains(receipt.group) || !progress_.contains({receipt.group, receipt.topic, receipt.number}) ||
+         (!IsDeadLetterTopic(receipt.topic) && sent_[static_cast<size_t>(receipt.number)].is_void);
+}
+
+uint64_t Checker::OnSettle(const Receipt& receipt, SettleKind kind, absl::Duration delay, absl::Duration now) {
+  PendingSettle settle{receipt, kind, delay, now, /*must_be_stale=*/false, /*is_void=*/false};
+  settle.is_void = IsVoid(receipt);
+  if (!settle.is_void) {
+    const Progress& progress = progress_.at({receipt.group, receipt.topic, receipt.number});
+    settle.must_be_stale = progress.nonce > receipt.nonce || progress.fate == Fate::kSettled || progress.fate == Fate::kMoved;
+  }
+  settles_[next_id_] = settle;
+  return next_id_++;
+}
+
+bool Checker::MayHaveExpired(const Sent& sent, TopicId topic, absl::Duration now) const {
+  const auto found = topics_.find(topic);
+  if (found == topics_.end()) return false;  // Dead letters are kept for longer than we live.
+  return !found->second.retention.keep_unsettled && MayHaveAged(sent, topic, now);
+}
+
+bool Checker::MayHaveAged(const Sent& sent, TopicId topic, absl::Duration now) const {
+  return now - sent.at >= AtLeast(topics_.at(topic).retention.age);
+}
+
+void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Duration now) {
+  const auto found = settles_.find(id);
+  if (found == settles_.end()) return Violate("a settlement was answered twice");
+  const PendingSettle settle = found->second;
+  settles_.erase(found);
+  if (settle.is_void || IsVoid(settle.receipt)) return;
+  const Receipt& receipt = settle.receipt;
+  GroupState& group = groups_.at(receipt.group);
+  Progress& progress = progress_.at({receipt.group, receipt.topic, receipt.number});
+  const Sent& sent = sent_[static_cast<size_t>(receipt.number)];
+
+  if (IsStaleReceipt(status)) {
+    const bool is_last = progress.nonce == receipt.nonce && progress.fate == Fate::kOwed && !progress.receipt_is_dead;
+    const bool unseen = group.silent != progress.silent_seen || PendingReceivesOf(receipt.group, receipt.topic) > 0;
+    if (is_last && !unseen && !MayBeExhausted(group, progress) && !MayHaveExpired(sent, receipt.topic, now)) {
+      Violate(absl::StrCat("the receipt of ", Name(receipt), " was taken for stale"));
+    }
+    return;
+  }
+  const bool exhausted = receipt.attempt >= group.group.max_attempts && !IsDeadLetterTopic(receipt.topic);
+  if (!status.ok()) {
+    if (IsRefusal(status)) return;
+    // Done or not.
+    switch (settle.kind) {
+      case SettleKind::kAck:
+        if (progress.fate == Fate::kOwed || progress.fate == Fate::kMaybeMoved) progress.fate = Fate::kMaybeSettled;
+        break;
+      case SettleKind::kUndelivered:
+        progress.min_attempt = std::max(progress.min_attempt - 1, 1);
+        progress.receipt_is_dead = true;
+        break;
+      case SettleKind::kReturn:
+      case SettleKind::kExtend:
+        if (exhausted && progress.fate == Fate::kOwed) progress.fate = Fate::kMaybeMoved;
+        break;
+      case SettleKind::kDeadLetter:
+        if (progress.fate == Fate::kOwed) progress.fate = Fate::kMaybeMoved;
+        break;
+    }
+    progress.invisible_until = -absl::InfiniteDuration();
+    return;
+  }
+  if (settle.must_be_stale) return Violate(absl::StrCat("the stale receipt of ", Name(receipt), " was taken"));
+  if (progress.nonce != receipt.nonce) return;  // Redelivered and answered after this was applied.
+  switch (settle.kind) {
+    case SettleKind::kAck:
+      if (progress.fate == Fate::kMoved) return Violate(absl::StrCat(Name(receipt), " is a dead letter, and was acknowledged"));
+      progress.fate = Fate::kSettled;
+      break;
+    case SettleKind::kReturn:
+      if (exhausted) {
+        progress.fate = Fate::kMoved;
+        break;
+      }
+      progress.invisible_until =
+          settle.at + AtLeast(std::max(settle.delay, group.group.policy.DelayAfter(std::max(receipt.attempt, 1))));
+      break;
+    case SettleKind::kExtend:
+      progress.invisible_until = settle.at + AtLeast(settle.delay);
+      break;
+    case SettleKind::kUndelivered:
+      progress.min_attempt = progress.max_attempt = receipt.attempt;
+      progress.receipt_is_dead = true;
+      progress.invisible_until = -absl::InfiniteDuration();
+      break;
+    case SettleKind::kDeadLetter:
+      progress.fate = Fate::kMoved;
+      break;
+  }
+}
+
+// --- Crashes, retention, the end ---
+
+void Checker::OnCrash() {
+  for (const Number number : pending_sends_) {
+    Sent& sent = sent_[static_cast<size_t>(number)];
+    if (sent.state == SendState::kPending) sent.state = SendState::kUnknown;
+  }
+  pending_sends_.clear();
+  for (const auto& [id, receive] : receives_) {
+    const auto group = groups_.find(receive.call.group);
+    if (group != groups_.end()) ++group->second.silent;
+  }
+  receives_.clear();
+  while (!settles_.empty()) OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
+}
+
+void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Duration now) {
+  const auto place = places_.find({queue.topic, queue.queue, offset});
+  if (place == places_.end()) return;
+  const Sent& sent = sent_[static_cast<size_t>(place->second)];
+  const ::barid::Retention& retention = topics_.at(queue.topic).retention;
+  if (now - sent.at < AtLeast(retention.age)) {
+    return Violate(absl::StrCat("m", place->second, " expired at the age of ", absl::FormatDuration(now - sent.at)));
+  }
+  if (!retention.keep_unsettled) return;
+  for (const auto& [id, state] : groups_) {
+    if (state.group.topic != queue.topic || !Matches(state.group, sent) || state.group.start) continue;
+    if (sent.at < state.group.since) continue;
+    const auto progress = progress_.find({id, queue.topic, place->second});
+    const bool settled = progress != progress_.end() &&
+                         (progress->second.fate != Fate::kOwed || MayBeExhausted(state, progress->second));
+    // An acknowledgement may be on its way home.
+    const bool settling = std::any_of(settles_.begin(), settles_.end(), [&, group = id](const auto& settle) {
+      return settle.second.receipt.number == place->second && settle.second.receipt.group == group;
+    });
+    if (!settled && !settling) {
+      Violate(absl::StrCat("m", place->second, " expired before group ", id.value(), " had settled it"));
+    }
+  }
+}
+
+void Checker::OnStats(const std::vector<QueueStats>& stats, absl::Duration now) {
+  for (const QueueStats& queue : stats) {
+    QueueOffset& first = first_[queue.queue];
+    if (queue.first < first) Violate(absl::StrCat("queue ", queue.queue.queue, " goes back to ", queue.first));
+    if (topics_.contains(queue.queue.topic)) {
+      for (; first < queue.first; ++first) CheckExpired(queue.queue, first, now);
+    }
+    first = queue.first;
+  }
+}
+
+void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) {
+  OnStats(stats, now);
+  if (pending() > 0) Violate("a call was never answered");
+  for (const QueueStats& queue : stats) {
+    for (const QueueStats::Group& group : queue.groups) {
+      if (!groups_.contains(group.group)) {
+        Violate(absl::StrCat("group ", group.group.value(), " was deleted, and still reads"));
+      } else if (group.in_flight + group.ready_again > 0) {
+        Violate(absl::StrCat("group ", group.group.value(), " has ", group.in_flight, " + ", group.ready_again,
+                             " messages in flight that it never gets, topic ", queue.queue.topic.value(), " queue ", queue.queue.queue));
+      }
+    }
+  }
+  for (const auto& [id, state] : groups_) {
+    if (state.group.mourned) continue;
+    const TopicId topic = state.group.topic;
+    for (size_t number = 0; number < sent_.size(); ++number) {
+      const Sent& sent = sent_[number];
+      if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
+      const auto found = progress_.find({id, topic, static_cast<Number>(number)});
+      const bool is_dead_letter = dead_letters_.contains({DeadLetterTopicId(id), static_cast<Number>(number)});
+      const Fate fate = found == progress_.end() ? Fate::kOwed : found->second.fate;
+      if (fate == Fate::kSettled || fate == Fate::kMaybeSettled || is_dead_letter) continue;
+      if (fate == Fate::kMoved) {
+        Violate(absl::StrCat("m", number, " went to the dead letters of group ", id.value(), ", and is not there"));
+        continue;
+      }
+      if (MayHaveExpired(sent, topic, now)) continue;
+      if (found == progress_.end() && state.group.start) continue;  // It may be older than that.
+      if (found == progress_.end() && sent.at < state.group.since && MayHaveAged(sent, topic, now)) continue;
+      Violate(absl::StrCat("m", number, ", acknowledged, was never ", found == progress_.end() ? "delivered to" : "settled by",
+                           " group ", id.value(), " topic ", topic.value(), " queue ", sent.place ? sent.place->first : -1,
+                           " offset ", sent.place ? sent.place->second : -1));
+    }
+  }
+}
+
+}  // namespace barid::broker

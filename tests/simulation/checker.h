@@ -1,0 +1,176 @@
+#ifndef BARID_TESTS_SIMULATION_CHECKER_H_
+#define BARID_TESTS_SIMULATION_CHECKER_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "base/broker_calls.h"
+#include "base/metadata.h"
+
+namespace barid::broker {
+
+// What a shard owes its clients, kept by somebody who sees only calls and answers. Each answer is compared at once; what is
+// left to prove is proved by Drained, when all groups have consumed until nothing came any more.
+//
+//   - Every acknowledged message is delivered, to each group that is owed it, until it is settled; so is whatever was
+//     delivered to anyone.
+//   - Nothing is delivered that was not sent, or twice stored, or altered, or whose send was refused.
+//   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
+//   - Attempts count up; what one member holds is given to nobody else before its time.
+//   - A dead letter leaves its group and is in the dead-letter queue, once.
+//   - Retention takes nothing before its time, and nothing unsettled where that is asked for.
+//
+// What was under way when the process died may have happened or not.
+//
+// Times are since boot. One violation is kept: the first.
+class Checker {
+ public:
+  using Number = int64_t;  // Of a message.
+
+  struct Topic {
+    TopicId id;
+    ::barid::Retention retention;
+  };
+  struct Group {
+    GroupId id;
+    TopicId topic;               // Or the dead letters of `mourned`.
+    std::vector<std::string> tags;
+    int32_t max_attempts = 17;
+    RetryPolicy policy;
+    bool auto_renew = false;
+    std::optional<absl::Time> start;
+    absl::Duration since = -absl::InfiniteDuration();  // When it was made: what had expired by then it never sees.
+    std::optional<GroupId> mourned;
+  };
+  // How a client knows a delivery.
+  struct Receipt {
+    GroupId group;
+    TopicId topic;
+    Number number = 0;
+    QueueKey queue;
+    QueueOffset offset = 0;
+    LogIndex nonce = 0;
+    int32_t attempt = 0;
+    bool auto_renew = false;
+    std::string client;
+  };
+
+  const std::string& violation() const { return violation_; }
+  void Violate(std::string what) {
+    if (violation_.empty()) violation_ = std::move(what);
+  }
+
+  // --- The world ---
+
+  void AddTopic(const Topic& topic) { topics_[topic.id] = topic; }
+  void AddGroup(const Group& group) { groups_[group.id] = {group, 0}; }
+  // Nothing is owed of it any more; it may come back, empty.
+  void VoidTopic(TopicId topic);
+  void DropGroup(GroupId group);
+  // The leader's time may have jumped ahead: what was invisible may be visible.
+  void ForgetDeadlines();
+
+  // --- Calls and answers. Each call has a number, given back with its answer. ---
+
+  Number next_number() const { return static_cast<Number>(sent_.size()); }
+  Number OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, absl::Duration now);
+  void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
+
+  uint64_t OnReceive(const ReceiveCall& call, absl::Duration now);
+  // The receipts of what was delivered. `powered`: while the disk works, everything that was delivered is answered.
+  std::vector<Receipt> OnReceiveAnswer(uint64_t id, const ReceiveResult& result, absl::Duration now, bool powered);
+
+  uint64_t OnSettle(const Receipt& receipt, SettleKind kind, absl::Duration delay, absl::Duration now);
+  void OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
+
+  void OnStats(const std::vector<QueueStats>& stats, absl::Duration now);
+
+  // The process is gone, and the answers with it.
+  void OnCrash();
+
+  // All groups have consumed until nothing came.
+  void Drained(const std::vector<QueueStats>& stats, absl::Duration now);
+
+  // Calls without an answer.
+  size_t pending() const { return receives_.size() + settles_.size() + pending_sends_.size(); }
+  int64_t delivered() const { return delivered_; }
+  const std::map<TopicId, Topic>& topics() const { return topics_; }
+
+ private:
+  enum class SendState { kPending, kUnknown, kRefused, kStored };
+  struct Sent {
+    TopicId topic;
+    std::string tag;
+    std::string bytes;
+    absl::Duration at;
+    SendState state = SendState::kPending;
+    std::optional<std::pair<int32_t, QueueOffset>> place;
+    bool is_void = false;
+  };
+  enum class Fate { kOwed, kSettled, kMaybeSettled, kMoved, kMaybeMoved };
+  // A message on its way through a group.
+  struct Progress {
+    Fate fate = Fate::kOwed;
+    int32_t min_attempt = 1;      // Of the next delivery, as far as is known,
+    int32_t max_attempt = 1;      // plus what was delivered and never answered.
+    int64_t silent_seen = 0;
+    LogIndex nonce = 0;           // Of the last delivery that was answered.
+    bool receipt_is_dead = false; // Given back as undelivered, or perhaps.
+    absl::Duration invisible_until = -absl::InfiniteDuration();
+  };
+  struct GroupState {
+    Group group;
+    int64_t silent = 0;           // Receives that may have delivered and were not answered.
+  };
+  struct PendingReceive {
+    ReceiveCall call;
+    absl::Duration at;
+    std::map<QueueKey, QueueOffset> first;
+  };
+  struct PendingSettle {
+    Receipt receipt;
+    SettleKind kind = SettleKind::kAck;
+    absl::Duration delay;
+    absl::Duration at;
+    bool must_be_stale = false;
+    bool is_void = false;
+  };
+  using Key = std::tuple<GroupId, TopicId, Number>;
+
+  bool IsVoid(const Receipt& receipt) const;
+  bool MayHaveExpired(const Sent& sent, TopicId topic, absl::Duration now) const;
+  bool MayHaveAged(const Sent& sent, TopicId topic, absl::Duration now) const;
+  bool Matches(const Group& group, const Sent& sent) const;
+  int64_t PendingReceivesOf(GroupId group, TopicId topic) const;
+  std::string Name(const Receipt& receipt) const;
+  void CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now);
+  void CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Number number);
+  void CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Duration now);
+  // Whether the attempts of the message may be used up, so that it may be moved at any time.
+  bool MayBeExhausted(const GroupState& group, const Progress& progress) const;
+
+  std::string violation_;
+  std::map<TopicId, Topic> topics_;
+  std::map<GroupId, GroupState> groups_;
+  std::vector<Sent> sent_;
+  std::set<Number> pending_sends_;
+  std::map<std::tuple<TopicId, int32_t, QueueOffset>, Number> places_;
+  std::map<std::pair<TopicId, Number>, std::pair<int32_t, QueueOffset>> dead_letters_;  // Where they were seen.
+  std::map<Key, Progress> progress_;
+  std::map<QueueKey, QueueOffset> first_;  // Of what still exists, as Stats said.
+  std::map<uint64_t, PendingReceive> receives_;
+  std::map<uint64_t, PendingSettle> settles_;
+  uint64_t next_id_ = 1;
+  int64_t delivered_ = 0;
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_TESTS_SIMULATION_CHECKER_H_

@@ -1,0 +1,564 @@
+#include "tests/simulation/shard_simulation.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <utility>
+
+#include "base/log.h"
+#include "base/stored_message.h"
+
+namespace barid::broker {
+namespace {
+
+constexpr ShardId kShard{1};
+constexpr char kDir[] = "/shard";
+constexpr absl::Duration kShortAge = absl::Seconds(15);
+constexpr absl::Duration kLongestHold = absl::Seconds(20);  // That any client asks for.
+constexpr absl::Duration kCap = absl::Seconds(50);
+// By then whatever is invisible is visible again.
+constexpr absl::Duration kPatience = absl::Seconds(60);
+
+}  // namespace
+
+ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
+    : trace_(trace), world_(seed), random_(*world_.random()), disk_(seed ^ 0x9e3779b9) {
+  character_.steps = 100 + static_cast<int>(random_.Below(300));
+  character_.storms = random_.OneIn(3);
+  // A new term may begin ahead, by as much as the wall clock was set ahead: where it is set, nobody counts seconds.
+  character_.steps_wall_clock = !character_.storms && random_.OneIn(4);
+  character_.keeps_unsettled = character_.storms || (!character_.steps_wall_clock && random_.OneIn(3));
+  character_.clients_stay = random_.OneIn(2);
+  character_.dead_letters = !character_.storms || random_.OneIn(4);
+  character_.crash_one_in = 30 + random_.Below(300);
+  character_.fault_one_in = 30 + random_.Below(300);
+  character_.delete_one_in = 50 + random_.Below(500);
+
+  options_.log.segment_bytes = uint64_t{16384} << random_.Below(4);
+  options_.log.zero_ahead_bytes = 32768;
+  options_.log.zero_slice_bytes = 8192;
+  options_.log.log_id = 7 + seed;
+  options_.max_clean_blocks = 1 + random_.Below(2);
+  options_.checkpoint_log_bytes = int64_t{2048} << random_.Below(7);
+  options_.checkpoint_interval = absl::Milliseconds(100) + RandomDuration(absl::Seconds(4));
+  options_.tail_cache_bytes = static_cast<int64_t>(random_.Below(3)) * 20'000;
+  options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
+  options_.disk_reserve_bytes = 1 << 20;
+  options_.retention_interval = absl::Milliseconds(300) + RandomDuration(absl::Seconds(3));
+  // A client that goes never shortens the first deadline: hold_after + grace is more.
+  options_.auto_renew_first = absl::Seconds(4);
+  options_.auto_renew_hold_after = absl::Seconds(1);
+  options_.auto_renew_cap = character_.clients_stay ? kCap : absl::Hours(2);
+  options_.client_silence = absl::Seconds(10);
+  options_.client_grace = absl::Seconds(4);
+
+  AddStream(0);
+  AddStream(1);
+}
+
+ShardSimulation::~ShardSimulation() {
+  ++generation_;
+  process_ = nullptr;
+}
+
+void ShardSimulation::TraceLine(const std::string& line) {
+  std::fprintf(stderr, "%10.3f %s\n", absl::ToDoubleSeconds(Now() - absl::Hours(1)), line.c_str());
+}
+
+// --- Who is there ---
+
+void ShardSimulation::AddStream(int number) {
+  Stream& stream = streams_.emplace_back();
+  stream.topic.id = TopicId(next_id_++);
+  stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
+  if (character_.keeps_unsettled) {
+    stream.topic.retention = {kShortAge, 0, true};
+  } else if (number == 1 && !character_.steps_wall_clock) {
+    stream.topic.retention = {kShortAge, 0, false};
+  }
+  checker_.AddTopic(stream.topic);
+  for (int i = 0; i < 2 + static_cast<int>(random_.Below(2)); ++i) AddGroup(&stream, NewGroup(stream, i));
+}
+
+Checker::Group ShardSimulation::NewGroup(const Stream& stream, int number) {
+  Checker::Group group;
+  group.id = GroupId(next_id_++);
+  group.topic = stream.topic.id;
+  if (number == 1) group.tags = {"x"};
+  if (number == 2) group.tags = {"y", "z"};
+  group.max_attempts = character_.dead_letters ? 2 + static_cast<int32_t>(random_.Below(4)) : 1000;
+  group.policy.max_attempts = group.max_attempts;
+  group.policy.delays = {absl::Milliseconds(200), absl::Seconds(1)};
+  group.auto_renew = random_.OneIn(2);
+  return group;
+}
+
+void ShardSimulation::AddGroup(Stream* stream, Checker::Group group) {
+  Checker::Group undertaker;
+  undertaker.id = GroupId(next_id_++);
+  undertaker.topic = DeadLetterTopicId(group.id);
+  undertaker.mourned = group.id;
+  undertaker.max_attempts = 1'000'000;
+  undertaker.policy = RetryPolicy();
+  undertaker.policy.max_attempts = undertaker.max_attempts;
+  for (Checker::Group* one : {&group, &undertaker}) {
+    checker_.AddGroup(*one);
+    stream->groups.push_back(*one);
+  }
+}
+
+void ShardSimulation::PublishMetadata() {
+  Metadata::Tables tables;
+  tables.revision = ++revision_;
+  tables.cluster = "simulated";
+  for (const Stream& stream : streams_) {
+    if (stream.topic.id != hidden_) {
+      TopicMetadata& topic = tables.topics.emplace_back();
+      topic.id = stream.topic.id;
+      topic.name = {"", absl::StrCat("topic-", stream.topic.id.value())};
+      topic.queues_per_shard = stream.queues;
+      topic.retention = stream.topic.retention;
+    }
+    for (const Checker::Group& one : stream.groups) {
+      GroupMetadata& group = tables.groups.emplace_back();
+      group.id = one.id;
+      group.name = {"", absl::StrCat("group-", one.id.value())};
+      group.retry = one.policy;
+      if (one.mourned) continue;
+      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      subscription.group = one.id;
+      subscription.topic = one.topic;
+      if (one.start) subscription.start = {StartFrom::Kind::kTime, *one.start};
+    }
+  }
+  NowOnShard([metadata = std::make_shared<const Metadata>(std::move(tables))](Shard* shard) { shard->SetMetadata(metadata); });
+}
+
+// --- The process ---
+
+bool ShardSimulation::IsDown() const { return process_->halted || !disk_.powered(); }
+
+void ShardSimulation::OnShard(absl::AnyInvocable<void(Shard*)> task) {
+  process_->shard_executor->Post([shard = process_->shard.get(), task = std::move(task)]() mutable { task(shard); });
+}
+
+void ShardSimulation::NowOnShard(absl::AnyInvocable<void(Shard*)> task) {
+  world_.RunOn(process_->shard_executor.get(),
+               [shard = process_->shard.get(), task = std::move(task)]() mutable { task(shard); });
+}
+
+void ShardSimulation::Start() {
+  do {
+    if (!disk_.powered()) disk_.Restart();
+    // Now and then the power goes again during recovery.
+    disk_.CutPowerAtCall(random_.OneIn(6) && !draining_ ? 1 + static_cast<int64_t>(random_.Below(60)) : 0);
+  } while (!Restart());
+}
+
+bool ShardSimulation::Restart() {
+  const uint64_t generation = ++generation_;
+  process_ = std::make_unique<Process>();
+  process_->shard_executor = world_.NewExecutor("shard");
+  process_->disk_executor = world_.NewExecutor("disk");
+  process_->read_executor = world_.NewExecutor("read");
+  process_->checkpoint_executor = world_.NewExecutor("checkpoint");
+  ShardContext context;
+  context.env = &disk_;
+  context.clock = world_.clock();
+  context.shard_executor = process_->shard_executor.get();
+  context.disk_executor = process_->disk_executor.get();
+  context.read_executor = process_->read_executor.get();
+  context.checkpoint_executor = process_->checkpoint_executor.get();
+  absl::StatusOr<std::unique_ptr<Shard>> shard = Shard::Open(kShard, kDir, options_, context);
+  if (!shard.ok()) {
+    if (disk_.powered() && std::exchange(sync_fails_, false)) {
+      Trace("a sync failed while recovering: ", shard.status().ToString());
+      disk_.CutPower();
+      return false;
+    }
+    if (disk_.powered()) {
+      checker_.Violate(absl::StrCat("cannot recover: ", shard.status().ToString()));
+      disk_.CutPowerAtCall(0);
+      return true;
+    }
+    Trace("power cut while recovering");
+    return false;
+  }
+  process_->shard = *std::move(shard);
+  process_->faulty = sync_fails_;
+  Trace("recovered up to record ", process_->shard->state().applied_index(), ", log start ", process_->shard->state().log_start());
+  counts_.checkpoint_starts += process_->shard->state().applied_index() > 1 ? 1 : 0;
+  process_->shard->SetOnHalt([this, generation](const absl::Status& why) {
+    if (generation != generation_) return;
+    Trace("halted: ", why.ToString());
+    process_->halted = true;
+    if (disk_.powered()) sync_fails_ = false;
+    if (!process_->faulty && disk_.powered()) checker_.Violate(absl::StrCat("halted without cause: ", why.ToString()));
+  });
+  PublishMetadata();
+  absl::Status led = absl::UnknownError("no answer");
+  NowOnShard([&, this](Shard* shard) {
+    shard->Lead(++epoch_, "broker", [&, generation, this](absl::Status status) {
+      if (generation == generation_) led = std::move(status);
+    });
+  });
+  world_.RunUntil([&] { return !absl::IsUnknown(led) || IsDown(); }, absl::Seconds(10));
+  if (!led.ok() && disk_.powered() && !process_->halted) checker_.Violate(absl::StrCat("cannot lead: ", led.ToString()));
+  if (IsDown()) {
+    Crash();
+    return false;
+  }
+  disk_.CutPowerAtCall(0);
+  return true;
+}
+
+void ShardSimulation::Crash() {
+  ++generation_;
+  ++counts_.crashes;
+  counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());
+  if (process_->shard->state().log_start() > 1) ++counts_.trims;
+  if (disk_.powered()) {
+    if (random_.OneIn(4)) {
+      Trace("killed");
+      disk_.KillProcess();
+    } else {
+      Trace("power cut");
+      disk_.CutPower();
+    }
+  }
+  checker_.OnCrash();
+  for (Executor* executor : {process_->shard_executor.get(), process_->disk_executor.get(), process_->read_executor.get(),
+                             process_->checkpoint_executor.get()}) {
+    world_.Stop(executor);
+  }
+  process_ = nullptr;
+  waiting_.clear();
+  if (character_.steps_wall_clock) checker_.ForgetDeadlines();
+}
+
+// --- Clients ---
+
+void ShardSimulation::Send() {
+  static const char* const kTags[] = {"x", "y", "z", ""};
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  AppendCall call;
+  call.shard = kShard;
+  call.topic = stream.topic.id;
+  if (random_.OneIn(2)) call.queue = static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)));
+  const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
+  const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
+  std::vector<Checker::Number> numbers;
+  for (uint64_t i = 0; i < count; ++i) {
+    const std::string tag = kTags[random_.Below(4)];
+    // The checker numbers it; the id carries the number.
+    const std::string id = absl::StrCat("m", checker_.next_number());
+    const std::string body = random_.Bytes(random_.Below(body_bytes));
+    MessageDraft draft;
+    draft.message_id = id;
+    if (!tag.empty()) draft.tag = tag;
+    draft.body = body;
+    draft.born_time = world_.clock()->Now();
+    draft.born_host = "simulated";
+    const Buffer stored = EncodeStoredMessage(draft);
+    numbers.push_back(checker_.OnSend(stream.topic.id, tag, std::string(stored.view()), Now()));
+    call.messages.push_back({stored, TagHash(tag)});
+  }
+  Trace("send m", numbers.front(), "-", numbers.back(), " to topic ", call.topic.value());
+  OnShard([this, call = std::move(call), numbers, generation = generation_](Shard* shard) mutable {
+    const TopicId topic = call.topic;
+    shard->Append(std::move(call), [this, numbers, topic, generation](AppendResult result) {
+      if (generation != generation_) return;
+      Trace("sent m", numbers.front(), "-", numbers.back(), ": ", result.status.ToString(), " offset ",
+            result.entries.empty() ? -1 : result.entries[0].offset, " queue ", result.entries.empty() ? -1 : result.entries[0].queue);
+      checker_.OnSendAnswer(numbers, topic, result);
+    });
+  });
+}
+
+void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group, absl::Duration wait) {
+  ReceiveCall call;
+  call.shard = kShard;
+  call.group = group.id;
+  call.topic = group.topic;
+  call.tags = group.tags;
+  call.max_messages = random_.OneIn(3) || draining_ ? 32 : 1 + static_cast<int32_t>(random_.Below(6));
+  if (random_.OneIn(8) && !draining_) call.max_bytes = 200;
+  call.invisible = draining_ ? absl::Seconds(10) : absl::Milliseconds(100) + RandomDuration(kLongestHold);
+  call.auto_renew = group.auto_renew && !draining_;
+  call.client_id = RandomClient();
+  call.attempt_id = random_.OneIn(2) ? absl::StrCat("attempt-", next_receive_) : "";
+  call.wait = wait;
+  const uint64_t checked = checker_.OnReceive(call, Now());
+  const uint64_t id = next_receive_++;
+  if (wait > absl::ZeroDuration()) waiting_.push_back(id);
+  OnShard([this, call = std::move(call), id, checked, generation = generation_](Shard* shard) mutable {
+    const GroupId group = call.group;
+    shard->Receive(id, std::move(call), [this, group, checked, generation](ReceiveResult result) {
+      if (generation != generation_) return;
+      const std::vector<Checker::Receipt> got = checker_.OnReceiveAnswer(checked, result, Now(), disk_.powered());
+      for (const Checker::Receipt& receipt : got) {
+        Trace("group ", group.value(), " got m", receipt.number, " attempt ", receipt.attempt, " queue ", receipt.queue.queue,
+              " offset ", receipt.offset, " nonce ", receipt.nonce);
+        if (draining_) {
+          ++came_;
+          Settle(receipt, SettleKind::kAck, absl::ZeroDuration());
+          continue;
+        }
+        if (receipt.auto_renew && !random_.OneIn(4)) ReportSent(receipt);
+        receipts_.push_back(receipt);
+      }
+      if (!result.status.ok()) Trace("receive of group ", group.value(), ": ", result.status.ToString());
+    });
+  });
+}
+
+void ShardSimulation::ReceiveSomewhere() {
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  const Checker::Group& group = stream.groups[random_.Below(stream.groups.size())];
+  Receive(stream, group, random_.OneIn(3) ? RandomDuration(absl::Seconds(5)) : absl::ZeroDuration());
+}
+
+void ShardSimulation::Settle(const Checker::Receipt& receipt, SettleKind kind, absl::Duration delay) {
+  const uint64_t checked = checker_.OnSettle(receipt, kind, delay, Now());
+  SettleCall call;
+  call.shard = kShard;
+  call.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce, kind, delay, "no good"});
+  Trace("settle m", receipt.number, " of group ", receipt.group.value(), " nonce ", receipt.nonce, " kind ",
+        static_cast<int>(kind), " delay ", absl::FormatDuration(delay));
+  OnShard([this, call = std::move(call), number = receipt.number, checked, generation = generation_](Shard* shard) mutable {
+    shard->Settle(std::move(call), [this, number, checked, generation](SettleResult result) {
+      if (generation != generation_) return;
+      const absl::Status status = result.status.ok() ? result.entries.at(0) : result.status;
+      Trace("settled m", number, ": ", status.ToString());
+      checker_.OnSettleAnswer(checked, status, Now());
+    });
+  });
+}
+
+void ShardSimulation::SettleSomething() {
+  if (receipts_.empty()) return;
+  // Mostly a late one; receipts that were used come again now and then.
+  const size_t place = random_.OneIn(3) ? random_.Below(receipts_.size())
+                                        : receipts_.size() - 1 - random_.Below(std::min<size_t>(receipts_.size(), 10));
+  const Checker::Receipt receipt = receipts_[place];
+  if (!random_.OneIn(4)) receipts_.erase(receipts_.begin() + static_cast<ptrdiff_t>(place));
+  if (receipts_.size() > 300) receipts_.erase(receipts_.begin(), receipts_.begin() + 100);
+  const bool is_dead_letter = IsDeadLetterTopic(receipt.topic);
+  const uint64_t dice = random_.Below(20);
+  if (dice < 11) {
+    Settle(receipt, SettleKind::kAck, absl::ZeroDuration());
+  } else if (dice < 14 && !is_dead_letter) {
+    Settle(receipt, SettleKind::kReturn, random_.OneIn(2) ? absl::ZeroDuration() : RandomDuration(kLongestHold));
+  } else if (dice < 17) {
+    Settle(receipt, SettleKind::kExtend, random_.OneIn(3) ? absl::ZeroDuration() : RandomDuration(kLongestHold));
+  } else if (dice < 19) {
+    Settle(receipt, SettleKind::kUndelivered, absl::ZeroDuration());
+  } else if (!is_dead_letter && character_.dead_letters) {
+    Settle(receipt, SettleKind::kDeadLetter, absl::ZeroDuration());
+  }
+}
+
+// The deadline passes, and at the same moment a member asks for more time and another for messages.
+void ShardSimulation::ExtendWhileReceiving() {
+  if (receipts_.empty()) return;
+  const Checker::Receipt receipt = receipts_[receipts_.size() - 1 - random_.Below(std::min<size_t>(receipts_.size(), 20))];
+  if (random_.OneIn(2)) world_.clock()->Advance(RandomDuration(kLongestHold));
+  const auto receive = [&] {
+    for (const Stream& stream : streams_) {
+      for (const Checker::Group& group : stream.groups) {
+        if (group.id == receipt.group) Receive(stream, group, absl::ZeroDuration());
+      }
+    }
+  };
+  if (random_.OneIn(2)) {
+    Settle(receipt, SettleKind::kExtend, absl::ZeroDuration());
+    world_.RunUntilIdle();
+    if (IsDown()) return;
+  }
+  if (random_.OneIn(4)) receive();
+  Settle(receipt, SettleKind::kExtend, kLongestHold);
+  receive();
+}
+
+void ShardSimulation::ReportSent(const Checker::Receipt& receipt) {
+  SentReport report;
+  report.shard = kShard;
+  report.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce});
+  OnShard([report](Shard* shard) { shard->ReportSent(report); });
+}
+
+void ShardSimulation::ReportClients() {
+  ClientReport report;
+  report.proxy = "proxy";
+  for (int i = 0; i < 4; ++i) {
+    const std::string client = absl::StrCat("c", i);
+    if (draining_ || !random_.OneIn(3)) {
+      report.alive.push_back(client);
+    } else if (random_.OneIn(4)) {
+      report.gone.push_back(client);
+    }
+  }
+  OnShard([report](Shard* shard) { shard->ReportClients(report); });
+}
+
+void ShardSimulation::Storm() {
+  Trace("storm");
+  for (uint64_t i = 1000 + random_.Below(1500); i > 0; --i) {
+    OnShard([](Shard* shard) {
+      SettleCall call;
+      call.shard = kShard;
+      call.entries.push_back({GroupId(999'999), {TopicId(1), 0}, 1, 1, SettleKind::kAck, absl::ZeroDuration(), ""});
+      shard->Settle(std::move(call), [](SettleResult) {});
+    });
+  }
+}
+
+void ShardSimulation::DeleteSomething() {
+  Stream& stream = streams_[random_.Below(streams_.size())];
+  LookAtStats();
+  if (random_.OneIn(3)) {
+    // The topic, with its groups; others take their places.
+    Trace("delete topic ", stream.topic.id.value());
+    for (const Checker::Group& group : stream.groups) checker_.DropGroup(group.id);
+    checker_.VoidTopic(stream.topic.id);
+    const auto number = static_cast<int>(&stream - streams_.data());
+    Stream old = std::move(stream);
+    streams_.erase(streams_.begin() + number);
+    AddStream(number);
+    std::swap(streams_.back(), streams_[static_cast<size_t>(number)]);
+  } else {
+    const size_t place = random_.Below(stream.groups.size() / 2) * 2;
+    Trace("delete group ", stream.groups[place].id.value());
+    checker_.VoidTopic(stream.groups[place + 1].topic);
+    checker_.DropGroup(stream.groups[place].id);
+    checker_.DropGroup(stream.groups[place + 1].id);
+    stream.groups.erase(stream.groups.begin() + static_cast<ptrdiff_t>(place),
+                        stream.groups.begin() + static_cast<ptrdiff_t>(place) + 2);
+    Checker::Group group = NewGroup(stream, static_cast<int>(random_.Below(3)));
+    group.since = Now();
+    if (random_.OneIn(2) && !character_.steps_wall_clock) group.start = world_.clock()->Now();
+    AddGroup(&stream, std::move(group));
+  }
+  PublishMetadata();
+}
+
+// The topic is missing from one snapshot. What was in it is gone; until the shard starts again it takes nothing.
+void ShardSimulation::Flap() {
+  hidden_ = streams_[random_.Below(streams_.size())].topic.id;
+  Trace("topic ", hidden_.value(), " flaps");
+  LookAtStats();
+  if (IsDown()) return;
+  PublishMetadata();
+  checker_.VoidTopic(hidden_);
+  hidden_ = TopicId();
+  PublishMetadata();
+}
+
+void ShardSimulation::LookAtStats() {
+  NowOnShard([this](Shard* shard) { checker_.OnStats(shard->Stats(StatsCall()), Now()); });
+}
+
+void ShardSimulation::LetTimePass() {
+  const uint64_t dice = random_.Below(20);
+  if (dice < 5) {
+    // Time passes while tasks wait: the disk is slow.
+    for (uint64_t rounds = random_.Below(20); rounds > 0; --rounds) {
+      world_.clock()->Advance(RandomDuration(absl::Milliseconds(30)));
+      for (uint64_t tasks = random_.Below(6); tasks > 0; --tasks) world_.RunOne();
+    }
+  } else if (dice < 9) {
+    for (uint64_t tasks = random_.Below(20); tasks > 0; --tasks) world_.RunOne();
+  } else if (dice < 13) {
+    world_.RunFor(RandomDuration(absl::Milliseconds(60)));
+  } else if (dice < 18) {
+    world_.RunFor(RandomDuration(absl::Seconds(2)));
+  } else if (dice < 19) {
+    // The machine was suspended.
+    world_.clock()->Advance(RandomDuration(random_.OneIn(10) ? absl::Hours(1) : absl::Seconds(30)));
+  } else if (character_.steps_wall_clock) {
+    world_.clock()->StepWallClock(RandomDuration(absl::Seconds(40)) - absl::Seconds(20));
+  }
+}
+
+void ShardSimulation::Step() {
+  const uint64_t dice = random_.Below(100);
+  if (dice < 22) {
+    Send();
+  } else if (dice < 50) {
+    ReceiveSomewhere();
+  } else if (dice < 80) {
+    for (uint64_t count = 1 + random_.Below(6); count > 0; --count) SettleSomething();
+  } else if (dice < 86) {
+    ExtendWhileReceiving();
+  } else if (dice < 92) {
+    ReportClients();
+  } else if (dice < 95) {
+    LookAtStats();
+  } else if (dice < 97 && !waiting_.empty()) {
+    OnShard([id = waiting_[random_.Below(waiting_.size())]](Shard* shard) { shard->CancelReceive(id); });
+  } else if (dice < 98) {
+    OnShard([](Shard* shard) { shard->Checkpoint([](absl::Status) {}); });
+  } else if (character_.storms) {
+    Storm();
+  }
+  if (random_.OneIn(character_.delete_one_in)) DeleteSomething();
+  if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
+  if (random_.OneIn(character_.fault_one_in)) {
+    process_->faulty = true;
+    if (random_.OneIn(2)) {
+      Trace("the next sync fails");
+      disk_.FailNextSync();
+      sync_fails_ = true;
+    } else {
+      const auto calls = static_cast<int64_t>(1 + random_.Below(40));
+      Trace("the power goes at change ", calls);
+      disk_.CutPowerAtCall(calls);
+    }
+  }
+  LetTimePass();
+  if (random_.OneIn(character_.crash_one_in) || IsDown()) {
+    Crash();
+    Start();
+  }
+}
+
+// --- The end ---
+
+bool ShardSimulation::ConsumeAll() {
+  const int64_t before = came_;
+  for (const Stream& stream : streams_) {
+    for (const Checker::Group& group : stream.groups) Receive(stream, group, absl::ZeroDuration());
+  }
+  world_.RunFor(absl::Milliseconds(50));
+  return came_ > before;
+}
+
+void ShardSimulation::Drain() {
+  Trace("drain");
+  draining_ = true;
+  Crash();
+  Start();
+  const absl::Duration end = Now() + kPatience;
+  while (checker_.violation().empty() && !IsDown()) {
+    if (character_.clients_stay) ReportClients();
+    if (ConsumeAll()) continue;
+    if (Now() > end) break;
+    world_.RunFor(absl::Seconds(1));
+  }
+  // Receives that were impatient may have waited for a cursor; retention drops what was deleted.
+  world_.RunFor(absl::Seconds(5));
+  if (!checker_.violation().empty() || IsDown()) return;
+  counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());
+  if (process_->shard->state().log_start() > 1) ++counts_.trims;
+  NowOnShard([this](Shard* shard) { checker_.Drained(shard->Stats(StatsCall()), Now()); });
+}
+
+std::string ShardSimulation::Run() {
+  Start();
+  for (int step = 0; step < character_.steps && checker_.violation().empty(); ++step) Step();
+  if (checker_.violation().empty()) Drain();
+  counts_.delivered = checker_.delivered();
+  if (!checker_.violation().empty()) Trace("VIOLATION: ", checker_.violation());
+  return checker_.violation();
+}
+
+}  // namespace barid::broker

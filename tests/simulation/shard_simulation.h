@@ -1,0 +1,140 @@
+#ifndef BARID_TESTS_SIMULATION_SHARD_SIMULATION_H_
+#define BARID_TESTS_SIMULATION_SHARD_SIMULATION_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/random.h"
+#include "base/simulated/disk.h"
+#include "base/simulated/executor.h"
+#include "broker/shard.h"
+#include "tests/simulation/checker.h"
+
+namespace barid::broker {
+
+// One shard on a simulated disk, clock and executors; clients that send, receive and settle at random; crashes, failing
+// syncs, time jumps, deletions. At the end everything heals and all groups consume until nothing comes. What is proved is
+// said in checker.h.
+//
+// A run follows from its seed, but for the moment at which LevelDB compacts, on a thread of its own, after several restarts.
+class ShardSimulation {
+ public:
+  struct Counts {
+    int64_t delivered = 0;
+    int64_t crashes = 0;
+    int64_t checkpoint_starts = 0;  // Starts that found a checkpoint.
+    int64_t trims = 0;              // Starts and ends that found the log trimmed.
+    int64_t records = 0;
+  };
+
+  // `trace`: every call and answer goes to stderr.
+  explicit ShardSimulation(uint64_t seed, bool trace = false);
+  ~ShardSimulation();
+
+  // The first violation; empty: none.
+  std::string Run();
+
+  const Counts& counts() const { return counts_; }
+
+ private:
+  // Drawn once per run: what makes this world different from others.
+  struct Character {
+    int steps = 0;
+    bool storms = false;         // Thousands of records that change nothing, so that the log is trimmed.
+    bool steps_wall_clock = false;
+    bool keeps_unsettled = false;
+    bool clients_stay = false;   // To the end; else they fall silent, and what they hold must come back.
+    bool dead_letters = false;
+    uint64_t crash_one_in = 0;
+    uint64_t fault_one_in = 0;
+    uint64_t delete_one_in = 0;
+  };
+  // A topic and the groups that read it.
+  struct Stream {
+    Checker::Topic topic;
+    int32_t queues = 1;
+    std::vector<Checker::Group> groups;  // With those that read their dead letters.
+  };
+
+  // --- The process ---
+  void Start();
+  void Crash();
+  bool Restart();  // Opens and leads; false if the power went meanwhile.
+  void OnShard(absl::AnyInvocable<void(Shard*)> task);    // Posts; the world decides when.
+  void NowOnShard(absl::AnyInvocable<void(Shard*)> task);  // Runs the world until it is done.
+  void PublishMetadata();
+  bool IsDown() const;
+
+  // --- Clients ---
+  void Step();
+  void Send();
+  void Receive(const Stream& stream, const Checker::Group& group, absl::Duration wait);
+  void ReceiveSomewhere();
+  void SettleSomething();
+  void Settle(const Checker::Receipt& receipt, SettleKind kind, absl::Duration delay);
+  void ExtendWhileReceiving();
+  void ReportSent(const Checker::Receipt& receipt);
+  void ReportClients();
+  void Storm();
+  void DeleteSomething();
+  void Flap();
+  void LookAtStats();
+  void LetTimePass();
+
+  // --- The end ---
+  void Drain();
+  bool ConsumeAll();  // True if anything came.
+
+  Checker::Group NewGroup(const Stream& stream, int number);
+  void AddGroup(Stream* stream, Checker::Group group);
+  void AddStream(int number);
+  std::string RandomClient() { return absl::StrCat("c", random_.Below(4)); }
+  absl::Duration Now() { return world_.clock()->SinceBoot(); }
+  absl::Duration RandomDuration(absl::Duration most) {
+    return absl::Milliseconds(random_.Below(static_cast<uint64_t>(absl::ToInt64Milliseconds(most)) + 1));
+  }
+  template <typename... T>
+  void Trace(const T&... what) {
+    if (trace_) TraceLine(absl::StrCat(what...));
+  }
+  void TraceLine(const std::string& line);
+
+  const bool trace_;
+  SimulatedWorld world_;
+  Random& random_;
+  SimulatedDisk disk_;
+  Checker checker_;
+  Counts counts_;
+  Character character_;
+  ShardOptions options_;
+
+  std::vector<Stream> streams_;
+  uint64_t next_id_ = 1;  // Of topics and groups.
+  int64_t revision_ = 0;
+  TopicId hidden_;        // Missing from the metadata for a moment.
+
+  // The process, while it lives. Callbacks of an earlier one are ignored: their answers never left.
+  struct Process {
+    std::unique_ptr<Executor> shard_executor, disk_executor, read_executor, checkpoint_executor;
+    std::unique_ptr<Shard> shard;
+    bool faulty = false;  // A fault was injected: it may halt.
+    bool halted = false;
+  };
+  std::unique_ptr<Process> process_;
+  uint64_t generation_ = 0;
+  bool sync_fails_ = false;  // One is going to, and has not been noticed yet.
+  Epoch epoch_ = 0;
+
+  std::vector<Checker::Receipt> receipts_;
+  std::vector<uint64_t> waiting_;  // Ids of receives, some of them answered.
+  uint64_t next_receive_ = 1;
+  bool draining_ = false;
+  int64_t came_ = 0;               // Messages that came while draining.
+};
+
+}  // namespace barid::broker
+
+#endif  // BARID_TESTS_SIMULATION_SHARD_SIMULATION_H_

@@ -1,0 +1,47 @@
+// BARID_SEED=n runs one seed, with every call and answer on stderr.
+#include <cstdlib>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "base/log.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/simulation/shard_simulation.h"
+
+namespace barid::broker {
+namespace {
+
+constexpr uint64_t kSeeds = 1500;
+
+TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
+  uint64_t first = 1;
+  uint64_t count = kSeeds;
+  bool trace = false;
+  if (const char* one = std::getenv("BARID_SEED")) {
+    CHECK(absl::SimpleAtoi(one, &first));
+    count = 1;
+    trace = true;
+  }
+  if (const char* seeds = std::getenv("BARID_SEEDS")) CHECK(absl::SimpleAtoi(seeds, &count));
+  SetMinLogLevel(trace ? LogLevel::kInfo : LogLevel::kFatal);
+  ShardSimulation::Counts all;
+  for (uint64_t seed = first; seed < first + count; ++seed) {
+    ShardSimulation simulation(seed, trace);
+    const std::string violation = simulation.Run();
+    ASSERT_EQ(violation, "") << "BARID_SEED=" << seed;
+    all.delivered += simulation.counts().delivered;
+    all.crashes += simulation.counts().crashes;
+    all.checkpoint_starts += simulation.counts().checkpoint_starts;
+    all.trims += simulation.counts().trims;
+  }
+  if (count < kSeeds) return;
+  // A world in which nothing happens proves nothing.
+  EXPECT_GT(all.delivered, static_cast<int64_t>(count) * 100);
+  EXPECT_GT(all.crashes, static_cast<int64_t>(count) * 2);
+  EXPECT_GT(all.checkpoint_starts, static_cast<int64_t>(count));
+  EXPECT_GT(all.trims, static_cast<int64_t>(count) / 20);
+  RecordProperty("delivered", std::to_string(all.delivered));
+}
+
+}  // namespace
+}  // namespace barid::broker
