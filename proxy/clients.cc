@@ -1,0 +1,166 @@
+#include "proxy/clients.h"
+
+#include <iterator>
+#include <utility>
+
+#include "absl/hash/hash.h"
+
+namespace barid::proxy {
+namespace {
+
+constexpr absl::string_view kClientTypeNames[] = {"unspecified",   "producer",           "push_consumer",       "simple_consumer",
+                                                  "pull_consumer", "lite_push_consumer", "lite_simple_consumer"};
+constexpr absl::string_view kLanguageNames[] = {"other", "java", "cpp", "dotnet", "go", "rust", "python", "php", "nodejs"};
+
+}  // namespace
+
+absl::string_view ClientTypeName(ClientType type) {
+  const auto i = static_cast<size_t>(type);
+  return i < std::size(kClientTypeNames) ? kClientTypeNames[i] : kClientTypeNames[0];
+}
+
+absl::string_view LanguageName(Language language) {
+  const auto i = static_cast<size_t>(language);
+  return i < std::size(kLanguageNames) ? kLanguageNames[i] : kLanguageNames[0];
+}
+
+Clients::Clients(Clock* clock, size_t max_clients, absl::Duration expiry, int max_waiting_receives)
+    : clock_(clock),
+      max_clients_per_stripe_((max_clients + kStripes - 1) / kStripes),
+      expiry_(expiry),
+      max_waiting_receives_(max_waiting_receives) {}
+
+Clients::Stripe& Clients::StripeOf(absl::string_view id) { return stripes_[absl::Hash<absl::string_view>()(id) % kStripes]; }
+
+Clients::Client* Clients::FindOrAdd(Stripe& stripe, absl::string_view id) {
+  auto it = stripe.clients.find(id);
+  if (it == stripe.clients.end()) {
+    if (stripe.clients.size() >= max_clients_per_stripe_) return nullptr;
+    it = stripe.clients.emplace(std::string(id), Client()).first;
+    it->second.profile.id = std::string(id);
+  }
+  it->second.last_heard = clock_->SinceBoot();
+  it->second.heard_since_report = true;
+  return &it->second;
+}
+
+void Clients::Heard(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  FindOrAdd(stripe, id);
+}
+
+void Clients::Declare(const ClientProfile& profile) {
+  Stripe& stripe = StripeOf(profile.id);
+  MutexLock lock(&stripe.mu);
+  Client* const client = FindOrAdd(stripe, profile.id);
+  if (client == nullptr) return;
+  if (profile.type != ClientType::kUnspecified) client->profile.type = profile.type;
+  if (profile.language != Language::kUnspecified) client->profile.language = profile.language;
+  if (!profile.version.empty()) client->profile.version = profile.version;
+  if (profile.group) client->profile.group = profile.group;
+}
+
+std::optional<ClientProfile> Clients::Find(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  if (it == stripe.clients.end()) return std::nullopt;
+  return it->second.profile;
+}
+
+void Clients::OpenSession(absl::string_view id, std::shared_ptr<ClientSession> session) {
+  std::shared_ptr<ClientSession> replaced;  // Destroyed without the lock.
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  Client* const client = FindOrAdd(stripe, id);
+  if (client != nullptr) replaced = std::exchange(client->session, std::move(session));
+}
+
+void Clients::CloseSession(absl::string_view id, const ClientSession* session) {
+  std::shared_ptr<ClientSession> closed;
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  if (it == stripe.clients.end() || it->second.session.get() != session) return;
+  closed = std::move(it->second.session);
+  it->second.last_heard = clock_->SinceBoot();
+}
+
+void Clients::Gone(absl::string_view id) {
+  std::shared_ptr<ClientSession> closed;
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  if (it != stripe.clients.end()) {
+    closed = std::move(it->second.session);
+    stripe.clients.erase(it);
+  }
+  // Bounded too: goodbyes cost nothing to send.
+  if (stripe.gone.size() < max_clients_per_stripe_) stripe.gone.emplace(id);
+}
+
+bool Clients::BeginReceive(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  Client* const client = FindOrAdd(stripe, id);
+  if (client == nullptr) return true;
+  if (client->waiting_receives >= max_waiting_receives_) return false;
+  ++client->waiting_receives;
+  return true;
+}
+
+void Clients::EndReceive(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  // It may have gone, and come back with a count of its own.
+  if (it == stripe.clients.end() || it->second.waiting_receives == 0) return;
+  --it->second.waiting_receives;
+  it->second.last_heard = clock_->SinceBoot();
+}
+
+ClientReport Clients::TakeReport(absl::string_view proxy_name) {
+  ClientReport report;
+  report.proxy = std::string(proxy_name);
+  const absl::Duration now = clock_->SinceBoot();
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(&stripe.mu);
+    for (auto it = stripe.clients.begin(); it != stripe.clients.end();) {
+      Client& client = it->second;
+      const bool connected = client.session != nullptr || client.waiting_receives > 0;
+      if (!connected && now - client.last_heard > expiry_) {
+        stripe.clients.erase(it++);
+        continue;
+      }
+      if (connected || client.heard_since_report) report.alive.push_back(it->first);
+      client.heard_since_report = false;
+      ++it;
+    }
+    report.gone.insert(report.gone.end(), stripe.gone.begin(), stripe.gone.end());
+    stripe.gone.clear();
+  }
+  return report;
+}
+
+std::vector<std::shared_ptr<ClientSession>> Clients::Sessions() {
+  std::vector<std::shared_ptr<ClientSession>> sessions;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(&stripe.mu);
+    for (const auto& [id, client] : stripe.clients) {
+      if (client.session != nullptr) sessions.push_back(client.session);
+    }
+  }
+  return sessions;
+}
+
+std::vector<ClientProfile> Clients::All() {
+  std::vector<ClientProfile> profiles;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(&stripe.mu);
+    for (const auto& [id, client] : stripe.clients) profiles.push_back(client.profile);
+  }
+  return profiles;
+}
+
+}  // namespace barid::proxy

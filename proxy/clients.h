@@ -1,0 +1,127 @@
+#ifndef BARID_PROXY_CLIENTS_H_
+#define BARID_PROXY_CLIENTS_H_
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "base/broker_calls.h"
+#include "base/clock.h"
+#include "base/metadata.h"
+#include "base/mutex.h"
+
+namespace barid::proxy {
+
+// Numbers of apache.rocketmq.v2.ClientType and Language.
+enum class ClientType : int {
+  kUnspecified = 0,
+  kProducer = 1,
+  kPushConsumer = 2,
+  kSimpleConsumer = 3,
+  kPullConsumer = 4,
+  kLitePushConsumer = 5,
+  kLiteSimpleConsumer = 6,
+};
+enum class Language : int {
+  kUnspecified = 0,
+  kJava = 1,
+  kCpp = 2,
+  kDotNet = 3,
+  kGo = 4,
+  kRust = 5,
+  kPython = 6,
+  kPhp = 7,
+  kNodeJs = 8,
+};
+absl::string_view ClientTypeName(ClientType type);    // "push_consumer", ...
+absl::string_view LanguageName(Language language);    // "java", ...
+
+// What a client said of itself, in Settings and Heartbeats.
+struct ClientProfile {
+  std::string id;
+  ClientType type = ClientType::kUnspecified;
+  Language language = Language::kUnspecified;
+  std::string version;
+  std::optional<ResourceName> group;
+};
+
+// A telemetry stream as the registry sees it. Methods must not block.
+class ClientSession {
+ public:
+  virtual ~ClientSession() = default;
+
+  // Sends the client its settings again if `metadata` changes them.
+  virtual void Refresh(const Metadata& metadata) = 0;
+
+  // Ends the stream: the proxy is about to go, and the client is to look for another.
+  virtual void End() = 0;
+};
+
+// The clients this proxy heard of lately. Soft state: nothing but renewal and pushes depends on it, every call is served
+// without. The same id may come from several connections; the newest telemetry stream gets the pushes. Any thread.
+class Clients {
+ public:
+  // `clock` outlives it.
+  Clients(Clock* clock, size_t max_clients, absl::Duration expiry, int max_waiting_receives);
+
+  // A call of this client arrived.
+  void Heard(absl::string_view id);
+  // The same, with what it says of itself; unset fields leave what is known.
+  void Declare(const ClientProfile& profile);
+  std::optional<ClientProfile> Find(absl::string_view id);
+
+  void OpenSession(absl::string_view id, std::shared_ptr<ClientSession> session);
+  // `session` is over. The client stays.
+  void CloseSession(absl::string_view id, const ClientSession* session);
+
+  // The client said goodbye.
+  void Gone(absl::string_view id);
+
+  // A receive of this client is about to wait; false if too many do. Each true needs one EndReceive.
+  bool BeginReceive(absl::string_view id);
+  void EndReceive(absl::string_view id);
+
+  // Who was heard of since the last report (a client with an open stream or receive always is) and who has gone. Forgets
+  // the expired.
+  ClientReport TakeReport(absl::string_view proxy_name);
+
+  std::vector<std::shared_ptr<ClientSession>> Sessions();
+  std::vector<ClientProfile> All();
+
+ private:
+  struct Client {
+    ClientProfile profile;
+    absl::Duration last_heard;
+    bool heard_since_report = true;
+    int waiting_receives = 0;
+    std::shared_ptr<ClientSession> session;
+  };
+  // Clients are spread over stripes, so that calls on many threads seldom meet.
+  struct Stripe {
+    Mutex mu;
+    absl::flat_hash_map<std::string, Client> clients ABSL_GUARDED_BY(mu);
+    absl::flat_hash_set<std::string> gone ABSL_GUARDED_BY(mu);
+  };
+  static constexpr size_t kStripes = 16;
+
+  Stripe& StripeOf(absl::string_view id);
+  // nullptr if there is no room for one more.
+  Client* FindOrAdd(Stripe& stripe, absl::string_view id) ABSL_EXCLUSIVE_LOCKS_REQUIRED(stripe.mu);
+
+  Clock* const clock_;
+  const size_t max_clients_per_stripe_;
+  const absl::Duration expiry_;
+  const int max_waiting_receives_;
+  std::array<Stripe, kStripes> stripes_;
+};
+
+}  // namespace barid::proxy
+
+#endif  // BARID_PROXY_CLIENTS_H_

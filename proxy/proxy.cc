@@ -1,0 +1,43 @@
+#include "proxy/proxy.h"
+
+#include <utility>
+
+namespace barid::proxy {
+
+Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options)
+    : clock_(clock),
+      executor_(executor),
+      controller_(controller),
+      options_(std::move(options)),
+      router_(controller, brokers),
+      catalog_(controller, options_),
+      clients_(clock, options_.limits.max_clients, options_.client_expiry, options_.limits.max_waiting_receives_per_client),
+      sender_(&router_, options_.limits.max_inflight_send_bytes),
+      receiver_(clock, &catalog_, &router_),
+      settler_(&router_) {}
+
+void Proxy::Start() {
+  executor_->Post([this] { refreshed_revision_ = router_.Snapshot()->revision(); });
+  executor_->PostAfter(options_.client_report_interval, [this] { Tick(); });
+}
+
+void Proxy::Drain() {
+  receiver_.Drain();
+  for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->End();
+}
+
+void Proxy::Tick() {
+  const Snapshot metadata = router_.Snapshot();
+  const ClientReport report = clients_.TakeReport(options_.name);
+  for (const BrokerMetadata& broker : metadata->tables().brokers) {
+    // One that cannot be reached keeps everyone alive until it hears otherwise (docs/delivery.md).
+    if (BrokerApi* const api = router_.brokers()->Find(broker.id)) api->ReportClients(report);
+  }
+  if (metadata->revision() != refreshed_revision_) {
+    refreshed_revision_ = metadata->revision();
+    for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->Refresh(*metadata);
+  }
+  executor_->PostAfter(options_.client_report_interval, [this] { Tick(); });
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,64 @@
+#ifndef BARID_PROXY_PROXY_H_
+#define BARID_PROXY_PROXY_H_
+
+#include <memory>
+
+#include "base/clock.h"
+#include "base/controller_calls.h"
+#include "base/executor.h"
+#include "proxy/catalog.h"
+#include "proxy/clients.h"
+#include "proxy/options.h"
+#include "proxy/ports.h"
+#include "proxy/receiver.h"
+#include "proxy/router.h"
+#include "proxy/sender.h"
+#include "proxy/settler.h"
+
+namespace barid::proxy {
+
+// The proxy role, without its public face (proxy/public/): it keeps nothing that cannot be lost.
+//
+// To end: drain the port, so that no call comes in; stop the brokers and the controller (or their clients), which answers
+// what is under way; destroy `executor`; then the proxy.
+class Proxy {
+ public:
+  // All outlive it, but for the executor.
+  Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options);
+
+  // Begins to tell brokers which clients are alive, and clients which settings have changed.
+  void Start();
+
+  // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look for
+  // another proxy.
+  void Drain();
+
+  const ProxyOptions& options() const { return options_; }
+  Clock* clock() { return clock_; }
+  ControllerApi* controller() { return controller_; }
+  Router& router() { return router_; }
+  Catalog& catalog() { return catalog_; }
+  Clients& clients() { return clients_; }
+  Sender& sender() { return sender_; }
+  Receiver& receiver() { return receiver_; }
+  Settler& settler() { return settler_; }
+
+ private:
+  void Tick();
+
+  Clock* const clock_;
+  Executor* const executor_;
+  ControllerApi* const controller_;
+  const ProxyOptions options_;
+  Router router_;
+  Catalog catalog_;
+  Clients clients_;
+  Sender sender_;
+  Receiver receiver_;
+  Settler settler_;
+  int64_t refreshed_revision_ = 0;  // On the executor.
+};
+
+}  // namespace barid::proxy
+
+#endif  // BARID_PROXY_PROXY_H_

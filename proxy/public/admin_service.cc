@@ -1,0 +1,272 @@
+#include "proxy/public/admin_service.h"
+
+#include <algorithm>
+#include <memory>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/mutex.h"
+#include "base/status.h"
+#include "proxy/public/admin_conversions.h"
+#include "proxy/public/conversions.h"
+
+namespace barid::proxy {
+namespace {
+
+constexpr char kService[] = "/barid.admin.v1.Admin/";
+
+using CallPtr = std::unique_ptr<edge::UnaryCall>;
+
+// Serves `name` with `handler(call, request)`.
+template <typename Request, typename Handler>
+void Add(edge::MethodTable* table, absl::string_view name, Handler handler) {
+  table->unary[absl::StrCat(kService, name)] = [handler](CallPtr call) {
+    Request request;
+    if (const absl::Status status = Parse(call->request(), &request); !status.ok()) return call->Fail(status);
+    handler(std::move(call), request);
+  };
+}
+
+void AnswerOr(CallPtr call, const absl::Status& status, const google::protobuf::MessageLite& response) {
+  if (status.ok()) {
+    call->Answer(Serialize(response));
+  } else {
+    call->Fail(status);
+  }
+}
+
+absl::Status NoTopic(const ResourceName& name) {
+  return absl::NotFoundError(absl::StrCat("there is no topic ", name.ToString()));
+}
+absl::Status NoGroup(const ResourceName& name) {
+  return absl::NotFoundError(absl::StrCat("there is no group ", name.ToString()));
+}
+
+// Answers a change of the topic or group `name` with how it is now.
+ControllerApi::Changed AnswerTopic(CallPtr call, ResourceName name) {
+  return [call = std::move(call), name = std::move(name)](absl::StatusOr<Snapshot> changed) mutable {
+    if (!changed.ok()) return call->Fail(changed.status());
+    const TopicMetadata* const topic = (*changed)->FindTopic(name);
+    if (topic == nullptr) return call->Fail(NoTopic(name));
+    admin::Topic response;
+    ToProto(*topic, &response);
+    call->Answer(Serialize(response));
+  };
+}
+ControllerApi::Changed AnswerGroup(CallPtr call, ResourceName name) {
+  return [call = std::move(call), name = std::move(name)](absl::StatusOr<Snapshot> changed) mutable {
+    if (!changed.ok()) return call->Fail(changed.status());
+    const GroupMetadata* const group = (*changed)->FindGroup(name);
+    if (group == nullptr) return call->Fail(NoGroup(name));
+    admin::Group response;
+    ToProto(*group, &response);
+    call->Answer(Serialize(response));
+  };
+}
+
+// Stats of all brokers together.
+struct ClusterStats {
+  std::vector<QueueStats> queues;  // By topic, shard, queue.
+  std::vector<std::string> silent_brokers;
+};
+
+// Asks every broker. One that fails is named, the others' figures count all the same.
+void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<ClusterStats> done) {
+  struct Gathering {
+    Mutex mu;
+    ClusterStats stats ABSL_GUARDED_BY(mu);
+    size_t left ABSL_GUARDED_BY(mu) = 1;  // One for the loop below.
+    Callback<ClusterStats> done;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->done = std::move(done);
+  const auto gather = [gathering](const std::string& broker, StatsResult result) {
+    ClusterStats stats;
+    {
+      MutexLock lock(&gathering->mu);
+      if (!result.status.ok()) gathering->stats.silent_brokers.push_back(broker);
+      for (QueueStats& queue : result.queues) gathering->stats.queues.push_back(std::move(queue));
+      if (--gathering->left > 0) return;
+      stats = std::move(gathering->stats);
+    }
+    std::sort(stats.queues.begin(), stats.queues.end(), [](const QueueStats& a, const QueueStats& b) {
+      return std::tie(a.queue.topic, a.shard, a.queue.queue) < std::tie(b.queue.topic, b.shard, b.queue.queue);
+    });
+    std::sort(stats.silent_brokers.begin(), stats.silent_brokers.end());
+    gathering->done(std::move(stats));
+  };
+  for (const BrokerMetadata& broker : metadata.tables().brokers) {
+    {
+      MutexLock lock(&gathering->mu);
+      ++gathering->left;
+    }
+    BrokerApi* const api = proxy->router().brokers()->Find(broker.id);
+    if (api == nullptr) {
+      gather(broker.id, {absl::UnavailableError("cannot be reached"), {}});
+    } else {
+      api->Stats(call, [gather, id = broker.id](StatsResult result) { gather(id, std::move(result)); });
+    }
+  }
+  gather("", StatsResult());
+}
+
+template <typename Response>
+void WriteStats(const ClusterStats& stats, const Metadata& metadata, Response* response) {
+  for (const QueueStats& queue : stats.queues) ToProto(queue, metadata, response->add_queues());
+  for (const std::string& broker : stats.silent_brokers) response->add_silent_brokers(broker);
+}
+
+void DescribeTopic(Proxy* proxy, CallPtr call, const ResourceName& name) {
+  const Snapshot metadata = proxy->router().Snapshot();
+  const TopicMetadata* const topic = metadata->FindTopic(name);
+  if (topic == nullptr) return call->Fail(NoTopic(name));
+  auto response = std::make_unique<admin::DescribeTopicResponse>();
+  ToProto(*topic, response->mutable_topic());
+  StatsCall stats;
+  stats.topic = topic->id;
+  AskStats(proxy, *metadata, stats,
+           [call = std::move(call), response = std::move(response), metadata](ClusterStats gathered) mutable {
+             WriteStats(gathered, *metadata, response.get());
+             call->Answer(Serialize(*response));
+           });
+}
+
+void DescribeGroup(Proxy* proxy, CallPtr call, const ResourceName& name) {
+  const Snapshot metadata = proxy->router().Snapshot();
+  const GroupMetadata* const group = metadata->FindGroup(name);
+  if (group == nullptr) return call->Fail(NoGroup(name));
+  auto response = std::make_unique<admin::DescribeGroupResponse>();
+  ToProto(*group, response->mutable_group());
+  for (const ClientProfile& client : proxy->clients().All()) {
+    if (client.group == name) ToProto(client, response->add_clients());
+  }
+  StatsCall stats;
+  stats.group = group->id;
+  AskStats(proxy, *metadata, stats,
+           [call = std::move(call), response = std::move(response), metadata, id = group->id](ClusterStats gathered) mutable {
+             // Only this group's places, whatever else a broker tells.
+             std::vector<QueueStats> queues;
+             for (QueueStats& queue : gathered.queues) {
+               std::erase_if(queue.groups, [id](const QueueStats::Group& place) { return place.group != id; });
+               if (!queue.groups.empty()) queues.push_back(std::move(queue));
+             }
+             gathered.queues = std::move(queues);
+             WriteStats(gathered, *metadata, response.get());
+             call->Answer(Serialize(*response));
+           });
+}
+
+void DescribeCluster(Proxy* proxy, const std::string& version, CallPtr call) {
+  const Snapshot metadata = proxy->router().Snapshot();
+  const Metadata::Tables& tables = metadata->tables();
+  admin::DescribeClusterResponse response;
+  response.set_cluster(tables.cluster);
+  response.set_version(version);
+  response.set_metadata_revision(tables.revision);
+  absl::flat_hash_map<std::string, int32_t> shards_led;
+  for (const ShardMetadata* shard : Router::Shards(*metadata)) {
+    admin::DescribeClusterResponse::Shard* const proto = response.add_shards();
+    proto->set_id(shard->id.value());
+    proto->set_name(shard->name);
+    proto->set_leader(shard->leader);
+    proto->set_epoch(shard->epoch);
+    ++shards_led[shard->leader];
+  }
+  for (const BrokerMetadata& broker : tables.brokers) {
+    admin::DescribeClusterResponse::Broker* const proto = response.add_brokers();
+    proto->set_id(broker.id);
+    proto->set_endpoint(broker.endpoint);
+    proto->set_shards_led(shards_led[broker.id]);
+  }
+  response.set_topics(static_cast<int32_t>(tables.topics.size()));
+  response.set_groups(static_cast<int32_t>(tables.groups.size()));
+  response.set_clients_connected(static_cast<int32_t>(proxy->clients().All().size()));
+  call->Answer(Serialize(response));
+}
+
+// By name; those of one namespace if `space` is given.
+template <typename Item>
+std::vector<const Item*> Sorted(const std::vector<Item>& items, const std::string* space) {
+  std::vector<const Item*> sorted;
+  for (const Item& item : items) {
+    if (space == nullptr || item.name.space == *space) sorted.push_back(&item);
+  }
+  std::sort(sorted.begin(), sorted.end(), [](const Item* a, const Item* b) { return a->name < b->name; });
+  return sorted;
+}
+
+void AddTopicMethods(Proxy* proxy, edge::MethodTable* table) {
+  Add<admin::CreateTopicRequest>(table, "CreateTopic", [proxy](CallPtr call, const admin::CreateTopicRequest& request) {
+    absl::StatusOr<TopicMetadata> topic = FromProto(request);
+    if (!topic.ok()) return call->Fail(topic.status());
+    ResourceName name = topic->name;
+    proxy->controller()->CreateTopic(*std::move(topic), AnswerTopic(std::move(call), std::move(name)));
+  });
+  Add<admin::UpdateTopicRequest>(table, "UpdateTopic", [proxy](CallPtr call, const admin::UpdateTopicRequest& request) {
+    absl::StatusOr<TopicUpdate> update = FromProto(request);
+    if (!update.ok()) return call->Fail(update.status());
+    ResourceName name = update->name;
+    proxy->controller()->UpdateTopic(*std::move(update), AnswerTopic(std::move(call), std::move(name)));
+  });
+  Add<admin::DeleteTopicRequest>(table, "DeleteTopic", [proxy](CallPtr call, const admin::DeleteTopicRequest& request) {
+    proxy->controller()->DeleteTopic(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
+      AnswerOr(std::move(call), changed.status(), admin::DeleteTopicResponse());
+    });
+  });
+  Add<admin::ListTopicsRequest>(table, "ListTopics", [proxy](CallPtr call, const admin::ListTopicsRequest& request) {
+    const Snapshot metadata = proxy->router().Snapshot();
+    admin::ListTopicsResponse response;
+    const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
+    for (const TopicMetadata* topic : Sorted(metadata->tables().topics, space)) ToProto(*topic, response.add_topics());
+    call->Answer(Serialize(response));
+  });
+  Add<admin::DescribeTopicRequest>(table, "DescribeTopic", [proxy](CallPtr call, const admin::DescribeTopicRequest& request) {
+    DescribeTopic(proxy, std::move(call), FromProto(request.name()));
+  });
+}
+
+void AddGroupMethods(Proxy* proxy, edge::MethodTable* table) {
+  Add<admin::CreateGroupRequest>(table, "CreateGroup", [proxy](CallPtr call, const admin::CreateGroupRequest& request) {
+    absl::StatusOr<GroupMetadata> group = FromProto(request);
+    if (!group.ok()) return call->Fail(group.status());
+    ResourceName name = group->name;
+    proxy->controller()->CreateGroup(*std::move(group), AnswerGroup(std::move(call), std::move(name)));
+  });
+  Add<admin::UpdateGroupRequest>(table, "UpdateGroup", [proxy](CallPtr call, const admin::UpdateGroupRequest& request) {
+    absl::StatusOr<GroupUpdate> update = FromProto(request);
+    if (!update.ok()) return call->Fail(update.status());
+    ResourceName name = update->name;
+    proxy->controller()->UpdateGroup(*std::move(update), AnswerGroup(std::move(call), std::move(name)));
+  });
+  Add<admin::DeleteGroupRequest>(table, "DeleteGroup", [proxy](CallPtr call, const admin::DeleteGroupRequest& request) {
+    proxy->controller()->DeleteGroup(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
+      AnswerOr(std::move(call), changed.status(), admin::DeleteGroupResponse());
+    });
+  });
+  Add<admin::ListGroupsRequest>(table, "ListGroups", [proxy](CallPtr call, const admin::ListGroupsRequest& request) {
+    const Snapshot metadata = proxy->router().Snapshot();
+    admin::ListGroupsResponse response;
+    const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
+    for (const GroupMetadata* group : Sorted(metadata->tables().groups, space)) ToProto(*group, response.add_groups());
+    call->Answer(Serialize(response));
+  });
+  Add<admin::DescribeGroupRequest>(table, "DescribeGroup", [proxy](CallPtr call, const admin::DescribeGroupRequest& request) {
+    DescribeGroup(proxy, std::move(call), FromProto(request.name()));
+  });
+}
+
+}  // namespace
+
+void AddAdminService(Proxy* proxy, std::string version, edge::MethodTable* table) {
+  AddTopicMethods(proxy, table);
+  AddGroupMethods(proxy, table);
+  Add<admin::DescribeClusterRequest>(
+      table, "DescribeCluster", [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
+        DescribeCluster(proxy, version, std::move(call));
+      });
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,28 @@
+#include "proxy/public/exchange.h"
+
+#include <string>
+
+namespace barid::proxy {
+namespace {
+
+bool IsRust(const Caller& caller, Proxy* proxy) {
+  if (caller.is_rust) return true;
+  const std::optional<ClientProfile> client = proxy->clients().Find(caller.id);
+  return client && client->language == Language::kRust;
+}
+
+}  // namespace
+
+void WriteStatus(const absl::Status& status, StatusUse use, const Caller& caller, Proxy* proxy, v2::Status* out) {
+  v2::Code code = PublicCode(status, use);
+  const v2::Code classic = ClassicCode(code);
+  if (classic != code && IsRust(caller, proxy)) code = classic;
+  out->set_code(code);
+  if (status.ok()) {
+    out->set_message("OK");
+  } else {
+    out->set_message(std::string(status.message()));
+  }
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,86 @@
+#include "proxy/public/frame_writer.h"
+
+#include <utility>
+
+namespace barid::proxy {
+
+FrameWriter::FrameWriter(std::shared_ptr<edge::Stream> stream, size_t max_frames)
+    : max_frames_(max_frames), stream_(std::move(stream)) {}
+
+void FrameWriter::Push(Bytes frame) {
+  {
+    MutexLock lock(&mu_);
+    if (stream_ == nullptr || finish_) return;
+    if (max_frames_ > 0 && frames_.size() == max_frames_) frames_.pop_front();
+    frames_.push_back(std::move(frame));
+  }
+  Advance();
+}
+
+void FrameWriter::PushLast(std::vector<Bytes> frames) {
+  {
+    MutexLock lock(&mu_);
+    if (stream_ == nullptr || finish_) return;
+    for (Bytes& frame : frames) frames_.push_back(std::move(frame));
+    finish_ = absl::OkStatus();
+  }
+  Advance();
+}
+
+void FrameWriter::Finish(absl::Status status) {
+  {
+    MutexLock lock(&mu_);
+    if (stream_ == nullptr || finish_) return;
+    finish_ = std::move(status);
+  }
+  Advance();
+}
+
+void FrameWriter::OnWritable() {
+  {
+    MutexLock lock(&mu_);
+    writable_ = true;
+  }
+  Advance();
+}
+
+void FrameWriter::Advance() {
+  std::shared_ptr<edge::Stream> stream;
+  std::optional<Bytes> frame;
+  std::optional<absl::Status> finish;
+  {
+    MutexLock lock(&mu_);
+    if (stream_ == nullptr || finished_) return;
+    stream = stream_;
+    if (!frames_.empty() && writable_) {
+      frame = std::move(frames_.front());
+      frames_.pop_front();
+      writable_ = false;
+      ++written_;
+      ++writing_;
+    } else if (frames_.empty() && finish_ && writing_ == 0) {
+      finish = finish_;
+      finished_ = true;
+    } else {
+      return;
+    }
+  }
+  if (finish) return stream->Finish(*finish);
+  stream->Write(*std::move(frame));
+  {
+    MutexLock lock(&mu_);
+    --writing_;
+  }
+  // The transport asks for the next frame; the end needs no asking.
+  Advance();
+}
+
+size_t FrameWriter::Close() {
+  std::deque<Bytes> dropped;
+  MutexLock lock(&mu_);
+  stream_ = nullptr;
+  dropped.swap(frames_);
+  return written_;
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,50 @@
+#ifndef BARID_PROXY_PUBLIC_FRAME_WRITER_H_
+#define BARID_PROXY_PUBLIC_FRAME_WRITER_H_
+
+#include <deque>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "base/bytes.h"
+#include "base/mutex.h"
+#include "edge/call.h"
+
+namespace barid::proxy {
+
+// Frames of one stream that wait at their source until the peer can take them. Never blocks. Any thread.
+class FrameWriter {
+ public:
+  // Of more than `max_frames` waiting ones the oldest is dropped; 0: no limit.
+  FrameWriter(std::shared_ptr<edge::Stream> stream, size_t max_frames);
+
+  void Push(Bytes frame);
+  // Pushes these, then ends the stream with OK.
+  void PushLast(std::vector<Bytes> frames);
+  // Ends the stream when all is written. The first call counts.
+  void Finish(absl::Status status);
+
+  // The transport's: the peer can take one more.
+  void OnWritable();
+  // The stream is over: what waits is dropped. Returns how many frames were written.
+  size_t Close();
+
+ private:
+  // Writes the next frame or finishes, if it is time.
+  void Advance();
+
+  const size_t max_frames_;
+  Mutex mu_;
+  std::shared_ptr<edge::Stream> stream_ ABSL_GUARDED_BY(mu_);  // nullptr: over.
+  std::deque<Bytes> frames_ ABSL_GUARDED_BY(mu_);
+  std::optional<absl::Status> finish_ ABSL_GUARDED_BY(mu_);
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;
+  bool writable_ ABSL_GUARDED_BY(mu_) = false;
+  size_t written_ ABSL_GUARDED_BY(mu_) = 0;
+  int writing_ ABSL_GUARDED_BY(mu_) = 0;  // Calls of Write that have not returned: the stream is not ended meanwhile.
+};
+
+}  // namespace barid::proxy
+
+#endif  // BARID_PROXY_PUBLIC_FRAME_WRITER_H_

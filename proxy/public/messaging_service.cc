@@ -1,0 +1,23 @@
+#include "proxy/public/messaging_service.h"
+
+#include "proxy/public/client_handlers.h"
+#include "proxy/public/receive_handler.h"
+#include "proxy/public/route_handlers.h"
+#include "proxy/public/send_handler.h"
+#include "proxy/public/settle_handlers.h"
+#include "proxy/public/telemetry_handler.h"
+#include "proxy/public/unimplemented_handlers.h"
+
+namespace barid::proxy {
+
+void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
+  AddRouteHandlers(proxy, table);
+  AddSendHandler(proxy, table);
+  AddReceiveHandler(proxy, table);
+  AddSettleHandlers(proxy, table);
+  AddTelemetryHandler(proxy, table);
+  AddClientHandlers(proxy, table);
+  AddUnimplementedHandlers(proxy, table);
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,149 @@
+#include "proxy/public/send_handler.h"
+
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+#include "proxy/public/exchange.h"
+#include "proxy/refusal.h"
+#include "proxy/validation.h"
+
+namespace barid::proxy {
+namespace {
+
+using SendExchange = ExchangePtr<v2::SendMessageRequest, v2::SendMessageResponse>;
+
+// All messages share one fate.
+void AnswerAll(SendExchange exchange, const absl::Status& status) {
+  if (exchange->request().messages().empty()) return exchange->Answer(status, StatusUse::kSend);
+  for (const v2::Message& message : exchange->request().messages()) {
+    v2::SendResultEntry* const entry = exchange->response()->add_entries();
+    exchange->WriteStatus(status, entry->mutable_status(), StatusUse::kSend);
+    entry->set_message_id(message.system_properties().message_id());
+  }
+  exchange->AnswerEntries();
+}
+
+void AnswerResult(SendExchange exchange, AppendResult result) {
+  const int messages = exchange->request().messages_size();
+  if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
+    result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
+  }
+  if (!result.status.ok()) return AnswerAll(std::move(exchange), result.status);
+  for (int i = 0; i < messages; ++i) {
+    v2::SendResultEntry* const entry = exchange->response()->add_entries();
+    exchange->WriteStatus(result.entries[i].status, entry->mutable_status(), StatusUse::kSend);
+    entry->set_message_id(exchange->request().messages(i).system_properties().message_id());
+    if (result.entries[i].status.ok()) entry->set_offset(result.entries[i].offset);
+  }
+  exchange->AnswerEntries();
+}
+
+// Old clients leave the type open and mean what the properties say.
+MessageType TypeOf(const v2::SystemProperties& properties) {
+  if (properties.message_type() != v2::MESSAGE_TYPE_UNSPECIFIED) return static_cast<MessageType>(properties.message_type());
+  if (properties.has_delivery_timestamp()) return MessageType::kDelay;
+  if (properties.has_message_group()) return MessageType::kFifo;
+  if (properties.has_lite_topic()) return MessageType::kLite;
+  if (properties.has_priority()) return MessageType::kPriority;
+  return MessageType::kNormal;
+}
+
+// Views into the request.
+MessageDraft DraftOf(const v2::Message& message, absl::string_view peer, absl::Time now) {
+  const v2::SystemProperties& system = message.system_properties();
+  MessageDraft draft;
+  draft.type = TypeOf(system);
+  draft.message_id = system.message_id();
+  if (system.has_tag()) draft.tag = system.tag();
+  draft.keys.assign(system.keys().begin(), system.keys().end());
+  if (system.has_message_group()) draft.message_group = system.message_group();
+  if (system.has_trace_context()) draft.trace_context = system.trace_context();
+  if (system.has_lite_topic()) draft.lite_topic = system.lite_topic();
+  if (system.has_priority()) draft.priority = system.priority();
+  draft.properties.reserve(message.user_properties().size());
+  for (const auto& [name, value] : message.user_properties()) draft.properties.emplace_back(name, value);
+  draft.body_encoding = system.body_encoding();
+  draft.body = message.body();
+  draft.born_time = system.has_born_timestamp() ? FromProto(system.born_timestamp(), now) : now;
+  draft.born_host = system.born_host().empty() ? peer : absl::string_view(system.born_host());
+  if (system.has_delivery_timestamp()) draft.delivery_time = FromProto(system.delivery_timestamp(), now);
+  return draft;
+}
+
+absl::Status CheckBatch(const v2::SendMessageRequest& request, const ProxyLimits& limits) {
+  if (request.messages().empty()) {
+    return Refuse(Reason::kMessageCorrupted, "the request has no messages, expected at least one");
+  }
+  if (request.messages_size() > limits.max_batch_messages) {
+    return Refuse(Reason::kPayloadTooLarge, absl::StrCat("the request has ", request.messages_size(), " messages, at most ",
+                                                         limits.max_batch_messages, " are allowed"));
+  }
+  const v2::Resource& topic = request.messages(0).topic();
+  int64_t bytes = 0;
+  for (const v2::Message& message : request.messages()) {
+    if (message.topic().name() != topic.name() || message.topic().resource_namespace() != topic.resource_namespace()) {
+      return Refuse(Reason::kMessageCorrupted, absl::StrCat("the request has messages for the topics ", topic.name(), " and ",
+                                                            message.topic().name(), ", expected one topic"));
+    }
+    bytes += static_cast<int64_t>(message.body().size());
+  }
+  // One message is measured against its topic's limit.
+  if (request.messages_size() > 1 && bytes > limits.max_batch_bytes) {
+    return Refuse(Reason::kPayloadTooLarge, absl::StrCat("the request's bodies have ", bytes, " bytes together, at most ",
+                                                         limits.max_batch_bytes, " are allowed"));
+  }
+  return absl::OkStatus();
+}
+
+// Checks and encodes every message.
+absl::StatusOr<std::vector<AppendCall::Message>> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
+                                                        absl::string_view peer, absl::Time now, const ProxyLimits& limits) {
+  std::vector<AppendCall::Message> encoded;
+  encoded.reserve(request.messages_size());
+  for (int i = 0; i < request.messages_size(); ++i) {
+    const MessageDraft draft = DraftOf(request.messages(i), peer, now);
+    RETURN_IF_ERROR(CheckMessage(draft, i, limits));
+    RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, limits));
+    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0});
+  }
+  return encoded;
+}
+
+void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata& topic) {
+  Proxy* const proxy = exchange->proxy();
+  absl::StatusOr<InflightBytes::Share> share =
+      proxy->sender().inflight()->Take(static_cast<int64_t>(exchange->request_bytes()));
+  if (!share.ok()) return AnswerAll(std::move(exchange), share.status());
+  absl::StatusOr<std::vector<AppendCall::Message>> messages =
+      Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options().limits);
+  if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
+  proxy->sender().Send(metadata, topic.id, *std::move(messages),
+                       [exchange = std::move(exchange), share = *std::move(share)](AppendResult result) mutable {
+                         AnswerResult(std::move(exchange), std::move(result));
+                       });
+}
+
+void SendMessage(SendExchange exchange) {
+  Proxy* const proxy = exchange->proxy();
+  if (const absl::Status status = CheckBatch(exchange->request(), proxy->options().limits); !status.ok()) {
+    return AnswerAll(std::move(exchange), status);
+  }
+  const ResourceName name = NameOf(exchange->request().messages(0).topic(), exchange->caller().space);
+  const Snapshot metadata = proxy->router().Snapshot();
+  if (const TopicMetadata* const topic = metadata->FindTopic(name)) return SendTo(std::move(exchange), *metadata, *topic);
+
+  if (const absl::Status status = CheckTopic(name); !status.ok()) return AnswerAll(std::move(exchange), status);
+  proxy->catalog().NeedTopic(name, [exchange = std::move(exchange), name](absl::StatusOr<Snapshot> found) mutable {
+    if (!found.ok()) return AnswerAll(std::move(exchange), found.status());
+    SendTo(std::move(exchange), **found, *(*found)->FindTopic(name));
+  });
+}
+
+}  // namespace
+
+void AddSendHandler(Proxy* proxy, edge::MethodTable* table) { AddUnary(table, "SendMessage", proxy, SendMessage); }
+
+}  // namespace barid::proxy

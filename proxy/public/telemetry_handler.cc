@@ -1,0 +1,123 @@
+#include "proxy/public/telemetry_handler.h"
+
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "proxy/public/exchange.h"
+#include "proxy/public/frame_writer.h"
+#include "proxy/public/settings.h"
+#include "proxy/validation.h"
+
+namespace barid::proxy {
+namespace {
+
+// The same bytes for equal messages, so that answers can be compared.
+std::string SerializeDeterministic(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    CHECK(message.SerializeToCodedStream(&coded));
+  }
+  return bytes;
+}
+
+class TelemetryStream : public edge::StreamHandler,
+                        public ClientSession,
+                        public std::enable_shared_from_this<TelemetryStream> {
+ public:
+  TelemetryStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
+      : proxy_(proxy),
+        stream_(stream),
+        caller_(CallerOf(stream->head())),
+        writer_(std::move(stream), proxy->options().limits.max_telemetry_frames) {}
+
+  void OnMessage(Bytes message) override;
+  void OnHalfClose() override { writer_.Finish(absl::OkStatus()); }
+  void OnWritable() override { writer_.OnWritable(); }
+  void OnDone(bool delivered) override {
+    proxy_->clients().CloseSession(caller_.id, this);
+    writer_.Close();
+  }
+
+  void Refresh(const Metadata& metadata) override { SendSettings(metadata, /*even_if_same=*/false); }
+  void End() override { writer_.Finish(absl::OkStatus()); }
+
+ private:
+  void OnSettings(const v2::Settings& settings);
+  void SendSettings(const Metadata& metadata, bool even_if_same);
+  // Tells the client why, and ends the stream.
+  void Refuse(const absl::Status& status);
+
+  Proxy* const proxy_;
+  const std::shared_ptr<edge::Stream> stream_;  // Keeps the head that caller_ looks into.
+  const Caller caller_;
+  FrameWriter writer_;
+
+  Mutex mu_;
+  std::optional<v2::Settings> settings_ ABSL_GUARDED_BY(mu_);  // The client's last.
+  std::string last_answer_ ABSL_GUARDED_BY(mu_);
+};
+
+void TelemetryStream::OnMessage(Bytes message) {
+  v2::TelemetryCommand command;
+  if (const absl::Status status = Parse(message, &command); !status.ok()) return Refuse(status);
+  if (const absl::Status status = CheckCaller(caller_); !status.ok()) return Refuse(status);
+  proxy_->clients().Heard(caller_.id);
+  if (command.has_settings()) return OnSettings(command.settings());
+  // Answers to commands; this version sends none but settings.
+  LOG(DEBUG) << "telemetry command ignored" << KV("client", caller_.id) << KV("command", command.command_case());
+}
+
+void TelemetryStream::OnSettings(const v2::Settings& settings) {
+  const ClientProfile profile = ProfileOf(settings, caller_.id, caller_.space);
+  proxy_->clients().Declare(profile);
+  proxy_->clients().OpenSession(caller_.id, shared_from_this());
+  // The answer does not wait for the group: it has the same policy when it is made.
+  if (profile.group && CheckGroup(*profile.group).ok()) {
+    proxy_->catalog().NeedGroup(*profile.group, [](absl::StatusOr<Snapshot>) {});
+  }
+  {
+    MutexLock lock(&mu_);
+    settings_ = settings;
+  }
+  SendSettings(*proxy_->router().Snapshot(), /*even_if_same=*/true);
+}
+
+void TelemetryStream::SendSettings(const Metadata& metadata, bool even_if_same) {
+  std::string bytes;
+  {
+    MutexLock lock(&mu_);
+    if (!settings_) return;
+    v2::TelemetryCommand command;
+    WriteStatus(absl::OkStatus(), StatusUse::kOther, caller_, proxy_, command.mutable_status());
+    *command.mutable_settings() = AnswerSettings(*settings_, caller_.space, metadata, proxy_->options());
+    bytes = SerializeDeterministic(command);
+    if (!even_if_same && bytes == last_answer_) return;
+    last_answer_ = bytes;
+  }
+  writer_.Push(Bytes(std::move(bytes)));
+}
+
+void TelemetryStream::Refuse(const absl::Status& status) {
+  v2::TelemetryCommand command;
+  WriteStatus(status, StatusUse::kOther, caller_, proxy_, command.mutable_status());
+  writer_.Push(Serialize(command));
+  writer_.Finish(absl::Status(absl::StatusCode::kInvalidArgument, status.message()));
+}
+
+}  // namespace
+
+void AddTelemetryHandler(Proxy* proxy, edge::MethodTable* table) {
+  table->streams[absl::StrCat(kMessagingService, "Telemetry")] = [proxy](std::shared_ptr<edge::Stream> stream) {
+    return std::make_shared<TelemetryStream>(proxy, std::move(stream));
+  };
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,202 @@
+#include "proxy/receiver.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "base/log.h"
+#include "proxy/refusal.h"
+
+namespace barid::proxy {
+
+struct Receiver::Journey {
+  ReceiveRequest request;
+  std::shared_ptr<Pending> pending;
+  Callback<ReceiveOutcome> done;
+  absl::Duration wait_until;  // By Clock::SinceBoot.
+  ReceiveOutcome outcome;     // Filled on the way.
+  TopicId topic;
+
+  void End(absl::Status status) {
+    outcome.status = std::move(status);
+    std::move(done)(std::move(outcome));
+  }
+};
+
+Receipt ReceiveOutcome::ReceiptOf(const Delivery& delivery) const {
+  return {shard, group, delivery.queue, delivery.offset, delivery.attempt, delivery.nonce, auto_renew};
+}
+
+void Receiver::Pending::Cancel() {
+  std::optional<Target> target;
+  uint64_t receive_id = 0;
+  {
+    MutexLock lock(&mu_);
+    cancelled_ = true;
+    target = std::exchange(target_, std::nullopt);
+    receive_id = receive_id_;
+  }
+  if (target) target->broker->CancelReceive(target->shard, receive_id);
+}
+
+void Receiver::Pending::StopWaiting() {
+  std::optional<Target> target;
+  uint64_t receive_id = 0;
+  {
+    MutexLock lock(&mu_);
+    target = target_;
+    receive_id = receive_id_;
+  }
+  if (target) target->broker->CancelReceive(target->shard, receive_id);
+}
+
+void Receiver::Drain() {
+  absl::flat_hash_set<std::shared_ptr<Pending>> under_way;
+  {
+    MutexLock lock(&mu_);
+    draining_ = true;
+    under_way = under_way_;
+  }
+  for (const std::shared_ptr<Pending>& pending : under_way) pending->StopWaiting();
+}
+
+std::shared_ptr<Receiver::Pending> Receiver::Start(ReceiveRequest request, Callback<ReceiveOutcome> done) {
+  auto pending = std::make_shared<Pending>();
+  {
+    MutexLock lock(&mu_);
+    if (draining_) request.wait = absl::ZeroDuration();
+    under_way_.insert(pending);
+  }
+  done = [this, pending, done = std::move(done)](ReceiveOutcome outcome) mutable {
+    {
+      MutexLock lock(&mu_);
+      under_way_.erase(pending);
+    }
+    done(std::move(outcome));
+  };
+  auto journey = std::make_unique<Journey>();
+  journey->wait_until = clock_->SinceBoot() + request.wait;
+  journey->request = std::move(request);
+  journey->pending = pending;
+  journey->done = std::move(done);
+
+  // Topic, then group, then subscription; in the usual case all are there and nothing here waits.
+  const ResourceName topic = journey->request.topic;
+  catalog_->NeedTopic(topic, [this, journey = std::move(journey)](absl::StatusOr<Snapshot> found) mutable {
+    if (!found.ok()) return journey->End(found.status());
+    const ResourceName group = journey->request.group;
+    catalog_->NeedGroup(group, [this, journey = std::move(journey)](absl::StatusOr<Snapshot> with_group) mutable {
+      if (!with_group.ok()) return journey->End(with_group.status());
+      Subscribe(std::move(journey), *std::move(with_group));
+    });
+  });
+  return pending;
+}
+
+void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {
+  const TopicMetadata* const topic = metadata->FindTopic(journey->request.topic);
+  const GroupMetadata* const group = metadata->FindGroup(journey->request.group);
+  if (topic == nullptr || group == nullptr) {
+    return journey->End(absl::UnavailableError("topic or group was deleted just now: try again"));
+  }
+  journey->topic = topic->id;
+  journey->outcome.group = group->id;
+  catalog_->NeedSubscription(group->id, topic->id, [this, journey = std::move(journey)](absl::StatusOr<Snapshot> found) mutable {
+    if (!found.ok()) return journey->End(found.status());
+    AskShard(std::move(journey), *std::move(found));
+  });
+}
+
+void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {
+  const absl::StatusOr<Target> target = router_->ByName(*metadata, journey->request.shard_name);
+  journey->outcome.metadata = std::move(metadata);
+  journey->outcome.auto_renew = journey->request.auto_renew;
+  if (!target.ok()) return journey->End(target.status());
+  journey->outcome.shard = target->shard;
+  Ask(std::move(journey), *target, /*tries=*/1);
+}
+
+void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
+  const ReceiveRequest& request = journey->request;
+  ReceiveCall call;
+  call.shard = target.shard;
+  call.group = journey->outcome.group;
+  call.topic = journey->topic;
+  call.metadata_revision = journey->outcome.metadata->revision();
+  call.tags = request.tags;
+  call.max_messages = request.max_messages;
+  call.max_bytes = request.max_bytes;
+  call.invisible = request.invisible;
+  call.auto_renew = request.auto_renew;
+  call.client_id = request.client_id;
+  call.attempt_id = request.attempt_id;
+  call.wait = std::max(journey->wait_until - clock_->SinceBoot(), absl::ZeroDuration());
+
+  const std::shared_ptr<Pending> pending = journey->pending;
+  int calls_ended = 0;
+  bool cancelled = false;
+  {
+    MutexLock lock(&pending->mu_);
+    cancelled = pending->cancelled_;
+    calls_ended = pending->calls_ended_;
+  }
+  if (cancelled) return journey->End(absl::CancelledError("the client cancelled the call"));
+
+  const uint64_t id = target.broker->Receive(
+      std::move(call), [this, journey = std::move(journey), target, tries](ReceiveResult result) mutable {
+        {
+          MutexLock lock(&journey->pending->mu_);
+          ++journey->pending->calls_ended_;
+          journey->pending->target_.reset();
+        }
+        BrokerApi* const leader = result.status.ok() || tries > 1 ? nullptr : router_->SecondTry(result.status, target);
+        if (leader != nullptr) return Ask(std::move(journey), {target.shard, leader}, tries + 1);
+        journey->outcome.deliveries = std::move(result.deliveries);
+        journey->End(std::move(result.status));
+      });
+
+  // The answer or a cancellation may have come before the id.
+  {
+    MutexLock lock(&pending->mu_);
+    if (pending->calls_ended_ != calls_ended) return;
+    if (!pending->cancelled_) {
+      pending->target_ = target;
+      pending->receive_id_ = id;
+      return;
+    }
+  }
+  target.broker->CancelReceive(target.shard, id);
+}
+
+void Receiver::GiveBack(const ReceiveOutcome& outcome, size_t first) {
+  if (first >= outcome.deliveries.size()) return;
+  const absl::StatusOr<Target> target = router_->ById(*router_->Snapshot(), outcome.shard);
+  // Without a leader they come back when their invisible time is over.
+  if (!target.ok()) return;
+  SettleCall call;
+  call.shard = outcome.shard;
+  for (size_t i = first; i < outcome.deliveries.size(); ++i) {
+    const Delivery& delivery = outcome.deliveries[i];
+    SettleEntry& entry = call.entries.emplace_back();
+    entry.group = outcome.group;
+    entry.queue = delivery.queue;
+    entry.offset = delivery.offset;
+    entry.nonce = delivery.nonce;
+    entry.kind = SettleKind::kUndelivered;
+  }
+  // Best effort for the same reason: a failure costs the invisible time, nothing is lost.
+  target->broker->Settle(std::move(call), [](SettleResult) {});
+}
+
+void Receiver::ReportSent(const ReceiveOutcome& outcome) {
+  if (!outcome.auto_renew || outcome.deliveries.empty()) return;
+  const absl::StatusOr<Target> target = router_->ById(*router_->Snapshot(), outcome.shard);
+  if (!target.ok()) return;  // Best effort, see base/broker_calls.h.
+  SentReport report;
+  report.shard = outcome.shard;
+  for (const Delivery& delivery : outcome.deliveries) {
+    report.entries.push_back({outcome.group, delivery.queue, delivery.offset, delivery.nonce});
+  }
+  target->broker->ReportSent(std::move(report));
+}
+
+}  // namespace barid::proxy

@@ -1,0 +1,102 @@
+#ifndef BARID_PROXY_RECEIVER_H_
+#define BARID_PROXY_RECEIVER_H_
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_set.h"
+#include "base/broker_calls.h"
+#include "base/clock.h"
+#include "base/metadata.h"
+#include "base/mutex.h"
+#include "proxy/catalog.h"
+#include "proxy/receipt.h"
+#include "proxy/router.h"
+
+namespace barid::proxy {
+
+// A receive, validated.
+struct ReceiveRequest {
+  ResourceName topic;
+  ResourceName group;
+  std::string shard_name;  // As in the route; an unknown one: any shard.
+  std::vector<std::string> tags;
+  int32_t max_messages = 32;
+  int64_t max_bytes = int64_t{8} << 20;
+  absl::Duration invisible;
+  bool auto_renew = false;
+  std::string client_id;
+  std::string attempt_id;
+  absl::Duration wait;
+};
+
+struct ReceiveOutcome {
+  absl::Status status;
+  std::vector<Delivery> deliveries;  // Empty with OK: nothing came in time.
+  // What receipts need.
+  Snapshot metadata;
+  ShardId shard;
+  GroupId group;
+  bool auto_renew = false;
+
+  Receipt ReceiptOf(const Delivery& delivery) const;
+};
+
+// Asks the shards for messages. Any thread.
+class Receiver {
+ public:
+  // All outlive it and the receives that it started.
+  Receiver(Clock* clock, Catalog* catalog, Router* router) : clock_(clock), catalog_(catalog), router_(router) {}
+
+  // One receive under way.
+  class Pending {
+   public:
+    // Nobody wants the answer any more. The callback still runs; what it gets is to be given back.
+    void Cancel();
+    // Waits no longer: ends with what there is.
+    void StopWaiting();
+
+   private:
+    friend class Receiver;
+    Mutex mu_;
+    bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
+    // The broker's call, while it can be cancelled.
+    std::optional<Target> target_ ABSL_GUARDED_BY(mu_);
+    uint64_t receive_id_ ABSL_GUARDED_BY(mu_) = 0;
+    // Calls of a broker that have ended, so that an id that comes back late is not kept.
+    int calls_ended_ ABSL_GUARDED_BY(mu_) = 0;
+  };
+
+  // Finds or makes topic, group and subscription, then waits at the shard. `done` runs exactly once.
+  std::shared_ptr<Pending> Start(ReceiveRequest request, Callback<ReceiveOutcome> done);
+
+  // The process drains: receives that wait end with nothing, and none waits from now on.
+  void Drain();
+
+  // The answer surely did not leave: deliveries [first, end) become visible at once and the attempt does not count.
+  void GiveBack(const ReceiveOutcome& outcome, size_t first = 0);
+  // The answer left wholly: from now on the client holds what is to be renewed.
+  void ReportSent(const ReceiveOutcome& outcome);
+
+ private:
+  // What a receive carries from step to step.
+  struct Journey;
+  void Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata);
+  void AskShard(std::unique_ptr<Journey> journey, Snapshot metadata);
+  void Ask(std::unique_ptr<Journey> journey, Target target, int tries);
+
+  Clock* const clock_;
+  Catalog* const catalog_;
+  Router* const router_;
+
+  Mutex mu_;
+  bool draining_ ABSL_GUARDED_BY(mu_) = false;
+  absl::flat_hash_set<std::shared_ptr<Pending>> under_way_ ABSL_GUARDED_BY(mu_);
+};
+
+}  // namespace barid::proxy
+
+#endif  // BARID_PROXY_RECEIVER_H_

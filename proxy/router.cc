@@ -1,0 +1,63 @@
+#include "proxy/router.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "base/status.h"
+
+namespace barid::proxy {
+
+Router::Router(const MetadataSource* metadata, BrokerDirectory* brokers) : metadata_(metadata), brokers_(brokers) {}
+
+std::vector<const ShardMetadata*> Router::Shards(const Metadata& metadata) {
+  std::vector<const ShardMetadata*> shards;
+  shards.reserve(metadata.tables().shards.size());
+  for (const ShardMetadata& shard : metadata.tables().shards) shards.push_back(&shard);
+  std::sort(shards.begin(), shards.end(), [](const auto* a, const auto* b) { return a->id < b->id; });
+  return shards;
+}
+
+absl::StatusOr<Target> Router::LeaderOf(const ShardMetadata& shard) const {
+  if (shard.leader.empty()) return absl::UnavailableError(absl::StrCat("the shard ", shard.name, " has no leader now"));
+  BrokerApi* const broker = brokers_->Find(shard.leader);
+  if (broker == nullptr) {
+    return absl::UnavailableError(
+        absl::StrCat("the broker ", shard.leader, ", which leads the shard ", shard.name, ", cannot be reached now"));
+  }
+  return Target{shard.id, broker};
+}
+
+absl::StatusOr<Target> Router::Next(const Metadata& metadata) {
+  const std::vector<ShardMetadata>& shards = metadata.tables().shards;
+  if (shards.empty()) return absl::UnavailableError("the cluster has no shards yet: no broker has registered");
+  const uint32_t first = turn_.fetch_add(1, std::memory_order_relaxed);
+  for (size_t i = 0; i < shards.size(); ++i) {
+    absl::StatusOr<Target> target = LeaderOf(shards[(first + i) % shards.size()]);
+    if (target.ok()) return target;
+  }
+  return absl::UnavailableError(absl::StrCat("none of the ", shards.size(), " shards has a leader that can be reached now"));
+}
+
+absl::StatusOr<Target> Router::ByName(const Metadata& metadata, absl::string_view shard_name) {
+  const ShardMetadata* const shard = shard_name.empty() ? nullptr : metadata.FindShard(shard_name);
+  return shard == nullptr ? Next(metadata) : LeaderOf(*shard);
+}
+
+absl::StatusOr<Target> Router::ById(const Metadata& metadata, ShardId id) const {
+  const ShardMetadata* const shard = metadata.FindShard(id);
+  if (shard == nullptr) return absl::UnavailableError(absl::StrCat("the shard ", id.value(), " is not known here yet"));
+  return LeaderOf(*shard);
+}
+
+BrokerApi* Router::SecondTry(const absl::Status& status, const Target& failed) const {
+  const std::optional<NotLeader> detail = GetNotLeader(status);
+  if (!detail) return nullptr;
+  if (!detail->leader.empty()) {
+    BrokerApi* const hinted = brokers_->Find(detail->leader);
+    if (hinted != nullptr && hinted != failed.broker) return hinted;
+  }
+  const absl::StatusOr<Target> fresh = ById(*Snapshot(), failed.shard);
+  return fresh.ok() ? fresh->broker : nullptr;
+}
+
+}  // namespace barid::proxy

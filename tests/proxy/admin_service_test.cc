@@ -1,0 +1,210 @@
+#include "barid/admin/v1/admin.pb.h"
+#include "proxy/public/admin_conversions.h"
+#include "tests/proxy/proxy_fixture.h"
+
+namespace barid::proxy {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+class AdminServiceTest : public ProxyFixture {
+ protected:
+  template <typename Response>
+  Response Do(const std::string& method, const google::protobuf::MessageLite& request) {
+    return port_.Call<Response>("/barid.admin.v1.Admin/" + method, request);
+  }
+  absl::Status Failure(const std::string& method, const google::protobuf::MessageLite& request) {
+    const auto call = port_.Start("/barid.admin.v1.Admin/" + method, request);
+    return call->failed() ? call->failure() : absl::OkStatus();
+  }
+  template <typename Request>
+  static Request For(const std::string& name, const std::string& space = "") {
+    Request request;
+    request.mutable_name()->set_name(name);
+    request.mutable_name()->set_namespace_(space);
+    return request;
+  }
+};
+
+TEST_F(AdminServiceTest, CreatesATopicWithAllItsFields) {
+  auto request = For<admin::CreateTopicRequest>("lines", "blue");
+  request.set_type(admin::FIFO);
+  request.set_queues_per_shard(16);
+  request.mutable_retention_age()->set_seconds(3600);
+  request.set_retention_bytes(1 << 30);
+  request.set_keep_unsettled(true);
+  request.set_max_message_bytes(1000);
+  const auto topic = Do<admin::Topic>("CreateTopic", request);
+  EXPECT_EQ(topic.name().name(), "lines");
+  EXPECT_EQ(topic.name().namespace_(), "blue");
+  EXPECT_EQ(topic.type(), admin::FIFO);
+  EXPECT_EQ(topic.queues_per_shard(), 16);
+  EXPECT_EQ(topic.retention_age().seconds(), 3600);
+  EXPECT_EQ(topic.retention_bytes(), 1 << 30);
+  EXPECT_TRUE(topic.keep_unsettled());
+  EXPECT_EQ(topic.max_message_bytes(), 1000);
+  EXPECT_GT(topic.id(), 0u);
+  EXPECT_TRUE(absl::IsAlreadyExists(Failure("CreateTopic", request)));
+}
+
+TEST_F(AdminServiceTest, WhatIsAbsentHasItsDefault) {
+  const auto topic = Do<admin::Topic>("CreateTopic", For<admin::CreateTopicRequest>("plain"));
+  EXPECT_EQ(topic.type(), admin::NORMAL);
+  EXPECT_EQ(topic.queues_per_shard(), 4);
+  EXPECT_EQ(topic.retention_age().seconds(), 72 * 3600);
+  EXPECT_EQ(topic.max_message_bytes(), 4 << 20);
+  const auto group = Do<admin::Group>("CreateGroup", For<admin::CreateGroupRequest>("team"));
+  EXPECT_EQ(group.order(), admin::DELIVERY_ORDER_NONE);
+  EXPECT_EQ(group.retry().max_attempts(), 17);
+  EXPECT_EQ(group.retry().delays_size(), 18);
+  EXPECT_TRUE(group.start().first());
+}
+
+TEST_F(AdminServiceTest, ImpossibleTopicsAreRefused) {
+  struct Case {
+    std::function<void(admin::CreateTopicRequest*)> spoil;
+    const char* sentence;
+  };
+  const Case cases[] = {
+      {[](auto* r) { r->mutable_name()->set_name("a b"); }, "illegal character"},
+      {[](auto* r) { r->mutable_name()->set_name("%DLQ%x"); }, "begins with %DLQ%"},
+      {[](auto* r) { r->set_type(static_cast<admin::TopicType>(9)); }, "type is 9"},
+      {[](auto* r) { r->set_queues_per_shard(0); }, "queues_per_shard is 0, expected 1 to"},
+      {[](auto* r) { r->set_queues_per_shard(5000); }, "queues_per_shard is 5000"},
+      {[](auto* r) { r->mutable_retention_age()->set_seconds(-1); }, "retention_age is -1s"},
+      {[](auto* r) { r->set_retention_bytes(-1); }, "retention_bytes is -1"},
+      {[](auto* r) { r->set_max_message_bytes(0); }, "max_message_bytes is 0"},
+  };
+  for (const Case& c : cases) {
+    auto request = For<admin::CreateTopicRequest>("fine");
+    c.spoil(&request);
+    const absl::Status status = Failure("CreateTopic", request);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr(c.sentence));
+  }
+  EXPECT_EQ(controller_.topics_created, 0);
+}
+
+TEST_F(AdminServiceTest, AnUpdateChangesWhatItNames) {
+  auto request = For<admin::UpdateTopicRequest>("orders");
+  request.mutable_retention_age()->set_seconds(60);
+  const auto topic = Do<admin::Topic>("UpdateTopic", request);
+  EXPECT_EQ(topic.retention_age().seconds(), 60);
+  EXPECT_EQ(topic.queues_per_shard(), 2);
+  EXPECT_TRUE(absl::IsNotFound(Failure("UpdateTopic", For<admin::UpdateTopicRequest>("missing"))));
+  auto group = For<admin::UpdateGroupRequest>("workers");
+  group.mutable_retry()->set_max_attempts(3);
+  group.mutable_retry()->add_delays()->set_seconds(7);
+  EXPECT_EQ(Do<admin::Group>("UpdateGroup", group).retry().max_attempts(), 3);
+  EXPECT_EQ(controller_.Current()->FindGroup(workers_)->retry.DelayAfter(5), absl::Seconds(7));
+}
+
+TEST_F(AdminServiceTest, GroupsHaveOrderPolicyAndStart) {
+  auto request = For<admin::CreateGroupRequest>("team");
+  request.set_order(admin::DELIVERY_ORDER_FIFO);
+  request.mutable_retry()->set_max_attempts(5);
+  request.mutable_retry()->mutable_initial()->set_seconds(2);
+  request.mutable_retry()->mutable_max()->set_seconds(60);
+  request.mutable_retry()->set_multiplier(3);
+  request.mutable_start()->mutable_time()->set_seconds(1000);
+  const auto group = Do<admin::Group>("CreateGroup", request);
+  EXPECT_EQ(group.order(), admin::DELIVERY_ORDER_FIFO);
+  EXPECT_EQ(group.retry().delays_size(), 0);
+  EXPECT_EQ(group.retry().multiplier(), 3);
+  EXPECT_EQ(group.start().time().seconds(), 1000);
+  request.mutable_retry()->set_max_attempts(-1);
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("CreateGroup", request)));
+  request.mutable_retry()->set_max_attempts(1);
+  request.mutable_retry()->set_multiplier(0.5);
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("CreateGroup", request)));
+}
+
+TEST_F(AdminServiceTest, ListsAreSortedAndMayBeOfOneNamespace) {
+  controller_.MakeTopic("zebra", MessageType::kNormal, "blue");
+  controller_.MakeTopic("ant");
+  const auto names = [](const admin::ListTopicsResponse& response) {
+    std::vector<std::string> names;
+    for (const auto& topic : response.topics()) names.push_back(topic.name().name());
+    return names;
+  };
+  admin::ListTopicsRequest request;
+  EXPECT_THAT(names(Do<admin::ListTopicsResponse>("ListTopics", request)), ElementsAre("ant", "orders", "zebra"));
+  request.set_namespace_("blue");
+  EXPECT_THAT(names(Do<admin::ListTopicsResponse>("ListTopics", request)), ElementsAre("zebra"));
+  request.set_namespace_("");
+  EXPECT_THAT(names(Do<admin::ListTopicsResponse>("ListTopics", request)), ElementsAre("ant", "orders"));
+  EXPECT_THAT(Do<admin::ListGroupsResponse>("ListGroups", admin::ListGroupsRequest()).groups(), SizeIs(1));
+}
+
+TEST_F(AdminServiceTest, DeletesAreFinal) {
+  Do<admin::DeleteTopicResponse>("DeleteTopic", For<admin::DeleteTopicRequest>("orders"));
+  EXPECT_TRUE(absl::IsNotFound(Failure("DeleteTopic", For<admin::DeleteTopicRequest>("orders"))));
+  Do<admin::DeleteGroupResponse>("DeleteGroup", For<admin::DeleteGroupRequest>("workers"));
+  EXPECT_TRUE(absl::IsNotFound(Failure("DescribeGroup", For<admin::DescribeGroupRequest>("workers"))));
+}
+
+TEST_F(AdminServiceTest, ATopicIsDescribedWithItsQueuesAndGroups) {
+  for (int i = 0; i < 4; ++i) Send("x");
+  Receive(ReceiveRequestOf());
+  const auto response = Do<admin::DescribeTopicResponse>("DescribeTopic", For<admin::DescribeTopicRequest>("orders"));
+  EXPECT_EQ(response.topic().name().name(), "orders");
+  ASSERT_THAT(response.queues(), SizeIs(2));
+  EXPECT_EQ(response.queues(0).shard(), "shard-1");
+  EXPECT_EQ(response.queues(0).end(), 2);
+  ASSERT_THAT(response.queues(0).groups(), SizeIs(1));
+  EXPECT_EQ(response.queues(0).groups(0).group().name(), "workers");
+  EXPECT_EQ(response.queues(0).groups(0).in_flight(), 2);
+  EXPECT_EQ(response.queues(0).groups(0).lag(), 2);
+  EXPECT_EQ(response.queues(1).shard(), "shard-2");
+  EXPECT_THAT(response.silent_brokers(), SizeIs(0));
+  EXPECT_TRUE(absl::IsNotFound(Failure("DescribeTopic", For<admin::DescribeTopicRequest>("missing"))));
+}
+
+TEST_F(AdminServiceTest, ABrokerThatDoesNotAnswerIsNamed) {
+  for (int i = 0; i < 2; ++i) Send("x");
+  broker(1).RefuseNext(absl::UnavailableError("down"));
+  const auto response = Do<admin::DescribeTopicResponse>("DescribeTopic", For<admin::DescribeTopicRequest>("orders"));
+  EXPECT_THAT(response.silent_brokers(), ElementsAre("broker-1"));
+  EXPECT_THAT(response.queues(), SizeIs(1));
+}
+
+TEST_F(AdminServiceTest, AGroupIsDescribedWithItsPlacesAndMembers) {
+  Heartbeat(v2::PUSH_CONSUMER);
+  for (int i = 0; i < 2; ++i) Send("x");
+  Receive(ReceiveRequestOf());
+  const auto response = Do<admin::DescribeGroupResponse>("DescribeGroup", For<admin::DescribeGroupRequest>("workers"));
+  EXPECT_EQ(response.group().name().name(), "workers");
+  ASSERT_THAT(response.queues(), SizeIs(1));
+  EXPECT_EQ(response.queues(0).topic().name(), "orders");
+  ASSERT_THAT(response.clients(), SizeIs(1));
+  EXPECT_EQ(response.clients(0).id(), "client-1");
+  EXPECT_EQ(response.clients(0).type(), "push_consumer");
+}
+
+TEST_F(AdminServiceTest, TheClusterIsDescribed) {
+  Heartbeat(v2::PRODUCER, "");
+  const auto response = Do<admin::DescribeClusterResponse>("DescribeCluster", admin::DescribeClusterRequest());
+  EXPECT_EQ(response.cluster(), "test-cluster");
+  EXPECT_EQ(response.version(), "1.2.3");
+  EXPECT_EQ(response.metadata_revision(), controller_.Current()->revision());
+  ASSERT_THAT(response.brokers(), SizeIs(2));
+  EXPECT_EQ(response.brokers(0).shards_led(), 1);
+  ASSERT_THAT(response.shards(), SizeIs(2));
+  EXPECT_EQ(response.shards(1).leader(), "broker-1");
+  EXPECT_EQ(response.shards(1).epoch(), 1u);
+  EXPECT_EQ(response.topics(), 1);
+  EXPECT_EQ(response.groups(), 1);
+  EXPECT_EQ(response.clients_connected(), 1);
+}
+
+TEST_F(AdminServiceTest, AControllerThatIsAwayIsUnavailable) {
+  controller_.FailChanges(absl::UnavailableError("no controller"));
+  EXPECT_TRUE(absl::IsUnavailable(Failure("CreateTopic", For<admin::CreateTopicRequest>("x"))));
+  const auto call = port_.StartBytes("/barid.admin.v1.Admin/CreateTopic", "\xff\xff");
+  EXPECT_TRUE(absl::IsInvalidArgument(call->failure()));
+}
+
+}  // namespace
+}  // namespace barid::proxy

@@ -1,0 +1,109 @@
+#include "proxy/clients.h"
+
+#include "base/simulated/executor.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace barid::proxy {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::UnorderedElementsAre;
+
+class FakeSession : public ClientSession {
+ public:
+  void Refresh(const Metadata&) override {}
+  void End() override {}
+};
+
+class ClientsTest : public ::testing::Test {
+ protected:
+  SimulatedClock clock_;
+  Clients clients_{&clock_, /*max_clients=*/1600, absl::Seconds(120), /*max_waiting_receives=*/2};
+};
+
+TEST_F(ClientsTest, ReportsWhoWasHeardOfSinceTheLastReport) {
+  clients_.Heard("a");
+  clients_.Heard("b");
+  ClientReport report = clients_.TakeReport("proxy-7");
+  EXPECT_EQ(report.proxy, "proxy-7");
+  EXPECT_THAT(report.alive, UnorderedElementsAre("a", "b"));
+  clients_.Heard("b");
+  EXPECT_THAT(clients_.TakeReport("proxy-7").alive, ElementsAre("b"));
+  EXPECT_THAT(clients_.TakeReport("proxy-7").alive, IsEmpty());
+}
+
+TEST_F(ClientsTest, AnOpenStreamOrReceiveKeepsAClientAlive) {
+  auto session = std::make_shared<FakeSession>();
+  clients_.OpenSession("streamer", session);
+  EXPECT_TRUE(clients_.BeginReceive("waiter"));
+  clock_.Advance(absl::Seconds(500));
+  clients_.TakeReport("p");
+  EXPECT_THAT(clients_.TakeReport("p").alive, UnorderedElementsAre("streamer", "waiter"));
+  clients_.CloseSession("streamer", session.get());
+  clients_.EndReceive("waiter");
+  EXPECT_THAT(clients_.TakeReport("p").alive, IsEmpty());
+  EXPECT_TRUE(clients_.Find("streamer"));
+  clock_.Advance(absl::Seconds(121));
+  clients_.TakeReport("p");
+  EXPECT_FALSE(clients_.Find("streamer"));
+  EXPECT_FALSE(clients_.Find("waiter"));
+}
+
+TEST_F(ClientsTest, AGoodbyeIsReportedOnceAndForgets) {
+  clients_.OpenSession("a", std::make_shared<FakeSession>());
+  clients_.Gone("a");
+  EXPECT_FALSE(clients_.Find("a"));
+  const ClientReport report = clients_.TakeReport("p");
+  EXPECT_THAT(report.alive, IsEmpty());
+  EXPECT_THAT(report.gone, ElementsAre("a"));
+  EXPECT_THAT(clients_.TakeReport("p").gone, IsEmpty());
+}
+
+TEST_F(ClientsTest, TheNewestSessionWinsAndTheOldOneIsHarmless) {
+  auto old_session = std::make_shared<FakeSession>();
+  auto new_session = std::make_shared<FakeSession>();
+  clients_.OpenSession("a", old_session);
+  clients_.OpenSession("a", new_session);
+  EXPECT_THAT(clients_.Sessions(), ElementsAre(new_session));
+  clients_.CloseSession("a", old_session.get());
+  EXPECT_THAT(clients_.Sessions(), ElementsAre(new_session));
+}
+
+TEST_F(ClientsTest, WhatAClientSaysIsKeptUntilItSaysOtherwise) {
+  clients_.Declare({"a", ClientType::kPushConsumer, Language::kRust, "5.0.0", ResourceName{"", "g"}});
+  clients_.Declare({"a", ClientType::kUnspecified, Language::kUnspecified, "", std::nullopt});
+  const auto profile = clients_.Find("a");
+  ASSERT_TRUE(profile);
+  EXPECT_EQ(profile->type, ClientType::kPushConsumer);
+  EXPECT_EQ(profile->language, Language::kRust);
+  EXPECT_EQ(profile->version, "5.0.0");
+  EXPECT_EQ(profile->group->name, "g");
+}
+
+TEST_F(ClientsTest, WaitingReceivesAreCounted) {
+  EXPECT_TRUE(clients_.BeginReceive("a"));
+  EXPECT_TRUE(clients_.BeginReceive("a"));
+  EXPECT_FALSE(clients_.BeginReceive("a"));
+  clients_.EndReceive("a");
+  EXPECT_TRUE(clients_.BeginReceive("a"));
+  clients_.Gone("a");
+  clients_.EndReceive("a");
+  EXPECT_TRUE(clients_.BeginReceive("a"));
+}
+
+TEST_F(ClientsTest, RemembersNoMoreThanItsLimitAndServesTheRest) {
+  for (int i = 0; i < 20'000; ++i) {
+    const std::string id = "client-" + std::to_string(i);
+    clients_.Heard(id);
+    clients_.Gone("gone-" + std::to_string(i));
+    EXPECT_TRUE(clients_.BeginReceive(id));
+    clients_.EndReceive(id);
+  }
+  EXPECT_LE(clients_.All().size(), 1600u);
+  EXPECT_LE(clients_.TakeReport("p").gone.size(), 1600u);
+}
+
+}  // namespace
+}  // namespace barid::proxy

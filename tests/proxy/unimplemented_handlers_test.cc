@@ -1,0 +1,53 @@
+#include "apache/rocketmq/v2/admin.pb.h"
+#include "google/protobuf/descriptor.h"
+#include "tests/proxy/proxy_fixture.h"
+
+namespace barid::proxy {
+namespace {
+
+using ::testing::HasSubstr;
+
+class UnimplementedHandlersTest : public ProxyFixture {};
+
+TEST_F(UnimplementedHandlersTest, EveryMethodOfThePublicApiIsServed) {
+  for (const char* name : {"apache.rocketmq.v2.MessagingService", "apache.rocketmq.v2.Admin", "barid.admin.v1.Admin"}) {
+    const auto* const service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(name);
+    ASSERT_NE(service, nullptr) << name;
+    for (int i = 0; i < service->method_count(); ++i) {
+      const auto* const method = service->method(i);
+      const std::string path = absl::StrCat("/", name, "/", method->name());
+      EXPECT_EQ(port_.table().streams.contains(path), method->server_streaming()) << path;
+      EXPECT_EQ(port_.table().unary.contains(path), !method->server_streaming()) << path;
+    }
+  }
+}
+
+TEST_F(UnimplementedHandlersTest, WhatIsNotServedSaysSoInItsOwnResponse) {
+  EXPECT_EQ(Call<v2::EndTransactionResponse>("EndTransaction", v2::EndTransactionRequest()).status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call<v2::RecallMessageResponse>("RecallMessage", v2::RecallMessageRequest()).status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call<v2::GetOffsetResponse>("GetOffset", v2::GetOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call<v2::QueryOffsetResponse>("QueryOffset", v2::QueryOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_EQ(Call<v2::UpdateOffsetResponse>("UpdateOffset", v2::UpdateOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
+  const auto lite = Call<v2::SyncLiteSubscriptionResponse>("SyncLiteSubscription", v2::SyncLiteSubscriptionRequest());
+  EXPECT_EQ(lite.status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_THAT(lite.status().message(), HasSubstr("SyncLiteSubscription is not served"));
+}
+
+TEST_F(UnimplementedHandlersTest, PullingIsAStreamWithAStatus) {
+  const auto stream = port_.Open(std::string(kService) + "PullMessage");
+  stream->Send(v2::PullMessageRequest());
+  EXPECT_EQ(stream->As<v2::PullMessageResponse>().at(0).status().code(), v2::NOT_IMPLEMENTED);
+  EXPECT_TRUE(stream->finished()->ok());
+}
+
+TEST_F(UnimplementedHandlersTest, TheAdminMethodsSaySoToo) {
+  const auto stats = port_.Call<v2::GetProxyRuntimeStatsResponse>("/apache.rocketmq.v2.Admin/GetProxyRuntimeStats",
+                                                                  v2::GetProxyRuntimeStatsRequest());
+  EXPECT_EQ(stats.status().code(), v2::NOT_IMPLEMENTED);
+  const auto call = port_.Start("/apache.rocketmq.v2.Admin/ChangeLogLevel", v2::ChangeLogLevelRequest());
+  ASSERT_TRUE(call->failed());
+  EXPECT_TRUE(absl::IsUnimplemented(call->failure()));
+}
+
+}  // namespace
+}  // namespace barid::proxy
