@@ -1,0 +1,208 @@
+#include "standalone/inspect.h"
+
+#include <cstdio>
+#include <map>
+
+#include "absl/strings/match.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/time/time.h"
+#include "base/env.h"
+#include "base/setting_types.h"
+#include "base/status.h"
+#include "broker/command.h"
+#include "broker/state.h"
+#include "standalone/process.h"
+#include "storage/identity.h"
+#include "storage/key_value_store.h"
+#include "storage/log_scan.h"
+
+namespace barid {
+namespace {
+
+struct InspectOptions {
+  std::string dir;
+  int64_t segment_bytes = 256 * kMiB;
+  bool records = false;  // Each record.
+  bool entries = false;  // Each index entry and delivery.
+};
+
+constexpr char kUsage[] =
+    "usage: barid inspect DIR [--records] [--entries] [--segment-bytes SIZE]\n"
+    "\n"
+    "  --records        print each record of the logs\n"
+    "  --entries        print each index entry and each delivery in flight\n"
+    "  --segment-bytes  the setting storage.segment_bytes, if it was changed\n";
+
+std::string TimeText(int64_t time_us) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMicros(time_us), absl::UTCTimeZone());
+}
+
+// The records of a log, counted by kind, printed if wanted.
+absl::Status InspectLog(const InspectOptions& options, const std::string& dir, uint64_t log_id, LogIndex* last_index) {
+  storage::CommitLogOptions log_options;
+  log_options.segment_bytes = static_cast<uint64_t>(options.segment_bytes);
+  log_options.log_id = log_id;
+  ASSIGN_OR_RETURN(const storage::LogStart start, storage::FindLogStart(RealEnv(), dir, log_options));
+  std::map<uint16_t, int64_t> kinds;
+  ASSIGN_OR_RETURN(const storage::LogScan scan,
+                   storage::ScanLog(RealEnv(), dir, log_options, start, [&](const storage::Record& record) -> absl::Status {
+                     ++kinds[record.header.type];
+                     ASSIGN_OR_RETURN(const broker::Command command,
+                                      broker::DecodeCommand(record.header.type, record.payload.view()));
+                     if (!options.records) return absl::OkStatus();
+                     std::string text;
+                     std::visit(
+                         [&text](const auto& message) {
+                           if constexpr (!std::is_same_v<std::decay_t<decltype(message)>, std::monostate>) {
+                             text = message.ShortDebugString();
+                           }
+                         },
+                         command);
+                     std::printf("    %d at %d epoch %d %s durable %d %s {%s} %d bytes\n", static_cast<int>(record.header.index),
+                                 static_cast<int>(record.position), static_cast<int>(record.header.epoch),
+                                 TimeText(record.header.time_us).c_str(), static_cast<int>(record.header.durable),
+                                 std::string(broker::CommandName(record.header.type)).c_str(), text.c_str(),
+                                 static_cast<int>(record.header.length));
+                     return absl::OkStatus();
+                   }));
+  *last_index = scan.last_index;
+  std::printf("  log: %s\n",
+              absl::StrCat(scan.segments.size(), " segments, records ", start.index, " to ", scan.last_index, ", epoch ",
+                           scan.last_epoch, ", last at ", TimeText(scan.last_time_us), ", running hash ", absl::Hex(scan.chain),
+                           scan.is_torn ? ", torn tail behind it (cut at the next start)" : "", ": verified")
+                  .c_str());
+  for (const auto& [kind, count] : kinds) {
+    std::printf("    %-15s %s\n", std::string(broker::CommandName(kind)).c_str(), absl::StrCat(count).c_str());
+  }
+  return absl::OkStatus();
+}
+
+absl::Status PrintEntries(broker::State* state) {
+  for (const auto& [key, queue] : state->queues()) {
+    for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
+      ASSIGN_OR_RETURN(const broker::IndexBlock* const block, state->index().Load(broker::BlockOf(key, offset)));
+      const broker::IndexEntry& entry = block->entries[static_cast<size_t>(offset % broker::kBlockEntries)];
+      std::printf("    entry %s\n", absl::StrCat(key.topic.value(), "/", key.queue, "/", offset, ": record ", entry.index,
+                                                 " at ", entry.position, "+", entry.offset, ", ", entry.bytes, " bytes, tag ",
+                                                 absl::Hex(entry.tag_hash), ", ", TimeText(entry.time_us))
+                                        .c_str());
+    }
+  }
+  for (const auto& [key, cursor] : state->cursors()) {
+    for (const auto& [offset, delivery] : cursor.in_flight) {
+      std::printf("    delivery %s\n",
+                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
+                               ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
+                               delivery.visible ? ", visible since " : ", invisible until ", TimeText(delivery.invisible_until),
+                               delivery.held ? ", held by " : ", given to ", *delivery.client)
+                      .c_str());
+    }
+  }
+  return absl::OkStatus();
+}
+
+absl::Status InspectCheckpoint(const InspectOptions& options, const std::string& dir, LogIndex last_index) {
+  ASSIGN_OR_RETURN(const bool exists, RealEnv()->Exists(dir));
+  if (!exists) {
+    std::printf("  checkpoint: none\n");
+    return absl::OkStatus();
+  }
+  ASSIGN_OR_RETURN(const std::unique_ptr<storage::KeyValueStore> store, storage::OpenLevelDbStore(RealEnv(), dir, {}));
+  broker::State state(store.get(), 4096);
+  RETURN_IF_ERROR(state.Load(*store));
+  if (state.applied_index() > last_index) {
+    return absl::DataLossError(absl::StrCat("the checkpoint covers record ", state.applied_index(), ", the log ends at ",
+                                            last_index));
+  }
+  std::printf("  checkpoint: %s\n",
+              absl::StrCat("applied ", state.applied_index(), ", log start ", state.log_start(), ", state hash ",
+                           absl::Hex(state.hash()))
+                  .c_str());
+  for (const auto& [key, queue] : state.queues()) {
+    std::printf("    queue %s\n", absl::StrCat(key.topic.value(), "/", key.queue, ": offsets [", queue.first, ", ", queue.end,
+                                               "), ", queue.bytes, " bytes", queue.deleted ? ", deleted" : "")
+                                      .c_str());
+  }
+  for (const auto& [key, cursor] : state.cursors()) {
+    std::printf("    cursor %s\n",
+                absl::StrCat("group ", key.group.value(), " on ", key.queue.topic.value(), "/", key.queue.queue, ": floor ",
+                             cursor.floor(), ", next ", cursor.next, ", in flight ",
+                             cursor.in_flight.size() - cursor.again.size(), ", again ", cursor.again.size())
+                    .c_str());
+  }
+  if (options.entries) RETURN_IF_ERROR(PrintEntries(&state));
+  ASSIGN_OR_RETURN(const uint64_t hash, state.RecomputeHash());
+  if (hash != state.hash()) {
+    return absl::DataLossError(absl::StrCat("the state hashes to ", absl::Hex(hash), ", the checkpoint says ",
+                                            absl::Hex(state.hash())));
+  }
+  RETURN_IF_ERROR(state.VerifyCounts());
+  std::printf("    hash and counts: verified\n");
+  return absl::OkStatus();
+}
+
+absl::Status InspectShard(const InspectOptions& options, const std::string& dir) {
+  ASSIGN_OR_RETURN(const storage::Identity identity, storage::ReadIdentity(RealEnv(), JoinPath(dir, "identity")));
+  std::printf("shard %s\n", absl::StrCat(identity.shard.value(), " in ", dir, ": cluster ", identity.cluster, ", replica ",
+                                         identity.replica, ", log ", absl::Hex(identity.log_id, absl::kZeroPad16))
+                                .c_str());
+  LogIndex last_index = 0;
+  const absl::Status log = InspectLog(options, JoinPath(dir, "log"), identity.log_id, &last_index);
+  if (absl::IsNotFound(log)) {
+    std::printf("  log: empty\n");
+  } else {
+    RETURN_IF_ERROR(Annotate(log, "log"));
+  }
+  return Annotate(InspectCheckpoint(options, JoinPath(dir, "state"), last_index), "checkpoint");
+}
+
+absl::Status Inspect(const InspectOptions& options) {
+  const std::string shards = JoinPath(options.dir, "shards");
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, RealEnv()->ListDir(shards));
+  for (const std::string& name : names) {
+    const absl::Status inspected = InspectShard(options, JoinPath(shards, name));
+    if (!inspected.ok()) return Annotate(inspected, absl::StrCat("shard ", name));
+  }
+  std::printf("%s: everything verified\n", absl::StrCat(names.size(), names.size() == 1 ? " shard" : " shards").c_str());
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+int RunInspect(const std::vector<std::string>& arguments) {
+  InspectOptions options;
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    ByteSize size;
+    if (arguments[i] == "--records") {
+      options.records = true;
+    } else if (arguments[i] == "--entries") {
+      options.entries = true;
+    } else if (arguments[i] == "--segment-bytes" && i + 1 < arguments.size() &&
+               settings_internal::Parse(arguments[i + 1], &size)) {
+      options.segment_bytes = size;
+      ++i;
+    } else if (options.dir.empty() && !absl::StartsWith(arguments[i], "-")) {
+      options.dir = arguments[i];
+    } else {
+      std::fprintf(stderr, "barid inspect: \"%s\" is not understood\n\n%s", arguments[i].c_str(), kUsage);
+      return kExitBadSetting;
+    }
+  }
+  if (options.dir.empty()) {
+    std::fprintf(stderr, "%s", kUsage);
+    return kExitBadSetting;
+  }
+  const absl::StatusOr<std::unique_ptr<DirLock>> lock = RealEnv()->LockDir(options.dir);
+  if (!lock.ok()) {
+    std::fprintf(stderr, "barid inspect: %s; stop it first\n", std::string(lock.status().message()).c_str());
+    return kExitDataDirInUse;
+  }
+  const absl::Status inspected = Inspect(options);
+  if (inspected.ok()) return kExitDrained;
+  std::fprintf(stderr, "barid inspect: %s\n", std::string(inspected.message()).c_str());
+  return absl::IsDataLoss(inspected) ? kExitDamage : kExitFailed;
+}
+
+}  // namespace barid

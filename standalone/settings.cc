@@ -1,0 +1,136 @@
+#include "standalone/settings.h"
+
+namespace barid {
+namespace {
+
+void AddProcessSettings(Settings* s, SettingsTable* t) {
+  t->Add("data_dir", &s->data_dir, Default("./barid-data"), kNeedsRestart,
+         "Where everything that must survive is kept. One process at a time.");
+  t->Add("log.level", &s->log_level, Default(LogLevel::kInfo),
+         OneOf<LogLevel>({{"debug", LogLevel::kDebug},
+                          {"info", LogLevel::kInfo},
+                          {"warning", LogLevel::kWarning},
+                          {"error", LogLevel::kError}}),
+         kNeedsRestart, "The least important lines that are logged.");
+  t->Add("log.format", &s->log_format, Default(LogFormat::kText),
+         OneOf<LogFormat>({{"text", LogFormat::kText}, {"json", LogFormat::kJson}}), kNeedsRestart,
+         "How a log line is written.");
+  t->Add("drain_timeout", &s->drain_timeout, Default(absl::Seconds(25)), Between(absl::ZeroDuration(), absl::Minutes(10)),
+         kNeedsRestart, "How long calls that run may still take after SIGTERM.");
+  t->Add("admin.listen", &s->admin_listen, Default("127.0.0.1:8082"), kNeedsRestart,
+         "Address of the admin port (gRPC): health, and where there is a proxy barid.admin.v1. Port 0 takes a free one.");
+  t->Add("metrics.listen", &s->metrics_listen, Default("127.0.0.1:9464"), kNeedsRestart,
+         "Address of the metrics port (HTTP), for Prometheus. Port 0 takes a free one.");
+}
+
+void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
+  const bool standalone = role == Role::kStandalone;
+  edge::PortLimits* const limits = &s->public_limits;
+  proxy::ProxyOptions* const p = &s->proxy;
+  t->Add("public.listen", &s->public_listen, Default(standalone ? "127.0.0.1:8081" : "0.0.0.0:8081"), kNeedsRestart,
+         "Address of the port for clients (gRPC, apache.rocketmq.v2). Port 0 takes a free one.");
+  t->Add("public.advertise", &p->advertised_address, Default(""), kNeedsRestart,
+         "host:port that routes name to clients that do not say how they came here. Empty: the public port's own address.");
+  t->Add("public.admin", &s->public_admin, Default(standalone), kNeedsRestart,
+         "Whether barid.admin.v1 is served on the public port too.");
+  t->Add("public.threads", &s->public_threads, Default(int32_t{1}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
+         "Threads that poll the public port. A second one makes each call dearer (docs/edge.md): for machines with many cores.");
+  t->Add("public.max_request", &limits->max_request_bytes, Default(20 * kMiB), Between(1 * kMiB, 1 * kGiB), kNeedsRestart,
+         "Largest request that is read.");
+  t->Add("public.max_metadata", &limits->max_metadata_bytes, Default(16 * kKiB), Between(4 * kKiB, 1 * kMiB), kNeedsRestart,
+         "Largest set of request headers.");
+  t->Add("public.max_connections", &limits->max_connections, Default(int32_t{10000}), Between(int32_t{1}, int32_t{1000000}),
+         kNeedsRestart, "Connections at one time.");
+  t->Add("public.max_streams", &limits->max_streams_per_connection, Default(int32_t{1000}),
+         Between(int32_t{16}, int32_t{100000}), kNeedsRestart, "Calls at one time on one connection.");
+  t->Add("public.max_inflight", &limits->max_inflight_request_bytes, Default(256 * kMiB), Between(16 * kMiB, 64 * kGiB),
+         kNeedsRestart, "Bytes of requests that are being answered; more are refused.");
+  t->Add("proxy.name", &p->name, Default("proxy-0"), kNeedsRestart, "This proxy's name: unique in the cluster.");
+  t->Add("proxy.max_poll", &p->max_poll, Default(absl::Seconds(20)), Between(absl::Seconds(1), absl::Minutes(10)),
+         kNeedsRestart, "Longest time that a receive waits for a message.");
+  t->Add("proxy.max_batch_messages", &p->limits.max_batch_messages, Default(int32_t{1024}), Between(int32_t{1}, int32_t{65536}),
+         kNeedsRestart, "Messages in one send.");
+  t->Add("proxy.max_batch_bytes", &p->limits.max_batch_bytes, Default(16 * kMiB), Between(1 * kMiB, 100 * kMiB), kNeedsRestart,
+         "Bodies in one send.");
+  t->Add("proxy.max_receive_bytes", &p->limits.max_receive_bytes, Default(8 * kMiB), Between(64 * kKiB, 256 * kMiB),
+         kNeedsRestart, "Messages in one receive's answer; one is given however large it is.");
+  t->Add("proxy.max_inflight_sends", &p->limits.max_inflight_send_bytes, Default(256 * kMiB), Between(16 * kMiB, 64 * kGiB),
+         kNeedsRestart, "Bytes of messages that were taken and are not answered yet; more are refused.");
+  t->Add("proxy.max_waiting_receives", &p->limits.max_waiting_receives_per_client, Default(int32_t{1024}),
+         Between(int32_t{16}, int32_t{100000}), kNeedsRestart, "Receives of one client that wait at one time.");
+  t->Add("proxy.client_expiry", &p->client_expiry, Default(absl::Seconds(120)), Between(absl::Seconds(35), absl::Hours(1)),
+         kNeedsRestart, "A client without any call or stream for so long is forgotten.");
+  t->Add("auto_create.topics", &p->auto_create_topics, Default(standalone), kNeedsRestart,
+         "Whether an unknown topic that is asked for or sent to is created, of type normal.");
+  t->Add("auto_create.groups", &p->auto_create_groups, Default(standalone), kNeedsRestart,
+         "Whether an unknown group that receives is created.");
+  t->Add("auto_create.queues", &p->auto_create_queues, Default(int32_t{4}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
+         "Queues per shard of a topic that is created so.");
+}
+
+void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
+  broker::ShardOptions* const o = &s->broker.shard;
+  t->Add("broker.id", &s->broker.id, Default("broker-0"), kNeedsRestart,
+         "This broker's name: unique in the cluster, and the same at every start.");
+  if (role == Role::kBroker) {
+    t->Add("broker.listen", &s->broker_listen, Default("0.0.0.0:8083"), kNeedsRestart,
+           "Address of the port for proxies (gRPC, barid.broker.v1). Port 0 takes a free one.");
+    t->Add("broker.advertise", &s->broker_advertise, Default(""), kNeedsRestart,
+           "host:port by which proxies reach this broker. Empty: the broker port's own address.");
+  }
+  t->Add("storage.segment_bytes", &o->log.segment_bytes, Default(256 * kMiB), Between(16 * kMiB, 4 * kGiB), kNeedsRestart,
+         "Size of one log file; space is freed a whole file at a time. Never changed for a data directory that exists.");
+  t->Add("storage.zero_ahead", &o->log.zero_ahead_bytes, Default(16 * kMiB), Between(1 * kMiB, 256 * kMiB), kNeedsRestart,
+         "How far zeros are written ahead of the log's tail; syncs into zeroed blocks are quicker.");
+  t->Add("broker.checkpoint_bytes", &o->checkpoint_log_bytes, Default(64 * kMiB), Between(1 * kMiB, 4 * kGiB), kNeedsRestart,
+         "A checkpoint is written after at most so much log: what a restart replays.");
+  t->Add("broker.checkpoint_interval", &o->checkpoint_interval, Default(absl::Seconds(5)),
+         Between(absl::Milliseconds(100), absl::Hours(1)), kNeedsRestart, "And at least so often while something changes.");
+  t->Add("broker.tail_cache", &o->tail_cache_bytes, Default(32 * kMiB), Between(1 * kMiB, 64 * kGiB), kNeedsRestart,
+         "Newest messages of a shard that are served from memory.");
+  t->Add("broker.max_pending", &o->max_pending_bytes, Default(128 * kMiB), Between(1 * kMiB, 64 * kGiB), kNeedsRestart,
+         "Bytes of a shard that wait for the disk; more sends are refused.");
+  t->Add("broker.max_waiting_receives", &o->max_waiting_receives, Default(int64_t{100000}),
+         Between(int64_t{100}, int64_t{10000000}), kNeedsRestart, "Receives that wait on one shard.");
+  t->Add("broker.max_in_flight", &o->max_in_flight, Default(int64_t{100000}), Between(int64_t{1}, int64_t{10000000}),
+         kNeedsRestart, "Messages of one queue that one group may have in flight.");
+  t->Add("broker.disk_reserve", &o->disk_reserve_bytes, Default(1 * kGiB), Between(64 * kMiB, 1 * kTiB), kNeedsRestart,
+         "With less disk left, sends are refused while everything else goes on. At least two segments and 64 MiB are kept.");
+  t->Add("broker.retention_interval", &o->retention_interval, Default(absl::Seconds(10)),
+         Between(absl::Milliseconds(100), absl::Hours(1)), kNeedsRestart, "How often retention is looked after.");
+  t->Add("broker.auto_renew_cap", &o->auto_renew_cap, Default(absl::Hours(3)), Between(absl::Minutes(2), absl::Hours(48)),
+         kNeedsRestart, "How long a living push consumer may hold a message.");
+  t->Add("broker.client_silence", &o->client_silence, Default(absl::Seconds(120)), Between(absl::Seconds(35), absl::Hours(1)),
+         kNeedsRestart, "A client that no proxy heard from for so long loses what it holds.");
+}
+
+void AddControllerSettings(Role role, Settings* s, SettingsTable* t) {
+  controller::ControllerOptions* const o = &s->controller;
+  if (role == Role::kController) {
+    t->Add("controller.listen", &s->controller_listen, Default("0.0.0.0:8084"), kNeedsRestart,
+           "Address of the port for brokers and proxies (gRPC, barid.controller.v1). Port 0 takes a free one.");
+  }
+  t->Add("controller.shards_per_broker", &o->limits.shards_per_broker, Default(int32_t{role == Role::kStandalone ? 1 : 4}),
+         Between(int32_t{1}, int32_t{64}), kNeedsRestart, "Shards that a new broker is given.");
+  t->Add("controller.max_topics", &o->limits.max_topics, Default(int64_t{10000}), Between(int64_t{1}, int64_t{1000000}),
+         kNeedsRestart, "Topics in the cluster.");
+  t->Add("controller.max_groups", &o->limits.max_groups, Default(int64_t{10000}), Between(int64_t{1}, int64_t{1000000}),
+         kNeedsRestart, "Groups in the cluster.");
+}
+
+}  // namespace
+
+void AddSettings(Role role, Settings* s, SettingsTable* t) {
+  AddProcessSettings(s, t);
+  if (role == Role::kStandalone || role == Role::kProxy) AddPublicSettings(role, s, t);
+  if (role == Role::kStandalone || role == Role::kBroker) AddBrokerSettings(role, s, t);
+  if (role == Role::kStandalone || role == Role::kController) AddControllerSettings(role, s, t);
+  if (role == Role::kBroker || role == Role::kProxy) {
+    t->Add("controller.endpoints", &s->controller_endpoints, Default(std::vector<std::string>{"127.0.0.1:8084"}), kNeedsRestart,
+           "Where the controller is: host:port, several with commas.");
+    t->Add("controller.patience", &s->controller_patience, Default(absl::Seconds(60)),
+           Between(absl::Seconds(1), absl::Hours(1)), kNeedsRestart, "How long a start waits for the controller.");
+  }
+}
+
+}  // namespace barid

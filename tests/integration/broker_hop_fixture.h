@@ -1,0 +1,277 @@
+#ifndef BARID_TESTS_INTEGRATION_BROKER_HOP_FIXTURE_H_
+#define BARID_TESTS_INTEGRATION_BROKER_HOP_FIXTURE_H_
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/executor.h"
+#include "base/log.h"
+#include "base/mutex.h"
+#include "base/random.h"
+#include "broker/grpc/broker_service.h"
+#include "proxy/grpc/remote_broker.h"
+#include "rpc/channel.h"
+#include "rpc/server.h"
+
+namespace barid {
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// Something that tests wait for.
+class Changes {
+ public:
+  // Runs `change` and wakes who waits.
+  void Make(const std::function<void()>& change) {
+    MutexLock lock(&mu_);
+    change();
+    cv_.SignalAll();
+  }
+  // Whether `fact` came true in time. It is asked under the lock of Make.
+  [[nodiscard]] bool Await(const std::function<bool()>& fact, absl::Duration patience = kPatience) {
+    const absl::Duration give_up = RealClock()->SinceBoot() + patience;
+    MutexLock lock(&mu_);
+    while (!fact()) {
+      const absl::Duration left = give_up - RealClock()->SinceBoot();
+      if (left <= absl::ZeroDuration()) return false;
+      cv_.WaitFor(&mu_, left);
+    }
+    return true;
+  }
+
+ private:
+  Mutex mu_;
+  CondVar cv_;
+};
+
+// What a callback was called with. Fails the test if it was called twice.
+template <typename T>
+class Outcome {
+ public:
+  Callback<T> Taker() {
+    return [state = state_](T value) {
+      state->changes.Make([&] {
+        ++state->calls;
+        state->value = std::move(value);
+      });
+    };
+  }
+  bool has_come() const {
+    return state_->changes.Await([&] { return state_->calls > 0; }, absl::ZeroDuration());
+  }
+  T Get() const {
+    const bool came = state_->changes.Await([&] { return state_->calls > 0; });
+    EXPECT_TRUE(came) << "no answer";
+    EXPECT_LE(state_->calls, 1);
+    return came ? state_->value : T();
+  }
+
+ private:
+  struct State {
+    Changes changes;
+    int calls = 0;
+    T value;
+  };
+  std::shared_ptr<State> state_ = std::make_shared<State>();
+};
+
+// A broker with behaviour: messages get offsets in turn, receives wait until they are served or cancelled, settles are
+// remembered. Answers come from a thread of its own, as a shard's do. While it `holds`, sends and settles wait.
+class FakeBroker : public BrokerApi {
+ public:
+  void Append(AppendCall call, Callback<AppendResult> done) override {
+    changes.Make([&] {
+      last_append = call;
+      ++appends;
+      auto answer = [this, call, done = std::move(done)]() mutable {
+        AppendResult result;
+        result.status = append_status;
+        if (result.status.ok()) {
+          for (const AppendCall::Message& message : call.messages) {
+            AppendResult::Entry& entry = result.entries.emplace_back();
+            entry.queue = call.queue;
+            entry.offset = static_cast<QueueOffset>(message.tag_hash);
+            if (message.stored.view() == "refuse me") entry.status = absl::InvalidArgumentError("refused");
+          }
+        }
+        done(std::move(result));
+      };
+      Answer(std::move(answer));
+    });
+  }
+
+  uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override {
+    uint64_t id = 0;
+    std::optional<ReceiveResult> at_once;
+    changes.Make([&] {
+      id = next_id++;
+      last_receive = call;
+      ++receives;
+      if (serve) {
+        at_once = serve(call);
+        thread->Post([done = std::move(done), result = *std::move(at_once)]() mutable { done(std::move(result)); });
+      } else {
+        waiting[id] = std::move(done);
+      }
+    });
+    return id;
+  }
+  void CancelReceive(ShardId shard, uint64_t receive_id) override {
+    Callback<ReceiveResult> done;
+    changes.Make([&] {
+      ++cancels;
+      if (deaf_to_cancels) return;
+      const auto it = waiting.find(receive_id);
+      if (it == waiting.end()) return;
+      done = std::move(it->second);
+      waiting.erase(it);
+    });
+    if (done) thread->Post([done = std::move(done)]() mutable { done({absl::OkStatus(), {}}); });
+  }
+  // Answers one that waits.
+  void Serve(ReceiveResult result) {
+    Callback<ReceiveResult> done;
+    changes.Make([&] {
+      CHECK(!waiting.empty());
+      done = std::move(waiting.begin()->second);
+      waiting.erase(waiting.begin());
+    });
+    done(std::move(result));
+  }
+
+  void Settle(SettleCall call, Callback<SettleResult> done) override {
+    changes.Make([&] {
+      settles.push_back(call);
+      auto answer = [this, call, done = std::move(done)]() mutable {
+        SettleResult result = settle_result.value_or(SettleResult());
+        if (!settle_result) result.entries.resize(call.entries.size());
+        done(std::move(result));
+      };
+      Answer(std::move(answer));
+    });
+  }
+  void ReportSent(SentReport report) override {
+    changes.Make([&] { sent_reports.push_back(std::move(report)); });
+  }
+  void ReportClients(const ClientReport& report) override {
+    changes.Make([&] { client_reports.push_back(report); });
+  }
+  void Stats(StatsCall call, Callback<StatsResult> done) override {
+    changes.Make([&] { last_stats = call; });
+    done(stats_result);  // On the caller's thread, which is allowed too.
+  }
+
+  void Hold() {
+    changes.Make([&] { holds = true; });
+  }
+  void Release() {
+    std::vector<Executor::Task> answers;
+    changes.Make([&] {
+      holds = false;
+      answers = std::exchange(held, {});
+    });
+    for (Executor::Task& answer : answers) thread->Post(std::move(answer));
+  }
+
+  Changes changes;
+  int appends = 0;
+  int receives = 0;
+  int cancels = 0;
+  AppendCall last_append;
+  ReceiveCall last_receive;
+  StatsCall last_stats;
+  std::vector<SettleCall> settles;
+  std::vector<SentReport> sent_reports;
+  std::vector<ClientReport> client_reports;
+  std::map<uint64_t, Callback<ReceiveResult>> waiting;
+  std::vector<Executor::Task> held;
+  bool holds = false;
+  uint64_t next_id = 1000;
+
+  // Set before calling.
+  absl::Status append_status;
+  std::optional<SettleResult> settle_result;
+  StatsResult stats_result;
+  std::function<ReceiveResult(const ReceiveCall&)> serve;
+  bool deaf_to_cancels = false;
+
+ private:
+  void Answer(Executor::Task answer) {
+    if (holds) {
+      held.push_back(std::move(answer));
+    } else {
+      thread->Post(std::move(answer));
+    }
+  }
+
+  std::unique_ptr<Executor> thread = NewThreadExecutor("fake-shard");
+};
+
+// A broker's process: its service on a port, which is free to choose or given.
+class BrokerProcess {
+ public:
+  explicit BrokerProcess(BrokerApi* broker, const std::string& address = "127.0.0.1:0",
+                         const broker::BrokerServiceOptions& options = {})
+      : writer_(NewThreadExecutor("barid-answers")), service_(broker, writer_.get(), options) {
+    rpc::ServerOptions server_options;
+    server_options.address = address;
+    server_options.configure = broker::BrokerService::ConfigureServer;
+    auto server = rpc::Server::Start(server_options, {&service_});
+    CHECK_OK(server.status());
+    server_ = *std::move(server);
+  }
+  ~BrokerProcess() { Kill(); }
+
+  const std::string& address() const { return server_->address(); }
+  void Drain() { service_.Drain(); }
+  void Kill() { server_->Drain(absl::ZeroDuration()); }
+  // As main ends: what proxies still have is answered first.
+  void ShutDown() {
+    service_.Drain();
+    server_->Drain(kPatience);
+  }
+
+ private:
+  std::unique_ptr<Executor> writer_;
+  broker::BrokerService service_;
+  std::unique_ptr<rpc::Server> server_;
+};
+
+inline AppendCall Send(absl::string_view stored, uint32_t tag_hash = 7) {
+  AppendCall call;
+  call.shard = ShardId(1);
+  call.topic = TopicId(2);
+  call.messages.push_back({Buffer(std::string(stored)), tag_hash});
+  return call;
+}
+
+inline Delivery SomeDelivery(QueueOffset offset, std::string stored) {
+  Delivery delivery;
+  delivery.stored = Buffer(std::move(stored));
+  delivery.queue = {TopicId(2), 3};
+  delivery.offset = offset;
+  delivery.nonce = static_cast<LogIndex>(offset) + 100;
+  return delivery;
+}
+
+inline ReceiveCall Ask() {
+  ReceiveCall call;
+  call.shard = ShardId(1);
+  call.group = GroupId(5);
+  call.topic = TopicId(2);
+  call.wait = absl::Seconds(30);
+  return call;
+}
+
+}  // namespace barid
+
+#endif  // BARID_TESTS_INTEGRATION_BROKER_HOP_FIXTURE_H_

@@ -1,0 +1,807 @@
+#!/usr/bin/env python3
+"""barid as its users run it: real processes, sockets and files, driven by baridctl.
+
+Both shapes (everything in one process; controller + 2 brokers + 2 proxies) go through the same Scenarios. By hand:
+
+    process_test.py --barid bin/barid --baridctl bin/baridctl -v SeparateTest.test_drain
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
+from children import Failed, kill, kill_all, start, tail, wait_until  # noqa: E402
+
+BARID = BARIDCTL = ROOT = None  # main() sets them. Everything that tests write is below ROOT.
+
+PATIENCE = 20  # How long anything may take that should be quick.
+DRAIN_SECONDS = 5
+INVISIBLE = 10  # The shortest invisible duration that servers accept.
+
+EXIT_BAD_SETTING, EXIT_IN_USE, EXIT_DAMAGE = 2, 3, 4
+CTL_REFUSED, CTL_NOTHING_RECEIVED, CTL_UNREACHABLE = 1, 3, 4
+
+# The ports of each role, by the names they have in the ports file; the first is the one that others come for.
+PORTS = {
+    "standalone": ("public", "admin", "metrics"),
+    "controller": ("controller", "admin", "metrics"),
+    "broker": ("broker", "admin", "metrics"),
+    "proxy": ("public", "admin", "metrics"),
+}
+RECORD_HEADER = 48  # docs/storage-format.md
+SEGMENT_BYTES = 256 << 20  # storage.segment_bytes
+
+
+def environment(**variables):
+    return {name: value for name, value in os.environ.items() if not name.startswith("BARID_")} | variables
+
+
+def barid(*words, cwd=None, **variables):
+    """A barid that ends by itself. Returns its exit code, stdout and stderr."""
+    child = start([BARID, *words], cwd=cwd, env=environment(**variables), stdin=subprocess.DEVNULL,
+                  stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        out, err = child.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        kill(child)
+        raise Failed(f"barid {' '.join(map(str, words))} did not end within {PATIENCE} s") from None
+    return child.returncode, out, err
+
+
+def inspect(directory, *flags):
+    return barid("inspect", directory, *flags)
+
+
+class Outcome:
+    """What a baridctl that ended said and returned."""
+
+    def __init__(self, words, child, out, err):
+        self.command = "baridctl " + " ".join(map(str, words))
+        self.status, self.out, self.err = child.returncode, out, err
+
+    def expect(self, *statuses):
+        if self.status not in statuses:
+            raise Failed(f"{self.command}: ended with {self.status}, expected {statuses}\n{self.out}{self.err}")
+        return self
+
+    @property
+    def objects(self):
+        """Its lines of JSON."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def baridctl(endpoint, *words, timeout=PATIENCE):
+    child = start_baridctl(endpoint, *words, stderr=subprocess.PIPE)
+    try:
+        out, err = child.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        kill(child)
+        raise Failed(f"baridctl {' '.join(map(str, words))} did not end within {timeout} s") from None
+    return Outcome(words, child, out, err)
+
+
+def start_baridctl(endpoint, *words, **options):
+    return start([BARIDCTL, "--endpoint", endpoint, "-o", "json", *words], env=environment(),
+                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, **options)
+
+
+class Process:
+    """One role over one data directory. It keeps its ports over a restart, as a real deployment would."""
+
+    def __init__(self, role, name, directory, arguments=()):
+        self.role = role
+        self.name = name
+        self.data = directory / name
+        self.ports = {}
+        self.arguments = arguments
+        self._out = directory / f"{name}.out"
+        self._log = directory / f"{name}.log"
+        self._child = None
+
+    @property
+    def endpoint(self):
+        return self.ports[PORTS[self.role][0]]
+
+    @property
+    def pid(self):
+        return self._child.pid
+
+    def command(self):
+        return [self.role, "--data-dir", self.data, *self.arguments,
+                *(f"--{port}.listen={self.ports.get(port, '127.0.0.1:0')}" for port in PORTS[self.role])]
+
+    def start(self, wait=True):
+        (self.data / "ports").unlink(missing_ok=True)  # The one of the process before this one would say too much.
+        with open(self._out, "wb") as out, open(self._log, "ab") as log:
+            # setpriv: not even a killed test leaves a server behind.
+            self._child = start(["setpriv", "--pdeathsig", "KILL", BARID, *self.command()], env=environment(),
+                                stdin=subprocess.DEVNULL, stdout=out, stderr=log)
+        if wait:
+            self.wait_until_ready()
+
+    def wait_until_ready(self):
+        self.ports = wait_until(self._read_ports, time.monotonic() + PATIENCE,
+                                f"{self.name} is ready; its log ends with\n{tail(self._log)}")
+
+    def _read_ports(self):
+        if self._child.poll() is not None:
+            raise Failed(f"{self.name} ended with {self._child.returncode} at start; its log ends with\n{tail(self._log)}")
+        try:
+            lines = (self.data / "ports").read_text().splitlines()
+        except FileNotFoundError:
+            return None
+        # Written by rename: whoever sees it sees all of it.
+        ports = dict(line.split("=", 1) for line in lines)
+        if tuple(ports) != PORTS[self.role]:
+            raise Failed(f"{self.data}/ports has {lines}, expected are {PORTS[self.role]}")
+        # One line on stdout says the same a moment later.
+        said = self._out.read_text()
+        if not said.endswith("\n"):
+            return None
+        if said != "ready " + " ".join(lines) + "\n":
+            raise Failed(f"{self.name} said {said!r} on stdout, its ports file has {lines}")
+        return ports
+
+    def kill(self):
+        kill(self._child)
+
+    def ask_to_end(self):
+        os.kill(self._child.pid, signal.SIGTERM)
+
+    def wait_for_end(self, seconds=PATIENCE):
+        try:
+            status = self._child.wait(seconds)
+        except subprocess.TimeoutExpired:
+            raise Failed(f"{self.name} did not end within {seconds} s of SIGTERM; its log ends with\n{tail(self._log)}") from None
+        if status != 0:
+            raise Failed(f"{self.name} ended with {status} after SIGTERM, not 0; its log ends with\n{tail(self._log)}")
+
+    def stop(self):
+        self.ask_to_end()
+        self.wait_for_end()
+
+
+class Deployment:
+    """All processes of a shape. `broker` is one that keeps messages; messages come in and go out by two doors, if there are
+    two; `tiers` has everybody, behind those whom they need to start."""
+
+    @property
+    def processes(self):
+        return [process for tier in self.tiers for process in tier]
+
+    def start(self):
+        for tier in self.tiers:
+            start_all(tier)
+
+    def stop(self):
+        for tier in reversed(self.tiers):
+            for process in tier:
+                process.ask_to_end()
+            for process in tier:
+                process.wait_for_end(DRAIN_SECONDS)
+
+
+class Standalone(Deployment):
+    def __init__(self, directory):
+        # Off, as in a cluster: a topic that was deleted does not come back by itself.
+        only = Process("standalone", "standalone", directory,
+                       ["--auto-create.topics=false", "--auto-create.groups=false", "--storage.zero-ahead=1MiB"])
+        only.start()
+        self.tiers = [[only]]
+        self.broker = self.producers = self.consumers = only
+        self.victims = [only] * 3
+
+
+class Separate(Deployment):
+    def __init__(self, directory):
+        controller = Process("controller", "controller", directory, ["--controller.shards-per-broker=2"])
+        controller.start()
+        reach = [f"--controller.endpoints={controller.endpoint}"]
+        brokers = [Process("broker", name, directory, [*reach, f"--broker.id={name}", "--storage.zero-ahead=1MiB"])
+                   for name in ("b1", "b2")]
+        proxies = [Process("proxy", name, directory, [*reach, f"--proxy.name={name}"]) for name in ("p1", "p2")]
+        start_all(brokers[:1])  # So that the first shards are its own.
+        start_all([*brokers[1:], *proxies])
+        self.tiers = [[controller], brokers, proxies]
+        self.broker = brokers[0]
+        self.producers, self.consumers = proxies
+        self.victims = [brokers[0], controller, *proxies]
+
+
+def start_all(processes):
+    for process in processes:
+        process.start(wait=False)
+    for process in processes:
+        process.wait_until_ready()
+
+
+class Scenarios:
+    """What must hold in both shapes."""
+
+    SHAPE = None
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=ROOT))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.addCleanup(kill_all)
+        self.server = self.SHAPE(self.directory)
+        # A topic needs shards, and brokers register before they are ready; a proxy hears of it soon.
+        for door in (self.server.producers, self.server.consumers):
+            self.eventually(lambda door=door: self.sees_all_brokers(door), f"{door.name} sees every broker")
+
+    def sees_all_brokers(self, door):
+        (status,) = baridctl(door.ports["admin"], "status").expect(0).objects
+        brokers = sum(process.role in ("standalone", "broker") for process in self.server.processes)
+        return len(status["brokers"]) == brokers and all(shard["leader"] for shard in status["shards"])
+
+    # --- words of the scenarios
+
+    def eventually(self, condition, what, seconds=PATIENCE):
+        return wait_until(condition, time.monotonic() + seconds, what)
+
+    def admin(self, *words):
+        return baridctl(self.server.producers.ports["admin"], *words)
+
+    def send(self, topic, *words, through=None):
+        return baridctl((through or self.server.producers).endpoint, "send", topic, *words)
+
+    def receive(self, topic, group, *words, through=None):
+        return baridctl((through or self.server.consumers).endpoint, "receive", topic, "--group", group, *words)
+
+    def create(self, topic, group=None):
+        self.admin("topic", "create", topic).expect(0)
+        if group:
+            self.admin("group", "create", group).expect(0)
+        # The other proxy hears of it a moment later.
+        self.eventually(lambda: baridctl(self.server.consumers.ports["admin"], "topic", "describe", topic).status == 0 and
+                        (not group or baridctl(self.server.consumers.ports["admin"], "group", "describe", group).status == 0),
+                        f"{topic} is known everywhere")
+
+    def receive_until(self, topic, group, count):
+        """Receives and acknowledges until `count` messages came. Returns them."""
+        messages = []
+
+        def more():
+            outcome = self.receive(topic, group, "--max", count, "--wait", "0s")
+            if "HA_NOT_AVAILABLE" not in outcome.err:  # A broker that came back has to be found again.
+                outcome.expect(0, CTL_NOTHING_RECEIVED)
+            messages.extend(outcome.objects)
+            return len(messages) >= count
+
+        self.eventually(more, f"{count} messages of {topic} have come")
+        return messages
+
+    def unsettled(self, group):
+        """How many messages the group has still to settle, or None if some broker did not say."""
+        outcome = self.admin("group", "describe", group)
+        if outcome.status != 0 or outcome.objects[0]["silent_brokers"]:
+            return None
+        places = [place for queue in outcome.objects[0]["queues"] for place in queue["groups"]]
+        if not places:
+            return None  # It has not received yet.
+        return sum(place["lag"] + place["in_flight"] + place["ready_again"] for place in places)
+
+    # --- topics and groups
+
+    def test_topics(self):
+        (made,) = self.admin("topic", "create", "orders", "--queues", 2, "--retention", "48h").expect(0).objects
+        self.assertEqual((made["name"], made["type"], made["queues_per_shard"], made["retention_seconds"]),
+                         ("orders", "normal", 2, 48 * 3600))
+        again = self.admin("topic", "create", "orders").expect(CTL_REFUSED)
+        self.assertIn("orders", again.err)
+        self.admin("topic", "create", "bills").expect(0)
+
+        (listed,) = self.admin("topic", "list").expect(0).objects
+        self.assertEqual(sorted(topic["name"] for topic in listed), ["bills", "orders"])
+
+        self.admin("topic", "update", "orders", "--queues", 3, "--retention-bytes", "64MiB").expect(0)
+        (described,) = self.admin("topic", "describe", "orders").expect(0).objects
+        topic = described["topic"]
+        self.assertEqual((topic["queues_per_shard"], topic["retention_bytes"], topic["retention_seconds"], topic["id"]),
+                         (3, 64 << 20, 48 * 3600, made["id"]))
+
+        self.admin("topic", "delete", "orders").expect(0)
+        for words in (("topic", "describe", "orders"), ("topic", "update", "orders", "--queues", 4),
+                      ("topic", "delete", "orders")):
+            self.assertIn("orders", self.admin(*words).expect(CTL_REFUSED).err)
+        (listed,) = self.admin("topic", "list").expect(0).objects
+        self.assertEqual([topic["name"] for topic in listed], ["bills"])
+
+    def test_groups(self):
+        (made,) = self.admin("group", "create", "billing", "--max-attempts", 5, "--backoff", "2s,4s").expect(0).objects
+        self.assertEqual((made["name"], made["order"], made["max_attempts"], made["backoff_seconds"]),
+                         ("billing", "none", 5, [2, 4]))
+        self.assertIn("billing", self.admin("group", "create", "billing").expect(CTL_REFUSED).err)
+        self.admin("group", "create", "shipping", "--order", "fifo").expect(0)
+        (listed,) = self.admin("group", "list").expect(0).objects
+        self.assertEqual(sorted(group["name"] for group in listed), ["billing", "shipping"])
+
+        self.admin("group", "update", "billing", "--max-attempts", 7).expect(0)
+        (described,) = self.admin("group", "describe", "billing").expect(0).objects
+        self.assertEqual((described["group"]["max_attempts"], described["group"]["backoff_seconds"]), (7, [2, 4]))
+
+        self.create("orders")
+        self.admin("group", "delete", "billing").expect(0)
+        self.assertIn("billing", self.admin("group", "describe", "billing").expect(CTL_REFUSED).err)
+        self.assertIn("billing", self.receive("orders", "billing", "--wait", "0s", through=self.server.producers)
+                      .expect(CTL_REFUSED).err)
+
+    def test_deleted_topic_is_unreachable(self):
+        self.create("orders", "billing")
+        self.send("orders", "--body", "old", "--count", 20).expect(0)
+        self.receive("orders", "billing", "--max", 3).expect(0)
+
+        self.admin("topic", "delete", "orders").expect(0)
+        # At once where it was deleted, and soon everywhere.
+        self.assertIn("orders", self.send("orders", "--body", "x").expect(CTL_REFUSED).err)
+        self.receive("orders", "billing", "--wait", "0s", through=self.server.producers).expect(CTL_REFUSED)
+        self.eventually(lambda: self.send("orders", "--body", "x", through=self.server.consumers).status == CTL_REFUSED,
+                        "nobody takes a message for the deleted topic")
+
+        # Another topic of the same name has nothing of it, and the group starts anew.
+        self.create("orders")
+        self.receive("orders", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        (sent,) = self.send("orders", "--body", "new").expect(0).objects
+        (message,) = self.receive_until("orders", "billing", 1)
+        self.assertEqual((message["id"], message["body"], message["attempt"]), (sent["id"], "new", 1))
+
+    # --- messages
+
+    def test_round_trip(self):
+        self.admin("group", "create", "audit").expect(0)
+        self.create("orders", "billing")
+        self.send("orders", "--body", "péché", "--tag", "paid", "--key", "o-1", "--key", "o-2",
+                  "--property", "region=eu", "--property", "empty=").expect(0)
+        self.send("orders", "--body", "other", "--tag", "open").expect(0)
+
+        # The group's subscription is its tag: what does not match is not for it.
+        (message,) = self.receive("orders", "billing", "--tag", "paid || late", "--max", 5, "--wait", "10s").expect(0).objects
+        self.assertEqual((message["topic"], message["body"], message["tag"], message["keys"], message["attempt"]),
+                         ("orders", "péché", "paid", ["o-1", "o-2"], 1))
+        self.assertEqual(message["properties"], {"region": "eu", "empty": ""})
+        self.receive("orders", "billing", "--tag", "paid || late", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+
+        # Another group is given everything.
+        bodies = sorted(message["body"] for message in self.receive_until("orders", "audit", 2))
+        self.assertEqual(bodies, ["other", "péché"])
+        self.receive("orders", "audit", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+
+    def test_a_waiting_receive_is_given_what_comes(self):
+        self.create("orders", "billing")
+        waiting = self.start_waiting_receive(self.server.consumers, "orders", "billing")
+        began = time.monotonic()
+        (sent,) = self.send("orders", "--body", "x", "--tag", "wanted").expect(0).objects
+        out, _ = waiting.communicate(timeout=PATIENCE)
+        self.assertLess(time.monotonic() - began, 5)
+        self.assertEqual((waiting.returncode, json.loads(out)["id"]), (0, sent["id"]))
+
+    def start_waiting_receive(self, door, topic, group):
+        """Starts a receive of messages tagged `wanted`, and returns when it has looked at every queue in vain."""
+        shards = len(self.admin("status").expect(0).objects[0]["shards"])
+        self.send(topic, "--body", "x", "--tag", "other", "--count", 8 * shards).expect(0)
+        waiting = start_baridctl(door.endpoint, "receive", topic, "--group", group, "--wait", "15s", "--tag", "wanted",
+                                 stderr=subprocess.DEVNULL)
+        self.eventually(lambda: self.unsettled(group) == 0, f"{group} has passed over what it does not want")
+        self.assertIsNone(waiting.poll())
+        return waiting
+
+    # --- death
+
+    def test_kill_loses_nothing_acknowledged(self):
+        self.create("orders", "billing")
+        acknowledged = set()  # Sends that baridctl showed.
+        receiver = Receiver(self.server.consumers.endpoint, "orders", "billing")
+        receiver.start()
+        self.addCleanup(receiver.stop)
+        for number, victim in enumerate(self.server.victims):
+            stream = Stream(self.server.producers.endpoint, "orders", f"round {number}")
+            # Sends may fail for a moment while the process before this one comes back.
+            self.eventually(lambda: stream.is_running_after(200), f"200 messages of round {number} are acknowledged")
+            settled = len(receiver.settled)
+            self.eventually(lambda: len(receiver.settled) > settled, "the receiver settles something too")
+            victim.kill()
+            if victim.role == "controller":
+                # Traffic goes on while the controller is away.
+                there = len(stream.ids)
+                self.eventually(lambda: len(stream.ids) > there + 200, "sends go on without a controller")
+            victim.start()
+            acknowledged |= stream.stop()
+        receiver.stop()
+
+        # What was on its way to a receiver that got no answer comes when its invisible duration is over.
+        last = Receiver(self.server.consumers.endpoint, "orders", "billing", settled=receiver.settled)
+        self.addCleanup(last.stop)
+        last.start()
+        self.eventually(lambda: self.unsettled("billing") == 0, "everything is settled", INVISIBLE + PATIENCE)
+        last.stop()
+        came = last.settled | receiver.shown
+        self.assertGreaterEqual(len(acknowledged), 200 * len(self.server.victims))
+        self.assertEqual(acknowledged - came, set(), "acknowledged sends that never came")
+        self.assertEqual(receiver.again | last.again, set(), "messages that came again after they had been acknowledged")
+        self.server.stop()
+        for process in self.server.processes:
+            if process.role in ("standalone", "broker"):
+                status, out, err = inspect(process.data)
+                self.assertEqual(status, 0, out + err)
+
+    def test_restart_keeps_places(self):
+        self.create("orders", "billing")
+        sent = {entry["id"] for entry in self.send("orders", "--body", "x", "--count", 40).expect(0).objects}
+        self.assertEqual(len(sent), 40)
+        acknowledged = {message["id"] for message in self.receive("orders", "billing", "--max", 12).expect(0).objects}
+        held = {message["id"] for message in
+                self.receive("orders", "billing", "--max", 5, "--no-ack", "--invisible", f"{INVISIBLE}s").expect(0).objects}
+        self.assertEqual((len(acknowledged), len(held), len(acknowledged & held)), (12, 5, 0))
+
+        self.server.stop()
+        self.server.start()
+
+        messages = []
+
+        def settled():
+            outcome = self.receive("orders", "billing", "--max", 100, "--wait", "0s")
+            messages.extend(outcome.objects)
+            return outcome.status != 0 and self.unsettled("billing") == 0
+
+        self.eventually(settled, "everything is settled", INVISIBLE + PATIENCE)
+        self.assertEqual(sorted(message["id"] for message in messages), sorted(sent - acknowledged))
+        self.assertEqual({message["id"]: message["attempt"] for message in messages},
+                         {message: 2 if message in held else 1 for message in sent - acknowledged})
+
+    def test_drain(self):
+        self.create("orders", "billing")
+        server = self.server
+        waiting = self.start_waiting_receive(server.consumers, "orders", "billing")
+        began = time.monotonic()
+        server.consumers.ask_to_end()
+        waiting.wait(PATIENCE)
+        ended = time.monotonic() - began
+        waiting.stdout.close()
+        self.assertLess(ended, 3, "the waiting receive was not answered at once")
+        self.assertIn(waiting.returncode, (CTL_NOTHING_RECEIVED, CTL_UNREACHABLE))
+        server.consumers.wait_for_end(DRAIN_SECONDS)
+
+        # The others, with a receive that waits at whichever door is left.
+        rest = [process for process in reversed(server.processes) if process is not server.consumers]
+        if not rest:
+            return
+        waiting = self.start_waiting_receive(server.producers, "orders", "billing")
+        for process in sorted(rest, key=lambda process: process.role != "broker"):  # Brokers first.
+            began = time.monotonic()
+            process.ask_to_end()
+            process.wait_for_end(DRAIN_SECONDS)
+        waiting.communicate(timeout=PATIENCE)
+
+    # --- data directories
+
+    def test_second_process_is_refused(self):
+        for process in self.server.processes:
+            with self.subTest(process.name):
+                before = (process.data / "ports").read_bytes()
+                second = Process(process.role, process.name, self.directory, process.arguments)  # With ports of its own.
+                status, out, err = barid(*second.command())
+                self.assertEqual((status, out), (EXIT_IN_USE, ""), err)
+                self.assertIn(f"pid {process.pid}", err)
+                self.assertIn(str(process.data), err)
+                self.assertEqual((process.data / "ports").read_bytes(), before)
+                status, _, err = inspect(process.data)
+                self.assertEqual(status, EXIT_IN_USE, err)
+                self.assertIn(f"pid {process.pid}", err)
+        self.create("orders")
+        self.send("orders", "--body", "x").expect(0)  # Nobody was hurt.
+
+    def fill_the_log(self, group=None):
+        self.create("orders", group)
+        self.send("orders", "--body", "x" * 100, "--count", 80).expect(0)
+
+    def damage(self, choose):
+        """Flips one bit of the record that `choose` takes of all records of a shard."""
+        data = self.server.broker.data
+        status, out, err = inspect(data, "--records")
+        self.assertEqual(status, 0, err)
+        shards = re.split(r"^shard ", out, flags=re.MULTILINE)[1:]
+        shard = max(shards, key=lambda text: text.count(" Append "))
+        records = [(int(index), int(position), kind) for index, position, kind in
+                   re.findall(r"^ +(\d+) at (\d+) epoch .* durable \d+ (\w+) \{", shard, flags=re.MULTILINE)]
+        index, position, kind = choose(records)
+        number, offset = divmod(position, SEGMENT_BYTES)
+        path = data / "shards" / shard.split(" ", 1)[0] / "log" / f"{number:020}.log"
+        return Damage(path, offset, index)
+
+    def expect_damage(self, status, err, place):
+        self.assertEqual(status, EXIT_DAMAGE, err)
+        for word in (str(place.path), str(place.index), str(place.offset)):
+            self.assertIn(word, err)
+
+    @staticmethod
+    def middle_append(records):
+        appends = [record for record in records if record[2] == "Append"]
+        return appends[len(appends) // 2]
+
+    def test_damage_that_the_start_replays(self):
+        # Killed before any checkpoint: the start has to read the whole log.
+        broker = self.server.broker
+        broker.stop()
+        broker.arguments = [*broker.arguments, "--broker.checkpoint-interval=1h"]
+        broker.start()
+        self.fill_the_log()
+        broker.kill()
+        place = self.damage(self.middle_append)
+        status, out, err = barid(*broker.command())
+        self.assertEqual(out, "")  # It was never ready.
+        self.expect_damage(status, err, place)
+        status, _, err = inspect(broker.data)
+        self.expect_damage(status, err, place)
+
+    def test_stopped_data_directory(self):
+        broker = self.server.broker
+        self.fill_the_log("billing")
+        self.receive("orders", "billing", "--max", 30, "--wait", "0s").expect(0)
+        broker.stop()
+
+        with self.subTest("inspect verifies all of it"):
+            status, out, err = inspect(broker.data, "--records", "--entries")
+            self.assertEqual(status, 0, err)
+            for word in ("Append", "Deliver", "Settle", "entry ", "running hash", "hash and counts: verified",
+                         "everything verified"):
+                self.assertTrue(word in out, f"{word} is not in\n{out}")
+
+        with self.subTest("damage below the checkpoint"):
+            # Not looked for at start (docs/storage-format.md, "What this cannot see").
+            place = self.damage(self.middle_append)
+            status, _, err = inspect(broker.data)
+            self.expect_damage(status, err, place)
+            place.repair()
+
+        with self.subTest("damage of the checkpoint's record"):
+            place = self.damage(lambda records: records[-1])
+            for _ in range(2):  # Nothing is changed by the one who finds it.
+                status, out, err = barid(*broker.command())
+                self.assertEqual(out, "")
+                self.expect_damage(status, err, place)
+            self.assertEqual(inspect(broker.data)[0], EXIT_DAMAGE)
+            place.repair()
+
+        with self.subTest("a lost log is not replaced by an empty one"):
+            log_ids = re.findall(r"log ([0-9a-f]{16})$", inspect(broker.data)[1], flags=re.MULTILINE)
+            self.assertGreater(len(log_ids), 0)
+            shards = broker.data / "shards"
+            kept = shards.rename(self.directory / "kept")
+            for _ in range(2):  # The first try leaves nothing that the second one would take for its log.
+                status, out, err = barid(*broker.command())
+                self.assertEqual((status, out), (EXIT_DAMAGE, ""), err)
+                self.assertTrue(any(log_id in err for log_id in log_ids), err)
+                self.assertIn(str(shards), err)
+            shutil.rmtree(shards)
+            kept.rename(shards)
+
+        # As it was: it serves, with the same messages.
+        broker.start()
+        self.assertEqual(len(self.receive_until("orders", "billing", 50)), 50)
+
+
+class Damage:
+    """One bit of a record's payload, flipped."""
+
+    def __init__(self, path, offset, index):
+        self.path, self.offset, self.index = path, offset, index
+        self._flip()
+
+    def _flip(self):
+        with open(self.path, "r+b") as file:
+            file.seek(self.offset + RECORD_HEADER + 1)
+            (byte,) = file.read(1)
+            file.seek(-1, os.SEEK_CUR)
+            file.write(bytes([byte ^ 0x10]))
+
+    def repair(self):
+        self._flip()
+
+
+class Stream:
+    """`baridctl send --count`, again and again until it is stopped."""
+
+    def __init__(self, endpoint, topic, body):
+        self.ids = set()
+        self._command = (endpoint, "send", topic, "--body", body, "--count", 1000000)
+        self._child = None
+        self._reader = None
+        self._launch()
+
+    def _launch(self):
+        self._child = start_baridctl(*self._command, stderr=subprocess.DEVNULL)
+        self._reader = threading.Thread(target=self._read, args=(self._child.stdout,))
+        self._reader.start()
+
+    def _read(self, lines):
+        with lines:
+            for line in lines:
+                if line.endswith("}\n"):
+                    self.ids.add(json.loads(line)["id"])
+
+    def is_running_after(self, count):
+        """Whether so many sends were acknowledged and it still sends. Starts it again if it gave up."""
+        if self._child.poll() is None:
+            return len(self.ids) >= count
+        self._reader.join()
+        self._launch()
+        return False
+
+    def stop(self):
+        """Lets it end by itself if its server died, so that everything it knows is shown. Returns all ids."""
+        try:
+            self._child.wait(1)
+        except subprocess.TimeoutExpired:
+            kill(self._child)  # It sends through somebody who lives.
+        self._reader.join()
+        return self.ids
+
+
+class Receiver(threading.Thread):
+    """Receives and acknowledges, again and again until it is stopped."""
+
+    def __init__(self, endpoint, topic, group, settled=()):
+        super().__init__()
+        self.shown = set()
+        self.settled = set(settled)  # Messages whose acknowledgement was confirmed.
+        self.again = set()  # Those that came again all the same.
+        self._command = (endpoint, "receive", topic, "--group", group, "--max", 256, "--wait", "1s",
+                         "--invisible", f"{INVISIBLE}s")
+        self._stopping = threading.Event()
+
+    def run(self):
+        while not self._stopping.is_set():
+            outcome = baridctl(*self._command, timeout=2 * PATIENCE)
+            ids = [message["id"] for message in outcome.objects]
+            self.again |= self.settled & set(ids)
+            self.shown |= set(ids)
+            if outcome.status == 0:
+                self.again |= {one for one in ids if ids.count(one) > 1}
+                self.settled |= set(ids)
+
+    def stop(self):
+        self._stopping.set()
+        self.join()
+
+
+class StandaloneTest(Scenarios, unittest.TestCase):
+    SHAPE = Standalone
+
+
+class SeparateTest(Scenarios, unittest.TestCase):
+    SHAPE = Separate
+
+    def test_data_directory_of_another_broker_is_refused(self):
+        self.fill_the_log()
+        b1, b2 = (process for process in self.server.processes if process.role == "broker")
+        b1.kill()
+        b2.stop()
+        swapped = Process("broker", "b2", self.directory, b1.arguments)  # b1 over the data of b2.
+        status, out, err = barid(*swapped.command())
+        self.assertEqual(out, "")
+        self.assertIn(status, (1, EXIT_DAMAGE), err)
+        self.assertIn("log", err)
+
+
+class SettingsTest(unittest.TestCase):
+    """What `barid` says about its settings, before it does anything."""
+
+    def setUp(self):
+        self.directory = pathlib.Path(tempfile.mkdtemp(dir=ROOT))
+        self.addCleanup(shutil.rmtree, self.directory, ignore_errors=True)
+        self.addCleanup(kill_all)
+
+    def expect_refused(self, named, *words, **variables):
+        before = sorted(self.directory.iterdir())
+        status, out, err = barid(*words, cwd=self.directory, **variables)
+        self.assertEqual((status, out), (EXIT_BAD_SETTING, ""), err)
+        for name in named:
+            self.assertIn(name, err)
+        self.assertEqual(sorted(self.directory.iterdir()), before)  # No data directory either.
+
+    def file(self, text):
+        path = self.directory / "barid.yaml"
+        path.write_text(text)
+        return path
+
+    def test_unknown_setting(self):
+        self.expect_refused(["brokr.id", "--brokr.id", "broker.id"], "standalone", "--brokr.id=x")
+        self.expect_refused(["public.listen", "--public.listen"], "broker", "--public.listen=127.0.0.1:0")
+        self.expect_refused(["BROKR_ID", "BARID_BROKR_ID", "broker.id"], "standalone", BARID_BROKR_ID="x")
+        path = self.file("storage:\n  zero_ahead: 2MiB\nbrokr:\n  id: x\n")
+        self.expect_refused(["brokr.id", f"{path}:4", "broker.id"], "standalone", f"--config={path}")
+        self.expect_refused(["brokr.id", f"{path}:4"], "standalone", BARID_CONFIG=str(path))
+
+    def test_value_out_of_bounds(self):
+        self.expect_refused(["public.threads", "--public.threads", '"0"', "1 to 64"], "standalone", "--public.threads=0")
+        self.expect_refused(["public.threads", "BARID_PUBLIC_THREADS", '"many"'], "proxy", BARID_PUBLIC_THREADS="many")
+        path = self.file("storage:\n  zero_ahead: 2GiB\n")
+        self.expect_refused(["storage.zero_ahead", f"{path}:2", "2GiB", "256MiB"], "broker", "--config", path)
+
+    def test_file_that_is_none(self):
+        self.expect_refused(["barid.yaml"], "standalone", "--config", self.directory / "barid.yaml")
+        path = self.file("storage: [\n")
+        self.expect_refused([f"{path}:"], "standalone", "--config", path)
+
+    def test_command_line_that_is_none(self):
+        for words in ((), ("server",), ("standalone", "data"), ("standalone", "--data-dir"), ("inspect",)):
+            with self.subTest(words):
+                status, out, err = barid(*words, cwd=self.directory)
+                self.assertEqual((status, out), (EXIT_BAD_SETTING, ""), err)
+                self.assertTrue(err)
+
+    def test_no_controller(self):
+        for role in ("broker", "proxy"):
+            with self.subTest(role):
+                process = Process(role, role, self.directory, ["--controller.endpoints=127.0.0.1:1", "--controller.patience=1s"])
+                status, out, err = barid(*process.command())
+                self.assertEqual((status, out), (1, ""), err)
+
+    def test_print_settings(self):
+        for role in PORTS:
+            with self.subTest(role):
+                status, out, err = barid(role, "--print-settings")
+                self.assertEqual((status, err), (0, ""))
+                header, line, *rows = out.splitlines()
+                self.assertEqual(header, "| setting | default | allowed | takes effect | what it does |")
+                self.assertEqual(line, "|---|---|---|---|---|")
+                names = [re.match(r"\| `([a-z0-9_.]+)` \| .* \|$", row).group(1) for row in rows]
+                self.assertEqual(len(set(names)), len(names))
+                for name in ("data_dir", "log.level", *(f"{port}.listen" for port in PORTS[role])):
+                    self.assertIn(name, names)
+
+    def test_flags_go_before_environment_before_file(self):
+        listen = "".join(f"{port}:\n  listen: 127.0.0.1:0\n" for port in PORTS["standalone"])
+        path = self.file(f"data_dir: from-file\nlog.format: json\nbroker.id: file\n{listen}")
+        with open(self.directory / "log", "wb") as log:
+            server = start(["setpriv", "--pdeathsig", "KILL", BARID, "standalone", "--config", path, "--data-dir=from-flag"],
+                           cwd=self.directory, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=log,
+                           env=environment(BARID_DATA_DIR="from-environment", BARID_BROKER_ID="environment",
+                                           # Kubernetes makes this one for a service named barid-public.
+                                           BARID_PUBLIC_SERVICE_HOST="10.0.0.1"))
+        ports = self.directory / "from-flag" / "ports"
+        wait_until(lambda: ports.exists() or server.poll() is not None, time.monotonic() + PATIENCE, "it is ready")
+        self.assertIsNone(server.poll(), tail(self.directory / "log"))
+        endpoint = dict(line.split("=") for line in ports.read_text().splitlines())["public"]
+        (status,) = baridctl(endpoint, "status").expect(0).objects
+        self.assertEqual([broker["id"] for broker in status["brokers"]], ["environment"])
+        # What a first start needs is there by default: any topic, any group.
+        (sent,) = baridctl(endpoint, "send", "anything", "--body", "x").expect(0).objects
+        (message,) = baridctl(endpoint, "receive", "anything", "--group", "anyone").expect(0).objects
+        self.assertEqual(message["id"], sent["id"])
+        server.send_signal(signal.SIGINT)
+        self.assertEqual(server.wait(PATIENCE), 0)
+        for line in (self.directory / "log").read_text().splitlines():
+            json.loads(line)
+        self.assertFalse((self.directory / "from-file").exists() or (self.directory / "from-environment").exists())
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--barid", required=True)
+    parser.add_argument("--baridctl", required=True)
+    options, rest = parser.parse_known_args()
+    global BARID, BARIDCTL, ROOT
+    BARID, BARIDCTL = (str(pathlib.Path(path).resolve()) for path in (options.barid, options.baridctl))
+    # Asked to end, it ends as by ^C: unittest goes on after any other exception.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with tempfile.TemporaryDirectory(prefix="barid-process-", ignore_cleanup_errors=True) as ROOT:
+        try:
+            unittest.main(argv=[sys.argv[0], *rest])
+        finally:
+            kill_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+#include "proxy/grpc/remote_brokers.h"
+
+#include "tests/base/status_matchers.h"
+#include "tests/integration/broker_hop_fixture.h"
+
+namespace barid {
+namespace {
+
+// Metadata that the test changes; nothing else of a controller.
+class FakeController : public ControllerApi {
+ public:
+  void SetBrokers(std::vector<BrokerMetadata> brokers) {
+    Metadata::Tables tables;
+    tables.revision = current_->revision() + 1;
+    tables.brokers = std::move(brokers);
+    current_ = std::make_shared<const Metadata>(std::move(tables));
+    for (auto& observer : observers_) observer(current_);
+  }
+
+  std::shared_ptr<const Metadata> Current() const override { return current_; }
+  void Watch(absl::AnyInvocable<void(std::shared_ptr<const Metadata>)> observer) override {
+    observer(current_);
+    observers_.push_back(std::move(observer));
+  }
+  void CreateTopic(TopicMetadata, Changed) override {}
+  void UpdateTopic(TopicUpdate, Changed) override {}
+  void DeleteTopic(ResourceName, Changed) override {}
+  void CreateGroup(GroupMetadata, Changed) override {}
+  void UpdateGroup(GroupUpdate, Changed) override {}
+  void DeleteGroup(ResourceName, Changed) override {}
+  void Subscribe(GroupId, TopicId, Changed) override {}
+  void RegisterBroker(BrokerRegistration, absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)>) override {}
+  void RegisterReplica(std::string, BrokerRegistration::Replica, Changed) override {}
+
+ private:
+  std::shared_ptr<const Metadata> current_ = std::make_shared<const Metadata>();
+  std::vector<absl::AnyInvocable<void(std::shared_ptr<const Metadata>)>> observers_;
+};
+
+class RemoteBrokersTest : public testing::Test {
+ protected:
+  absl::Status SendBy(BrokerApi* broker) {
+    Outcome<AppendResult> outcome;
+    broker->Append(Send("a"), outcome.Taker());
+    return outcome.Get().status;
+  }
+
+  FakeController controller_;
+  FakeBroker broker_;
+  std::unique_ptr<Executor> timers_ = NewThreadExecutor("barid-hop");
+  BrokerProcess first_{&broker_};
+  BrokerProcess second_{&broker_};
+  proxy::RemoteBrokers brokers_{&controller_, [](const std::string& endpoint) { return rpc::OpenChannel(endpoint); },
+                                proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}};
+};
+
+TEST_F(RemoteBrokersTest, FindsNoneThatHasNoEndpoint) {
+  EXPECT_EQ(brokers_.Find("broker-0"), nullptr);
+  controller_.SetBrokers({{"broker-0", ""}});
+  EXPECT_EQ(brokers_.Find("broker-0"), nullptr);
+}
+
+TEST_F(RemoteBrokersTest, FollowsAnEndpointThatChanges) {
+  controller_.SetBrokers({{"broker-0", first_.address()}, {"broker-1", second_.address()}});
+  BrokerApi* const before = brokers_.Find("broker-0");
+  ASSERT_NE(before, nullptr);
+  EXPECT_THAT(SendBy(before), IsOk());
+  controller_.SetBrokers({{"broker-0", second_.address()}, {"broker-1", second_.address()}});
+  first_.Kill();
+  BrokerApi* const after = brokers_.Find("broker-0");
+  EXPECT_NE(after, before);
+  EXPECT_THAT(SendBy(after), IsOk());
+  EXPECT_THAT(SendBy(before), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(RemoteBrokersTest, ABrokerThatStaysIsLeftAlone) {
+  controller_.SetBrokers({{"broker-0", first_.address()}});
+  BrokerApi* const broker = brokers_.Find("broker-0");
+  controller_.SetBrokers({{"broker-0", first_.address()}, {"broker-1", second_.address()}});
+  EXPECT_EQ(brokers_.Find("broker-0"), broker);
+}
+
+TEST_F(RemoteBrokersTest, ABrokerThatLeftAnswersUnavailable) {
+  controller_.SetBrokers({{"broker-0", first_.address()}});
+  BrokerApi* const broker = brokers_.Find("broker-0");
+  Outcome<ReceiveResult> waiting;
+  broker->Receive(Ask(), waiting.Taker());
+  controller_.SetBrokers({});
+  EXPECT_THAT(waiting.Get().status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(brokers_.Find("broker-0"), nullptr);
+  EXPECT_THAT(SendBy(broker), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(RemoteBrokersTest, CloseAnswersEverythingAndKeepsThePointers) {
+  controller_.SetBrokers({{"broker-0", first_.address()}});
+  BrokerApi* const broker = brokers_.Find("broker-0");
+  Outcome<ReceiveResult> waiting;
+  broker->Receive(Ask(), waiting.Taker());
+  brokers_.Close();
+  EXPECT_TRUE(waiting.has_come());
+  EXPECT_THAT(SendBy(broker), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+}  // namespace
+}  // namespace barid
