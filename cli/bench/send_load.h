@@ -1,0 +1,70 @@
+#ifndef BARID_CLI_BENCH_SEND_LOAD_H_
+#define BARID_CLI_BENCH_SEND_LOAD_H_
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "apache/rocketmq/v2/definition.pb.h"
+#include "cli/bench/calls.h"
+
+namespace barid::cli {
+
+namespace v2 = apache::rocketmq::v2;
+
+// Requests of one message each, alike but for the message's id. What they have in common is serialised once and shared;
+// only the id, short enough to live inside a slice, is written for each.
+//
+// Ids are the run's eight hex digits and the message's number in twelve.
+class SendRequests {
+ public:
+  // Everything but the id is taken from `message`.
+  SendRequests(v2::Message message, uint32_t run);
+
+  grpc::ByteBuffer Make(uint64_t number) const;
+
+  // The number in an id of this run; -1 for any other id.
+  int64_t NumberOf(absl::string_view message_id) const;
+
+ private:
+  std::string run_;
+  grpc::Slice before_id_;
+  grpc::Slice after_id_;
+};
+
+// Sends, in a closed loop or one by one.
+class SendLoad {
+ public:
+  // `lanes` and `requests` outlive this, and their calls have ended before this is destroyed.
+  SendLoad(std::vector<Lane*> lanes, const SendRequests* requests);
+  ~SendLoad();
+
+  // Keeps so many calls outstanding until the phase is kStopping, or, if `limit` is positive, until so many were made.
+  void StartClosedLoop(int outstanding, int64_t limit);
+
+  // One more message, whose latency counts from `due`. Any thread. Returns the number of the message.
+  uint64_t SendOne(absl::Duration due);
+  // Calls of SendOne that have not ended.
+  int outstanding() const { return outstanding_; }
+  // The number that the next message gets.
+  uint64_t next_number() const { return next_number_; }
+
+ private:
+  class Call;
+  class LoopCall;
+  class SingleCall;
+
+  const std::vector<Lane*> lanes_;
+  const SendRequests* const requests_;
+  std::atomic<uint64_t> next_number_ = 0;
+  std::atomic<int> outstanding_ = 0;
+  int64_t limit_ = 0;
+  std::vector<std::unique_ptr<LoopCall>> loop_;
+};
+
+}  // namespace barid::cli
+
+#endif  // BARID_CLI_BENCH_SEND_LOAD_H_

@@ -1,0 +1,136 @@
+#include "cli/describe.h"
+
+#include <algorithm>
+#include <map>
+
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/metadata.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+namespace barid::cli {
+namespace {
+
+constexpr size_t kLineBodyBytes = 200;
+
+std::string QueuePlace(const v2::SystemProperties& system) {
+  return absl::StrCat(system.queue_id(), "/", system.queue_offset());
+}
+
+// Sorted, so that output can be compared.
+std::map<std::string, std::string> PropertiesOf(const v2::Message& message) {
+  return {message.user_properties().begin(), message.user_properties().end()};
+}
+
+// Control characters would move a terminal's cursor.
+std::string Shown(absl::string_view text) { return IsPrintable(text) ? std::string(text) : absl::CHexEscape(text); }
+
+}  // namespace
+
+std::string NameText(const admin::Name& name) { return ResourceName{name.namespace_(), name.name()}.ToString(); }
+
+std::string TypeText(admin::TopicType type) { return std::string(MessageTypeName(static_cast<MessageType>(type))); }
+
+void WriteName(const admin::Name& name, JsonWriter* json) {
+  json->Field("namespace", name.namespace_()).Field("name", name.name());
+}
+
+void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& queues, JsonWriter* json) {
+  json->BeginArray();
+  for (const admin::QueueStats& queue : queues) {
+    json->BeginObject();
+    json->Field("topic", queue.topic().name()).Field("shard", queue.shard()).Field("queue", queue.queue());
+    json->Field("first", queue.first()).Field("end", queue.end()).Field("bytes", queue.bytes());
+    json->Key("groups").BeginArray();
+    for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
+      json->BeginObject();
+      WriteName(place.group(), json);
+      json->Field("floor", place.floor()).Field("next", place.next()).Field("in_flight", place.in_flight());
+      json->Field("ready_again", place.ready_again()).Field("lag", place.lag()).End();
+    }
+    json->End().End();
+  }
+  json->End();
+}
+
+void WarnOfSilentBrokers(const google::protobuf::RepeatedPtrField<std::string>& brokers, std::ostream& err) {
+  if (brokers.empty()) return;
+  err << "baridctl: the figures of " << absl::StrJoin(brokers, ", ") << " are missing because "
+      << (brokers.size() == 1 ? "it" : "they") << " did not answer; see baridctl status.\n";
+}
+
+void PrintMessage(const v2::Message& message, std::ostream& out) {
+  const v2::SystemProperties& system = message.system_properties();
+  Table table({});
+  table.AddRow({"topic", Shown(message.topic().name())});
+  table.AddRow({"queue/offset", QueuePlace(system)});
+  table.AddRow({"id", Shown(system.message_id())});
+  table.AddRow({"attempt", absl::StrCat(system.delivery_attempt())});
+  table.AddRow({"tag", Shown(system.tag())});
+  table.AddRow({"keys", Shown(absl::StrJoin(system.keys(), " "))});
+  if (system.has_message_group()) table.AddRow({"group", Shown(system.message_group())});
+  if (system.has_store_timestamp()) table.AddRow({"stored", TimeText(FromProto(system.store_timestamp()))});
+  if (system.has_dead_letter_queue()) {
+    table.AddRow({"died in", absl::StrCat(Shown(system.dead_letter_queue().topic()), ", id ",
+                                          Shown(system.dead_letter_queue().message_id()))});
+  }
+  for (const auto& [name, value] : PropertiesOf(message)) {
+    table.AddRow({"property", absl::StrCat(Shown(name), "=", Shown(value))});
+  }
+  table.AddRow({"body", absl::StrCat(message.body().size(), message.body().size() == 1 ? " byte" : " bytes",
+                                     system.body_encoding() == v2::GZIP ? ", gzip" : "")});
+  table.Print(out);
+  out << (IsPrintable(message.body()) ? absl::StrCat(message.body(), "\n") : HexDump(message.body())) << "\n";
+}
+
+void PrintMessageLine(const v2::Message& message, std::ostream& out) {
+  const v2::SystemProperties& system = message.system_properties();
+  out << TimeText(FromProto(system.store_timestamp())) << "  " << QueuePlace(system) << "  "
+      << Shown(system.message_id());
+  if (system.has_tag()) out << "  tag=" << Shown(system.tag());
+  if (!system.keys().empty()) out << "  keys=" << Shown(absl::StrJoin(system.keys(), ","));
+  if (system.has_message_group()) out << "  group=" << Shown(system.message_group());
+  for (const auto& [name, value] : PropertiesOf(message)) out << "  " << Shown(name) << "=" << Shown(value);
+  // Text in UTF-8 is not cut inside a character.
+  absl::string_view body = message.body();
+  size_t shown = std::min(body.size(), kLineBodyBytes);
+  while (shown > 0 && shown < body.size() && (body[shown] & 0xc0) == 0x80) --shown;
+  body = body.substr(0, shown);
+  out << "  " << (IsPrintable(body) ? absl::Utf8SafeCEscape(body) : absl::CHexEscape(body));
+  if (shown < message.body().size()) out << "... (" << message.body().size() << " bytes)";
+  out << "\n";
+}
+
+void PrintMessageJson(const v2::Message& message, std::ostream& out) {
+  const v2::SystemProperties& system = message.system_properties();
+  JsonWriter json;
+  json.BeginObject().Field("topic", message.topic().name());
+  json.Field("queue", system.queue_id()).Field("offset", system.queue_offset()).Field("id", system.message_id());
+  json.Field("attempt", system.delivery_attempt());
+  if (system.has_tag()) json.Field("tag", system.tag());
+  json.Key("keys").BeginArray();
+  for (const std::string& key : system.keys()) json.Value(key);
+  json.End();
+  if (system.has_message_group()) json.Field("message_group", system.message_group());
+  json.Key("properties").BeginObject();
+  for (const auto& [name, value] : PropertiesOf(message)) json.Field(name, value);
+  json.End();
+  if (system.has_born_timestamp()) json.Field("born", TimeText(FromProto(system.born_timestamp())));
+  if (system.has_store_timestamp()) json.Field("stored", TimeText(FromProto(system.store_timestamp())));
+  if (system.has_dead_letter_queue()) {
+    json.Key("dead_letter_origin").BeginObject();
+    json.Field("topic", system.dead_letter_queue().topic()).Field("id", system.dead_letter_queue().message_id()).End();
+  }
+  json.Field("receipt", system.receipt_handle());
+  if (IsUtf8(message.body())) {
+    json.Field("body", message.body());
+  } else {
+    json.Field("body_base64", absl::Base64Escape(message.body()));
+  }
+  out << json.End().text() << "\n";
+}
+
+}  // namespace barid::cli

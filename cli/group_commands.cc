@@ -1,0 +1,295 @@
+#include "absl/strings/ascii.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "base/metadata.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/describe.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+namespace barid::cli {
+namespace {
+
+using Stub = admin::Admin::Stub;
+
+// The retry policy, as create and update take it.
+struct RetryFlags {
+  int32_t max_attempts = 0;
+  std::vector<std::string> backoff;
+
+  void Add(FlagSet* flags) {
+    flags->Add("max_attempts", &max_attempts, Default(RetryPolicy().max_attempts), Between(1, 1000),
+               "Deliveries of one message, the first included, before it goes to the dead letters.");
+    flags->Add("backoff", &backoff, Default(std::vector<std::string>()),
+               "Delays after the first failed delivery, the second and so on; the last one repeats. Without: "
+               "1s,5s,10s,30s,1m ... 2h.");
+  }
+  static bool Given(const FlagSet& flags) { return flags.Given("max_attempts") || flags.Given("backoff"); }
+
+  // Sets what was given and keeps the rest.
+  absl::Status Fill(const FlagSet& flags, admin::RetryPolicy* policy) const {
+    if (flags.Given("max_attempts")) policy->set_max_attempts(max_attempts);
+    if (!flags.Given("backoff")) return absl::OkStatus();
+    policy->clear_delays();
+    for (const std::string& text : backoff) {
+      absl::Duration delay;
+      if (!cli::ParseDuration(absl::StripAsciiWhitespace(text), &delay) || delay < absl::ZeroDuration()) {
+        return UsageError(
+            absl::StrCat("--backoff has \"", text, "\", expected durations between commas, such as 1s,5s,1m"));
+      }
+      ToProto(delay, policy->add_delays());
+    }
+    if (policy->delays().empty())
+      return UsageError("--backoff is empty, expected durations between commas, such as 1s,5s,1m");
+    return absl::OkStatus();
+  }
+};
+
+std::string OrderText(admin::DeliveryOrder order) { return order == admin::DELIVERY_ORDER_FIFO ? "fifo" : "none"; }
+
+std::string StartText(const admin::StartFrom& start) {
+  switch (start.position_case()) {
+    case admin::StartFrom::kLast:
+      return "last";
+    case admin::StartFrom::kTime:
+      return TimeText(FromProto(start.time()));
+    default:
+      return "first";
+  }
+}
+
+std::string BackoffText(const admin::RetryPolicy& policy) {
+  if (policy.delays().empty()) {
+    return absl::StrCat(DurationText(FromProto(policy.initial())), " x", policy.multiplier(), " up to ",
+                        DurationText(FromProto(policy.max())));
+  }
+  return absl::StrJoin(policy.delays(), ",", [](std::string* out, const google::protobuf::Duration& delay) {
+    absl::StrAppend(out, DurationText(FromProto(delay)));
+  });
+}
+
+absl::Status FillStart(absl::string_view text, admin::StartFrom* start) {
+  absl::Time time;
+  if (text == "first") {
+    start->set_first(true);
+  } else if (text == "last") {
+    start->set_last(true);
+  } else if (std::string error; absl::ParseTime(absl::RFC3339_full, text, &time, &error)) {
+    ToProto(time, start->mutable_time());
+  } else {
+    return UsageError(
+        absl::StrCat("--start is \"", text, "\", expected first, last or a time such as 2026-08-17T12:00:00Z"));
+  }
+  return absl::OkStatus();
+}
+
+void WriteGroup(const admin::Group& group, JsonWriter* json) {
+  json->BeginObject();
+  WriteName(group.name(), json);
+  json->Field("order", OrderText(group.order())).Field("max_attempts", group.retry().max_attempts());
+  json->Key("backoff_seconds").BeginArray();
+  for (const auto& delay : group.retry().delays()) json->Value(absl::ToDoubleSeconds(FromProto(delay)));
+  json->End();
+  if (group.retry().delays().empty()) {
+    json->Key("exponential_backoff").BeginObject();
+    json->Field("initial_seconds", absl::ToDoubleSeconds(FromProto(group.retry().initial())));
+    json->Field("max_seconds", absl::ToDoubleSeconds(FromProto(group.retry().max())));
+    json->Field("multiplier", group.retry().multiplier()).End();
+  }
+  json->Field("start", StartText(group.start()));
+  json->Field("created", TimeText(FromProto(group.created()))).Field("id", group.id()).End();
+}
+
+void ShowChanged(absl::string_view done, const admin::Group& group, Session* session) {
+  if (session->json()) {
+    JsonWriter json;
+    WriteGroup(group, &json);
+    session->out() << json.text() << "\n";
+  } else {
+    session->out() << "group " << NameText(group.name()) << " " << done << "\n";
+  }
+}
+
+class GroupCreate : public Command {
+ public:
+  void AddFlags(FlagSet* flags) override {
+    flags->Add("order", &order_, Default(DeliveryOrder::kNone),
+               OneOf<DeliveryOrder>({{"none", DeliveryOrder::kNone}, {"fifo", DeliveryOrder::kFifo}}),
+               "Whether messages of one message group are delivered one after the other.");
+    retry_.Add(flags);
+    flags->Add("start", &start_, Default("first"),
+               "Where it starts in a topic that it reads for the first time: first, last or a time such as "
+               "2026-08-17T12:00:00Z.");
+  }
+
+  absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
+    if (const absl::Status name = ValidateGroupName(arguments[0]); !name.ok()) return UsageError(name.message());
+    admin::CreateGroupRequest request;
+    request.set_order(order_ == DeliveryOrder::kFifo ? admin::DELIVERY_ORDER_FIFO : admin::DELIVERY_ORDER_NONE);
+    RETURN_IF_ERROR(FillStart(start_, request.mutable_start()));
+    if (RetryFlags::Given(flags)) {
+      for (const absl::Duration delay : DefaultRetryDelays()) ToProto(delay, request.mutable_retry()->add_delays());
+      RETURN_IF_ERROR(retry_.Fill(flags, request.mutable_retry()));
+    }
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    *request.mutable_name() = client->Name(arguments[0]);
+    ASSIGN_OR_RETURN(const admin::Group group, client->Call(&Stub::CreateGroup, request));
+    ShowChanged("created", group, session);
+    return absl::OkStatus();
+  }
+
+ private:
+  DeliveryOrder order_ = DeliveryOrder::kNone;
+  RetryFlags retry_;
+  std::string start_;
+};
+
+class GroupUpdate : public Command {
+ public:
+  void AddFlags(FlagSet* flags) override { retry_.Add(flags); }
+
+  absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
+    if (!RetryFlags::Given(flags))
+      return UsageError("nothing to change, give at least one of --max-attempts, --backoff");
+    admin::RetryPolicy given;
+    RETURN_IF_ERROR(retry_.Fill(flags, &given));  // A bad flag is told before anyone is asked.
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    // A policy is replaced as a whole, so what is not given is read first.
+    admin::DescribeGroupRequest describe;
+    *describe.mutable_name() = client->Name(arguments[0]);
+    ASSIGN_OR_RETURN(const admin::DescribeGroupResponse before, client->Call(&Stub::DescribeGroup, describe));
+    admin::UpdateGroupRequest request;
+    *request.mutable_name() = describe.name();
+    *request.mutable_retry() = before.group().retry();
+    RETURN_IF_ERROR(retry_.Fill(flags, request.mutable_retry()));
+    ASSIGN_OR_RETURN(const admin::Group group, client->Call(&Stub::UpdateGroup, request));
+    ShowChanged("updated", group, session);
+    return absl::OkStatus();
+  }
+
+ private:
+  RetryFlags retry_;
+};
+
+class GroupDelete : public Command {
+ public:
+  absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    admin::DeleteGroupRequest request;
+    *request.mutable_name() = client->Name(arguments[0]);
+    RETURN_IF_ERROR(client->Call(&Stub::DeleteGroup, request).status());
+    if (session->json()) {
+      session->out() << JsonWriter().BeginObject().Field("deleted", arguments[0]).End().text() << "\n";
+    } else {
+      session->out() << "group " << NameText(request.name()) << " deleted\n";
+    }
+    return absl::OkStatus();
+  }
+};
+
+class GroupList : public Command {
+ public:
+  absl::Status Run(const FlagSet& flags, absl::Span<const std::string>, Session* session) override {
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    admin::ListGroupsRequest request;
+    if (flags.Given("namespace")) request.set_namespace_(client->options().space);
+    ASSIGN_OR_RETURN(const admin::ListGroupsResponse response, client->Call(&Stub::ListGroups, request));
+    if (session->json()) {
+      JsonWriter json;
+      json.BeginArray();
+      for (const admin::Group& group : response.groups()) WriteGroup(group, &json);
+      session->out() << json.End().text() << "\n";
+      return absl::OkStatus();
+    }
+    Table table({"GROUP", "ORDER", "ATTEMPTS", "START", "CREATED"});
+    for (const admin::Group& group : response.groups()) {
+      table.AddRow({NameText(group.name()), OrderText(group.order()), absl::StrCat(group.retry().max_attempts()),
+                    StartText(group.start()), TimeText(FromProto(group.created()))});
+    }
+    table.Print(session->out());
+    return absl::OkStatus();
+  }
+};
+
+class GroupDescribe : public Command {
+ public:
+  absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    admin::DescribeGroupRequest request;
+    *request.mutable_name() = client->Name(arguments[0]);
+    ASSIGN_OR_RETURN(const admin::DescribeGroupResponse response, client->Call(&Stub::DescribeGroup, request));
+    WarnOfSilentBrokers(response.silent_brokers(), session->err());
+    if (session->json()) {
+      PrintJson(response, session);
+    } else {
+      PrintTables(response, session);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static void PrintJson(const admin::DescribeGroupResponse& response, Session* session) {
+    JsonWriter json;
+    json.BeginObject().Key("group");
+    WriteGroup(response.group(), &json);
+    json.Key("queues");
+    WriteQueues(response.queues(), &json);
+    json.Key("clients").BeginArray();
+    for (const admin::Client& client : response.clients()) {
+      json.BeginObject().Field("id", client.id()).Field("type", client.type());
+      json.Field("language", client.language()).Field("version", client.version()).End();
+    }
+    json.End().Key("silent_brokers").BeginArray();
+    for (const std::string& broker : response.silent_brokers()) json.Value(broker);
+    session->out() << json.End().End().text() << "\n";
+  }
+
+  static void PrintTables(const admin::DescribeGroupResponse& response, Session* session) {
+    const admin::Group& group = response.group();
+    Table head({});
+    head.AddRow({"group", NameText(group.name())});
+    head.AddRow({"order", OrderText(group.order())});
+    head.AddRow({"attempts", absl::StrCat(group.retry().max_attempts())});
+    head.AddRow({"backoff", BackoffText(group.retry())});
+    head.AddRow({"start", StartText(group.start())});
+    head.AddRow({"created", TimeText(FromProto(group.created()))});
+    head.Print(session->out());
+
+    Table places({"TOPIC", "SHARD", "QUEUE", "END", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "LAG"});
+    for (const admin::QueueStats& queue : response.queues()) {
+      for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
+        places.AddRow({NameText(queue.topic()), queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.end()),
+                       absl::StrCat(place.floor()), absl::StrCat(place.next()), absl::StrCat(place.in_flight()),
+                       absl::StrCat(place.ready_again()), absl::StrCat(place.lag())});
+      }
+    }
+    if (!places.empty()) {
+      session->out() << "\n";
+      places.Print(session->out());
+    }
+    Table clients({"CLIENT", "TYPE", "LANGUAGE", "VERSION"});
+    for (const admin::Client& client : response.clients()) {
+      clients.AddRow({client.id(), client.type(), client.language(), client.version()});
+    }
+    if (!clients.empty()) {
+      session->out() << "\n";
+      clients.Print(session->out());
+    }
+  }
+};
+
+}  // namespace
+
+void AddGroupCommands(std::vector<CommandEntry>* commands) {
+  commands->push_back({"group create", "NAME", "Creates a consumer group.", Make<GroupCreate>()});
+  commands->push_back({"group list", "", "Lists the groups, of --namespace or of all.", Make<GroupList>()});
+  commands->push_back(
+      {"group describe", "NAME", "Shows a group, its places in its queues and its members.", Make<GroupDescribe>()});
+  commands->push_back(
+      {"group update", "NAME", "Changes what is given of the retry policy and leaves the rest.", Make<GroupUpdate>()});
+  commands->push_back(
+      {"group delete", "NAME", "Deletes a group, its places and its dead letters.", Make<GroupDelete>()});
+}
+
+}  // namespace barid::cli

@@ -1,0 +1,106 @@
+#include <fstream>
+#include <iterator>
+
+#include "absl/strings/str_cat.h"
+#include "base/clock.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/describe.h"
+#include "cli/table.h"
+#include "cli/text.h"
+
+namespace barid::cli {
+namespace {
+
+absl::StatusOr<std::string> ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  if (!file.good() && !file.eof())
+    return UsageError(absl::StrCat("--file ", path, " cannot be read, name a readable file"));
+  return content;
+}
+
+class Send : public Command {
+ public:
+  void AddFlags(FlagSet* flags) override {
+    flags->Add("body", &body_, Default(""), "The message's body.");
+    flags->Add("file", &file_, Default(""), "A file with the body, in place of --body.");
+    flags->Add("tag", &tag_, Default(""), "One word by which consumers filter.");
+    flags->AddRepeated("key", &keys_, "A word by which the message can be looked up.");
+    flags->AddRepeated("property", &properties_, "A property, NAME=VALUE.");
+    flags->Add("group", &group_, Default(""),
+               "The message group, for FIFO topics: messages of one group stay in order.");
+    flags->Add("count", &count_, Default(1), Between(1, 1000000),
+               "How many times to send it, each with an id of its own.");
+  }
+
+  absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
+    v2::SendMessageRequest request;
+    v2::Message* const message = request.add_messages();
+    RETURN_IF_ERROR(Fill(flags, message));
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    *message->mutable_topic() = client->Resource(arguments[0]);
+    for (int32_t i = 0; i < count_; ++i) {
+      message->mutable_system_properties()->set_message_id(client->NextMessageId());
+      ToProto(RealClock()->Now(), message->mutable_system_properties()->mutable_born_timestamp());
+      ASSIGN_OR_RETURN(const v2::SendMessageResponse response,
+                       client->Call(&v2::MessagingService::Stub::SendMessage, request));
+      for (const v2::SendResultEntry& entry : response.entries()) RETURN_IF_ERROR(OutcomeOf(entry.status()));
+      RETURN_IF_ERROR(OutcomeOf(response.status()));
+      for (const v2::SendResultEntry& entry : response.entries()) Show(entry, session);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  absl::Status Fill(const FlagSet& flags, v2::Message* message) const {
+    if (flags.Given("body") == flags.Given("file"))
+      return UsageError("give the body either by --body TEXT or by --file PATH");
+    if (flags.Given("file")) {
+      ASSIGN_OR_RETURN(*message->mutable_body(), ReadFile(file_));
+    } else {
+      message->set_body(body_);
+    }
+    if (message->body().empty()) return UsageError("the body is empty, give at least one byte");
+    v2::SystemProperties* const system = message->mutable_system_properties();
+    if (flags.Given("tag")) system->set_tag(tag_);
+    for (const std::string& key : keys_) system->add_keys(key);
+    if (flags.Given("group")) system->set_message_group(group_);
+    system->set_message_type(flags.Given("group") ? v2::FIFO : v2::NORMAL);
+    system->set_body_encoding(v2::IDENTITY);
+    for (const std::string& property : properties_) {
+      const size_t equals = property.find('=');
+      if (equals == 0 || equals == property.npos) {
+        return UsageError(absl::StrCat("--property is \"", property, "\", expected NAME=VALUE"));
+      }
+      (*message->mutable_user_properties())[property.substr(0, equals)] = property.substr(equals + 1);
+    }
+    return absl::OkStatus();
+  }
+
+  static void Show(const v2::SendResultEntry& entry, Session* session) {
+    if (session->json()) {
+      session->out()
+          << JsonWriter().BeginObject().Field("id", entry.message_id()).Field("offset", entry.offset()).End().text()
+          << "\n";
+    } else {
+      session->out() << "sent " << entry.message_id() << " at offset " << entry.offset() << "\n";
+    }
+  }
+
+  std::string body_;
+  std::string file_;
+  std::string tag_;
+  std::vector<std::string> keys_;
+  std::vector<std::string> properties_;
+  std::string group_;
+  int32_t count_ = 1;
+};
+
+}  // namespace
+
+void AddSendCommand(std::vector<CommandEntry>* commands) {
+  commands->push_back({"send", "TOPIC", "Sends a message; done means that it is durable.", Make<Send>()});
+}
+
+}  // namespace barid::cli

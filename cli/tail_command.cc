@@ -1,0 +1,98 @@
+#include <unistd.h>
+
+#include <memory>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "base/random.h"
+#include "base/status.h"
+#include "cli/command.h"
+#include "cli/describe.h"
+#include "cli/interrupt.h"
+#include "cli/receiver.h"
+
+namespace barid::cli {
+namespace {
+
+class Tail : public Command {
+ public:
+  void AddFlags(FlagSet* flags) override {
+    flags->Add("tag", &tags_, Default("*"), "Only messages with one of these tags: \"a || b\".");
+    flags->Add("max", &max_, Default(0), AtLeast(0), "Stop after so many messages; 0: at an interrupt only.");
+  }
+
+  absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
+    std::unique_ptr<Receiver> receiver;
+    OnInterrupt interrupt;  // Lives until the group is deleted, and looks at the receiver as long.
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    ReceiverOptions options;
+    options.topic = arguments[0];
+    options.tags = tags_;
+    ASSIGN_OR_RETURN(options.group, CreateGroup(client));
+    absl::StatusOr<std::unique_ptr<Receiver>> created = Receiver::Create(client, options);
+    absl::Status followed = created.status();
+    if (created.ok()) {
+      receiver = *std::move(created);
+      interrupt.Do([&receiver] { receiver->Stop(); });
+      followed = Follow(client, receiver.get(), options, session);
+    }
+    const absl::Status deleted = DeleteGroup(client, options.group);
+    RETURN_IF_ERROR(followed);
+    return deleted;
+  }
+
+ private:
+  // Sees only what is sent from now on, and does not try anything twice.
+  static absl::StatusOr<std::string> CreateGroup(Client* client) {
+    const std::string name = absl::StrCat("tail-", getpid(), "-", absl::BytesToHexString(RealRandom()->Bytes(4)));
+    admin::CreateGroupRequest request;
+    *request.mutable_name() = client->Name(name);
+    request.set_order(admin::DELIVERY_ORDER_NONE);
+    request.mutable_start()->set_last(true);
+    RETURN_IF_ERROR(client->Call(&admin::Admin::Stub::CreateGroup, request).status());
+    return name;
+  }
+
+  static absl::Status DeleteGroup(Client* client, const std::string& name) {
+    admin::DeleteGroupRequest request;
+    *request.mutable_name() = client->Name(name);
+    const absl::Status status = client->Call(&admin::Admin::Stub::DeleteGroup, request).status();
+    if (status.ok()) return status;
+    const std::string message = absl::StrCat("the group ", name, " is left over (", status.message(),
+                                             "), delete it with baridctl group delete ", name);
+    return ExitCodeOf(status) == ExitCode::kUnreachable ? UnreachableError(message) : RefusedError(message);
+  }
+
+  absl::Status Follow(Client* client, Receiver* receiver, const ReceiverOptions& options, Session* session) {
+    int shown = 0;
+    while (!receiver->stopped() && (max_ == 0 || shown < max_)) {
+      absl::StatusOr<std::vector<v2::Message>> messages =
+          receiver->Receive(max_ == 0 ? 32 : max_ - shown, absl::Seconds(20));
+      RETURN_IF_ERROR(messages.status());
+      for (const v2::Message& message : *messages) {
+        if (session->json()) {
+          PrintMessageJson(message, session->out());
+        } else {
+          PrintMessageLine(message, session->out());
+        }
+      }
+      session->out().flush();
+      RETURN_IF_ERROR(client->Ack(options.topic, options.group, *messages));
+      shown += static_cast<int>(messages->size());
+      if (!session->out().good()) return absl::OkStatus();  // Whoever read it has gone.
+    }
+    return absl::OkStatus();
+  }
+
+  std::string tags_;
+  int32_t max_ = 0;
+};
+
+}  // namespace
+
+void AddTailCommand(std::vector<CommandEntry>* commands) {
+  commands->push_back(
+      {"tail", "TOPIC", "Follows new messages until an interrupt, without taking them from anyone.", Make<Tail>()});
+}
+
+}  // namespace barid::cli

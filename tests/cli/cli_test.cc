@@ -1,0 +1,302 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+#include <thread>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "cli/command.h"
+#include "cli/text.h"
+#include "tests/cli/fake_server.h"
+
+namespace barid::cli {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+
+struct Result {
+  ExitCode code;
+  std::string out;
+  std::string err;
+};
+
+class CliTest : public testing::Test {
+ protected:
+  explicit CliTest(int shards = 1) : server_(shards) {}
+
+  // `line` is split at blanks.
+  Result Run(absl::string_view line) {
+    std::vector<std::string> args = absl::StrSplit(line, ' ', absl::SkipEmpty());
+    args.insert(args.begin(), {"--endpoint", server_.endpoint()});
+    std::ostringstream out;
+    std::ostringstream err;
+    const ExitCode code = RunCommandLine(args, out, err);
+    return {code, out.str(), err.str()};
+  }
+
+  // What must work.
+  std::string Do(absl::string_view line) {
+    const Result result = Run(line);
+    EXPECT_EQ(result.code, ExitCode::kDone) << line << ": " << result.err;
+    return result.out;
+  }
+
+  FakeServer server_;
+};
+
+class ThreeShardCliTest : public CliTest {
+ protected:
+  ThreeShardCliTest() : CliTest(3) {}
+};
+
+TEST_F(CliTest, WhatIsSentIsReceivedAndAcknowledged) {
+  Do("topic create orders");
+  Do("group create billing");
+  EXPECT_THAT(Do("send orders --body hello --tag paid --key k1 --key k2 --property region=eu"),
+              HasSubstr(" at offset 0\n"));
+  const std::string shown = Do("receive orders --group billing --wait 0s");
+  for (const char* part : {"topic         orders\n", "queue/offset  3/0\n", "tag           paid\n",
+                           "keys          k1 k2\n", "property      region=eu\n", "\nhello\n"}) {
+    EXPECT_THAT(shown, HasSubstr(part));
+  }
+  EXPECT_EQ(server_.acked(), 1);
+}
+
+TEST_F(CliTest, SendFillsWhatTheContractWants) {
+  Do("topic create orders");
+  Do("send orders --body a --group g1 --namespace team");
+  const std::vector<v2::Message> sent = server_.sent("orders");
+  ASSERT_THAT(sent, SizeIs(1));
+  EXPECT_EQ(sent[0].topic().resource_namespace(), "team");
+  EXPECT_EQ(sent[0].system_properties().message_type(), v2::FIFO);
+  EXPECT_EQ(sent[0].system_properties().message_group(), "g1");
+  EXPECT_EQ(sent[0].system_properties().body_encoding(), v2::IDENTITY);
+  EXPECT_TRUE(sent[0].system_properties().has_born_timestamp());
+  EXPECT_THAT(sent[0].system_properties().message_id(), testing::MatchesRegex("01[0-9A-F]+"));
+  EXPECT_THAT(sent[0].system_properties().message_id(), SizeIs(34));
+}
+
+TEST_F(CliTest, SendsTheSameSeveralTimesUnderDifferentIds) {
+  Do("topic create orders");
+  Do("send orders --body a --count 3");
+  const std::vector<v2::Message> sent = server_.sent("orders");
+  ASSERT_THAT(sent, SizeIs(3));
+  EXPECT_NE(sent[0].system_properties().message_id(), sent[1].system_properties().message_id());
+}
+
+TEST_F(CliTest, SendsAFileByteForByte) {
+  const std::string path = absl::StrCat(testing::TempDir(), "/cli_test_body.", getpid());
+  const std::string body("\x00\xff\n", 3);
+  std::ofstream(path, std::ios::binary) << body;
+  Do("topic create orders");
+  Do(absl::StrCat("send orders --file ", path));
+  remove(path.c_str());
+  ASSERT_THAT(server_.sent("orders"), SizeIs(1));
+  EXPECT_EQ(server_.sent("orders")[0].body(), body);
+}
+
+TEST_F(CliTest, ReceivesNoMoreThanAskedFor) {
+  Do("topic create orders");
+  Do("group create billing");
+  Do("send orders --body a --count 50");
+  const std::string lines = Do("receive orders --group billing --max 40 -o json");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 40);
+  EXPECT_EQ(server_.acked(), 40);
+}
+
+TEST_F(CliTest, DoesNotAcknowledgeWithNoAck) {
+  Do("topic create orders");
+  Do("group create billing");
+  Do("send orders --body a");
+  Do("receive orders --group billing --no-ack");
+  EXPECT_EQ(server_.acked(), 0);
+}
+
+TEST_F(CliTest, ExitsWithThreeIfNothingIsReceived) {
+  Do("topic create orders");
+  Do("group create billing");
+  const Result result = Run("receive orders --group billing --wait 50ms");
+  EXPECT_EQ(result.code, ExitCode::kNothingReceived);
+  EXPECT_EQ(result.out, "");
+  EXPECT_THAT(result.err, HasSubstr("no message came within 50ms"));
+}
+
+TEST_F(CliTest, ExitsWithOneIfTheServerRefuses) {
+  const Result send = Run("send nowhere --body a");
+  EXPECT_EQ(send.code, ExitCode::kRefused);
+  EXPECT_EQ(send.err, "baridctl: there is no topic nowhere (TOPIC_NOT_FOUND).\n");
+  Do("topic create orders");
+  EXPECT_EQ(Run("receive orders --group nobody").code, ExitCode::kRefused);
+  const Result again = Run("topic create orders");
+  EXPECT_EQ(again.code, ExitCode::kRefused);
+  EXPECT_EQ(again.err, "baridctl: the topic orders is there already, update or delete it.\n");
+  EXPECT_EQ(Run("topic delete nowhere").code, ExitCode::kRefused);
+}
+
+TEST_F(CliTest, ExitsWithFourIfTheServerIsNotReady) {
+  server_.FailAdmin({grpc::StatusCode::UNAVAILABLE, "no broker has registered"});
+  const Result result = Run("topic create orders");
+  EXPECT_EQ(result.code, ExitCode::kUnreachable);
+  EXPECT_THAT(result.err, HasSubstr("no broker has registered"));
+}
+
+TEST_F(CliTest, TellsWhoHasTheWrongPort) {
+  server_.FailAdmin({grpc::StatusCode::UNIMPLEMENTED, ""});
+  const Result result = Run("topic create orders");
+  EXPECT_EQ(result.code, ExitCode::kRefused);
+  EXPECT_THAT(result.err, HasSubstr("does not serve this call"));
+}
+
+TEST(UnreachableTest, ExitsWithFourIfNobodyListens) {
+  // A port that is taken, so that nobody else gets it, and that does not listen.
+  const int fd = socket(AF_INET, SOCK_STREAM, 0);
+  sockaddr_in address = {};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(bind(fd, reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(getsockname(fd, reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::string endpoint = absl::StrCat("127.0.0.1:", ntohs(address.sin_port));
+  for (const char* line : {"status", "topic list", "send t --body a", "receive t --group g", "tail t", "bench send"}) {
+    std::vector<std::string> args = absl::StrSplit(line, ' ');
+    args.push_back("--endpoint=" + endpoint);
+    std::ostringstream out;
+    std::ostringstream err;
+    EXPECT_EQ(RunCommandLine(args, out, err), ExitCode::kUnreachable) << line;
+    EXPECT_THAT(err.str(), HasSubstr(absl::StrCat("nobody answers at ", endpoint)));
+  }
+  close(fd);
+}
+
+TEST_F(CliTest, NamesMayHavePercentSigns) {
+  Do("topic create %DLQ%billing");
+  EXPECT_THAT(Do("topic list"), HasSubstr("%DLQ%billing"));
+}
+
+TEST_F(CliTest, ListsTopicsInATable) {
+  Do("topic create orders --type fifo --queues 8 --retention 14d --keep-unsettled");
+  Do("topic create b --retention-bytes 1GiB");
+  EXPECT_EQ(Do("topic list"),
+            "TOPIC   TYPE    QUEUES  RETENTION  RETENTION BYTES  KEEP UNSETTLED  LARGEST BODY\n"
+            "b       normal       4  72h        1GiB             no              4MiB\n"
+            "orders  fifo         8  336h       no limit         yes             4MiB\n");
+}
+
+TEST_F(CliTest, ListsTopicsAsJson) {
+  Do("topic create orders --type FIFO");
+  EXPECT_EQ(Do("topic list -o json"),
+            R"([{"namespace":"","name":"orders","type":"fifo","queues_per_shard":4,"retention_seconds":259200,)"
+            R"("retention_bytes":0,"keep_unsettled":false,"max_message_bytes":4194304,)"
+            R"("created":"2026-05-28T20:26:40.000Z","id":7}])"
+            "\n");
+}
+
+TEST_F(CliTest, DescribesATopicWithItsGroups) {
+  Do("topic create orders");
+  const std::string text = Do("topic describe orders");
+  EXPECT_THAT(text, HasSubstr("topic             orders\n"));
+  EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456\n"));
+  EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0    7\n"));
+}
+
+TEST_F(CliTest, AGroupHasThePolicyThatWasGiven) {
+  Do("group create billing --order fifo --max-attempts 3 --backoff 1s,5s --start 2026-01-02T03:04:05Z");
+  const admin::Group group = server_.groups()["billing"];
+  EXPECT_EQ(group.order(), admin::DELIVERY_ORDER_FIFO);
+  EXPECT_EQ(group.retry().max_attempts(), 3);
+  ASSERT_EQ(group.retry().delays_size(), 2);
+  EXPECT_EQ(group.retry().delays(1).seconds(), 5);
+  EXPECT_EQ(TimeText(FromProto(group.start().time())), "2026-01-02T03:04:05.000Z");
+}
+
+TEST_F(CliTest, AGroupWithAttemptsAloneKeepsTheUsualBackoff) {
+  Do("group create billing --max-attempts 3");
+  EXPECT_EQ(server_.groups()["billing"].retry().delays_size(), 18);
+  Do("group create plain");
+  EXPECT_FALSE(server_.groups()["plain"].has_retry() && server_.groups()["plain"].retry().max_attempts() != 0);
+}
+
+TEST_F(CliTest, AnUpdateKeepsWhatWasNotGiven) {
+  Do("group create billing --max-attempts 3 --backoff 1s,5s");
+  Do("group update billing --max-attempts 9");
+  const admin::Group group = server_.groups()["billing"];
+  EXPECT_EQ(group.retry().max_attempts(), 9);
+  EXPECT_EQ(group.retry().delays_size(), 2);
+}
+
+TEST_F(CliTest, ShowsTheCluster) {
+  const std::string text = Do("status");
+  EXPECT_THAT(text, HasSubstr("broker-0  127.0.0.1:8082           1\n"));
+  EXPECT_THAT(text, HasSubstr("shard-0   1  broker-0      3\n"));
+  EXPECT_THAT(Do("status -o json"), HasSubstr(R"("shards":[{"id":1,"name":"shard-0","leader":"broker-0","epoch":3}])"));
+}
+
+TEST_F(CliTest, TailShowsWhatComesAndLeavesNoGroup) {
+  Do("topic create orders");
+  server_.Put("orders", "old");
+  Result tail;
+  std::thread thread([&] { tail = Run("tail orders --max 2"); });
+  server_.AwaitReceive("tail-");
+  EXPECT_THAT(server_.groups(), SizeIs(1));
+  server_.Put("orders", "new-1");
+  server_.Put("orders", "new-2");
+  thread.join();
+  EXPECT_EQ(tail.code, ExitCode::kDone) << tail.err;
+  EXPECT_THAT(tail.out, testing::AllOf(HasSubstr("new-1\n"), HasSubstr("new-2\n"), testing::Not(HasSubstr("old"))));
+  EXPECT_THAT(server_.groups(), IsEmpty());
+}
+
+TEST_F(CliTest, TailOfNoTopicLeavesNoGroup) {
+  EXPECT_EQ(Run("tail nowhere").code, ExitCode::kRefused);
+  EXPECT_THAT(server_.groups(), IsEmpty());
+}
+
+// As a process, since it takes the process's signals.
+TEST_F(CliTest, AnInterruptedTailLeavesNoGroup) {
+  Do("topic create orders");
+  const std::string command = absl::StrCat("echo $$; exec ", BARIDCTL, " tail orders --endpoint ", server_.endpoint());
+  FILE* const pipe = popen(command.c_str(), "r");
+  int pid = 0;
+  ASSERT_EQ(fscanf(pipe, "%d", &pid), 1);
+  server_.AwaitReceive("tail-");
+  kill(pid, SIGINT);
+  EXPECT_EQ(pclose(pipe), 0);
+  EXPECT_THAT(server_.groups(), IsEmpty());
+}
+
+TEST_F(ThreeShardCliTest, ReceivesFromAllShards) {
+  Do("topic create orders");
+  Do("group create billing");
+  Do("send orders --body a --count 9");
+  const std::string lines = Do("receive orders --group billing --max 9 -o json");
+  EXPECT_EQ(std::count(lines.begin(), lines.end(), '\n'), 9);
+  EXPECT_EQ(server_.acked(), 9);
+}
+
+TEST_F(ThreeShardCliTest, WaitsAtAllShardsAtOnce) {
+  Do("topic create orders");
+  Do("group create billing");
+  Result received;
+  std::thread thread([&] { received = Run("receive orders --group billing --wait 30s"); });
+  server_.AwaitReceive("billing");
+  server_.Put("orders", "late");
+  thread.join();
+  EXPECT_EQ(received.code, ExitCode::kDone) << received.err;
+  EXPECT_THAT(received.out, HasSubstr("late\n"));
+  EXPECT_EQ(server_.acked() + server_.returned(), 1);
+}
+
+}  // namespace
+}  // namespace barid::cli
