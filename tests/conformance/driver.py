@@ -1,0 +1,148 @@
+#!/usr/bin/env python3
+"""Runs the official RocketMQ clients against Barid and compares what they sent with what they received.
+
+    driver.py --client python --shape standalone [--scenario simple] --barid PATH --baridctl PATH
+    driver.py --crash --rounds 10 --barid PATH --baridctl PATH
+
+See README.md. Needs nothing but Python's standard library; the clients come from ./install.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.dont_write_bytecode = True  # The source tree is only read.
+
+import crash
+from children import Failed, kill_all
+from programs import CLIENTS, Program
+from scenarios import SCENARIOS, Run
+from server import Server
+
+
+class Report:
+    """Prints each finding as it is made and remembers whether all were right."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._started = time.monotonic()
+        self.failures = 0
+        self.checks = 0
+
+    def check(self, right, sentence):
+        with self._lock:
+            self.checks += 1
+            self.failures += not right
+            print(f"{time.monotonic() - self._started:6.1f} s  {'ok  ' if right else 'FAIL'}  {sentence}", flush=True)
+
+
+def run_scenario(name, arguments, server, directory, report):
+    scenario = SCENARIOS[name]
+    options = scenario.options_for(arguments.client, name, arguments.messages)
+    program = Program(arguments.client, name, {"endpoint": server.endpoint, "consumer-endpoint": server.consumer_endpoint,
+                                               **options}, arguments.install, directory)
+    started = time.monotonic()
+    problem = program.wait(scenario.deadline)
+    seconds = time.monotonic() - started
+    run = Run(arguments.client, arguments.shape, options, program.events())
+    try:
+        scenario.check(run)
+    except (KeyError, IndexError, TypeError) as error:
+        run.check(False, f"an event is not as README.md says: {error!r}; see {program.log}")
+    # The first line says whether it came to its end at all; the others explain, or say more.
+    report.check(problem is None, f"{arguments.client} {name}: {problem or f'finished in {seconds:.1f} s'}")
+    for right, sentence in run.findings:
+        report.check(right, f"{arguments.client} {name}: {sentence}")
+
+
+def run_scenarios(arguments, server, directory, report):
+    names = [arguments.scenario] if arguments.scenario else list(SCENARIOS)
+    for name in names:
+        options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
+        server.create_topic(options["topic"])
+        server.create_group(options["group"], **SCENARIOS[name].group)
+        if "dead-group" in options:
+            server.create_group(options["dead-group"])
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        running = [pool.submit(run_scenario, name, arguments, server, directory, report) for name in names]
+    for scenario in running:
+        scenario.result()
+
+
+def parse_arguments():
+    repository = Path(__file__).resolve().parents[2]
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--barid", type=Path, default=repository / "build/release/bin/barid")
+    parser.add_argument("--baridctl", type=Path, default=repository / "build/release/bin/baridctl")
+    parser.add_argument("--install", type=Path, default=repository / "build/conformance", help="where ./install put the clients")
+    parser.add_argument("--shape", choices=("standalone", "separate"), default="standalone",
+                        help="separate: a controller, two brokers and two proxies")
+    parser.add_argument("--client", choices=CLIENTS)
+    parser.add_argument("--scenario", choices=SCENARIOS, help="only this one")
+    parser.add_argument("--messages", type=int, default=1000, help="how many normal-push and simple send")
+    parser.add_argument("--jobs", type=int, default=4, help="scenarios side by side")
+    parser.add_argument("--crash", action="store_true", help="kill -9 while all five clients send and consume")
+    parser.add_argument("--rounds", type=int, default=2, help="how many kills")
+    parser.add_argument("--barid-argument", action="append", default=[], help="passed on to every barid, repeatable")
+    arguments = parser.parse_args()
+    if arguments.crash == bool(arguments.client):
+        parser.error("say either --client or --crash")
+    # Absolute, because the children run elsewhere.
+    arguments.barid, arguments.baridctl, arguments.install = (
+        path.resolve() for path in (arguments.barid, arguments.baridctl, arguments.install))
+    for path in (arguments.barid, arguments.baridctl):
+        if not path.exists():
+            parser.error(f"{path} does not exist: build it, or name another with --barid and --baridctl")
+    if not all((arguments.install / client / ".installed").exists()
+               for client in ([arguments.client] if arguments.client else CLIENTS)):
+        parser.error(f"the clients are not installed in {arguments.install}: run tests/conformance/install")
+    return arguments
+
+
+def end_now(signal_number, _frame):
+    """Not by an exception: the threads that wait for their programs would be waited for."""
+    kill_all()
+    os._exit(128 + signal_number)
+
+
+def main():
+    arguments = parse_arguments()
+    for ending in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(ending, end_now)
+    title = f"crash-{arguments.shape}" if arguments.crash else f"{arguments.client}-{arguments.shape}"
+    directory = arguments.install / "runs" / title
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+
+    report = Report()
+    try:
+        server = Server(arguments.shape, arguments.barid, arguments.baridctl, directory / "server",
+                        arguments.barid_argument)
+        report.check(True, f"{title}: server is up at {server.endpoint}")
+        if arguments.crash:
+            crash.run(server, arguments.rounds, arguments.install, directory, report.check)
+        else:
+            run_scenarios(arguments, server, directory, report)
+        server.stop()
+        report.check(True, f"{title}: server ended well after SIGTERM")
+    except Failed as failure:
+        report.check(False, f"{title}: {failure}")
+    finally:
+        kill_all()
+
+    if report.failures:
+        print(f"{report.failures} of {report.checks} checks FAILED; everything written is in {directory}")
+        return 1
+    shutil.rmtree(directory / "server")
+    print(f"all {report.checks} checks passed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

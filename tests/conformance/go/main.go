@@ -1,0 +1,486 @@
+// The official Go client of RocketMQ 5, one scenario per run.
+//
+// The command line and the events on stdout are the same in every language:
+// ../README.md describes them. Nothing here judges; driver.py does.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"sort"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	rmq "github.com/apache/rocketmq-clients/golang/v5"
+	"github.com/apache/rocketmq-clients/golang/v5/credentials"
+	v2 "github.com/apache/rocketmq-clients/golang/v5/protocol/v2"
+)
+
+const (
+	sendsInFlight = 16
+	batch         = 32
+	maxBodyBytes  = 4 * 1024 * 1024
+)
+
+var (
+	started  = time.Now()
+	printing sync.Mutex
+	stopped  atomic.Bool
+)
+
+type fields map[string]any
+
+func emit(event string, more fields) {
+	line := fields{"event": event, "t": time.Since(started).Seconds()}
+	for key, value := range more {
+		line[key] = value
+	}
+	text, err := json.Marshal(line)
+	if err != nil {
+		panic(err)
+	}
+	printing.Lock()
+	defer printing.Unlock()
+	fmt.Println(string(text))
+}
+
+func describe(err error) fields {
+	described := fields{"type": fmt.Sprintf("%T", err), "code": nil, "message": err.Error()}
+	if status, ok := rmq.AsErrRpcStatus(err); ok {
+		described["code"] = status.GetCode()
+	}
+	return described
+}
+
+func with(described fields, key string, value any) fields {
+	described[key] = value
+	return described
+}
+
+// fail ends the process; closing the clients would wait for their long polls.
+func fail(doing string, err error) {
+	emit("error", with(describe(err), "doing", doing))
+	os.Exit(1)
+}
+
+// tally counts how often each body was seen and wakes whoever waits for the last one.
+type tally struct {
+	mu      sync.Mutex
+	changed *sync.Cond
+	times   map[string]int
+}
+
+func newTally() *tally {
+	t := &tally{times: map[string]int{}}
+	t.changed = sync.NewCond(&t.mu)
+	return t
+}
+
+func (t *tally) add(body string) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.times[body]++
+	t.changed.Broadcast()
+	return t.times[body]
+}
+
+func (t *tally) completeLocked(bodies, times int) bool {
+	complete := 0
+	for _, seen := range t.times {
+		if seen >= times {
+			complete++
+		}
+	}
+	return complete >= bodies
+}
+
+func (t *tally) complete(bodies, times int) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.completeLocked(bodies, times)
+}
+
+func (t *tally) wait(bodies, times int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for !t.completeLocked(bodies, times) {
+		t.changed.Wait()
+	}
+}
+
+type options struct {
+	endpoint, consumerEndpoint           string
+	topic, group, simpleGroup, deadGroup string
+	run                                  string
+	count, receivers                     int
+	await, invisible, change, pause      time.Duration
+	expression                           string
+	body, tag, keys, properties          string
+}
+
+func config(endpoint, group string) *rmq.Config {
+	return &rmq.Config{
+		Endpoint:      endpoint,
+		ConsumerGroup: group,
+		Credentials:   &credentials.SessionCredentials{}, // Required, though it may be empty.
+	}
+}
+
+func startProducer(o options) rmq.Producer {
+	producer, err := rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(o.topic))
+	if err == nil {
+		err = producer.Start()
+	}
+	if err != nil {
+		fail("start producer", err)
+	}
+	return producer
+}
+
+func filter(topic, expression string) map[string]*rmq.FilterExpression {
+	return map[string]*rmq.FilterExpression{topic: rmq.NewFilterExpression(expression)}
+}
+
+// startPush takes a consume that returns whether the message is done with.
+func startPush(o options, consume func(*rmq.MessageView) bool) {
+	listener := &rmq.FuncMessageListener{Consume: func(message *rmq.MessageView) rmq.ConsumerResult {
+		if consume(message) {
+			return rmq.SUCCESS
+		}
+		return rmq.FAILURE
+	}}
+	consumer, err := rmq.NewPushConsumer(config(o.consumerEndpoint, o.group),
+		rmq.WithPushSubscriptionExpressions(filter(o.topic, o.expression)),
+		rmq.WithPushMessageListener(listener))
+	if err == nil {
+		err = consumer.Start()
+	}
+	if err != nil {
+		fail("start push consumer", err)
+	}
+}
+
+func newSimple(o options, topic, group string) (rmq.SimpleConsumer, error) {
+	consumer, err := rmq.NewSimpleConsumer(config(o.consumerEndpoint, group),
+		rmq.WithSimpleAwaitDuration(o.await),
+		rmq.WithSimpleSubscriptionExpressions(filter(topic, o.expression)))
+	if err != nil {
+		return nil, err
+	}
+	return consumer, consumer.Start()
+}
+
+func startSimple(o options, topic, group string) rmq.SimpleConsumer {
+	consumer, err := newSimple(o, topic, group)
+	if err != nil {
+		fail("start simple consumer", err)
+	}
+	return consumer
+}
+
+// receive hides that this client reports an empty poll as an error.
+func receive(o options, consumer rmq.SimpleConsumer) ([]*rmq.MessageView, error) {
+	messages, err := consumer.Receive(context.Background(), batch, o.invisible)
+	if status, ok := rmq.AsErrRpcStatus(err); ok && status.GetCode() == int32(v2.Code_MESSAGE_NOT_FOUND) {
+		return nil, nil
+	}
+	return messages, err
+}
+
+func received(message *rmq.MessageView, via string) fields {
+	return fields{"via": via, "id": message.GetMessageId(), "body": string(message.GetBody()),
+		"attempt": message.GetDeliveryAttempt()}
+}
+
+func send(producer rmq.Producer, message *rmq.Message) error {
+	receipts, err := producer.Send(context.Background(), message)
+	if err != nil {
+		return err
+	}
+	for _, receipt := range receipts {
+		emit("sent", fields{"id": receipt.MessageID, "body": string(message.Body), "tag": message.GetTag()})
+	}
+	return nil
+}
+
+func sendAll(o options, producer rmq.Producer, tags ...string) {
+	var next atomic.Int64
+	var senders sync.WaitGroup
+	for i := 0; i < sendsInFlight; i++ {
+		senders.Add(1)
+		go func() {
+			defer senders.Done()
+			for index := int(next.Add(1) - 1); index < o.count; index = int(next.Add(1) - 1) {
+				message := &rmq.Message{Topic: o.topic, Body: []byte(fmt.Sprintf("%s-%d", o.run, index))}
+				if len(tags) > 0 {
+					message.SetTag(tags[index%len(tags)])
+				}
+				if err := send(producer, message); err != nil {
+					fail("send", err)
+				}
+			}
+		}()
+	}
+	senders.Wait()
+}
+
+// receiveUntil receives several times side by side, because each receive asks only one broker of the route.
+func receiveUntil(o options, consumer rmq.SimpleConsumer, finished func() bool, settle func(*rmq.MessageView) error) {
+	for i := 0; i < o.receivers; i++ {
+		go func() {
+			for !finished() {
+				messages, err := receive(o, consumer)
+				if err != nil {
+					fail("receive", err)
+				}
+				for _, message := range messages {
+					emit("received", received(message, "simple"))
+				}
+				for _, message := range messages {
+					if err := settle(message); err != nil {
+						fail("settle", err)
+					}
+				}
+			}
+		}()
+	}
+}
+
+func normalPush(o options) {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		bodies.add(string(message.GetBody()))
+		return true
+	})
+	sendAll(o, startProducer(o))
+	bodies.wait(o.count, 1)
+}
+
+func simple(o options) {
+	sendAll(o, startProducer(o))
+	consumer := startSimple(o, o.topic, o.group)
+	seen, acked := newTally(), newTally()
+	receiveUntil(o, consumer, func() bool { return acked.complete(o.count, 1) }, func(message *rmq.MessageView) error {
+		body := string(message.GetBody())
+		firstTime := seen.add(body) == 1
+		if firstTime && body == o.run+"-0" {
+			return nil // Left alone: it must come back after its invisible time.
+		}
+		if firstTime && body == o.run+"-1" {
+			if err := consumer.ChangeInvisibleDuration(message, o.change); err != nil {
+				return err
+			}
+			emit("changed", fields{"body": body})
+			return nil
+		}
+		if err := consumer.Ack(context.Background(), message); err != nil {
+			return err
+		}
+		emit("acked", fields{"body": body})
+		acked.add(body)
+		return nil
+	})
+	acked.wait(o.count, 1)
+}
+
+func tags(o options) {
+	sendAll(o, startProducer(o), "c", "a", "b")
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", with(received(message, "push"), "tag", message.GetTag()))
+		bodies.add(string(message.GetBody()))
+		return true
+	})
+	bodies.wait(o.count*2/3, 1)
+}
+
+func retry(o options) {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		return bodies.add(string(message.GetBody())) >= 3
+	})
+	sendAll(o, startProducer(o))
+	bodies.wait(o.count, 3)
+}
+
+func dlq(o options) {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		bodies.add(string(message.GetBody()))
+		return false
+	})
+	sendAll(o, startProducer(o))
+	bodies.wait(o.count, 3)
+
+	dead := newTally()
+	var consumer rmq.SimpleConsumer
+	for !dead.complete(o.count, 1) {
+		var err error
+		if consumer == nil {
+			consumer, err = newSimple(o, "%DLQ%"+o.group, o.deadGroup)
+		}
+		var messages []*rmq.MessageView
+		if err == nil {
+			messages, err = receive(o, consumer)
+		} else {
+			consumer = nil
+		}
+		if err != nil { // The topic appears with its first message.
+			emit("waiting", describe(err))
+			time.Sleep(500 * time.Millisecond)
+		}
+		for _, message := range messages {
+			emit("dead", fields{"id": message.GetMessageId(), "body": string(message.GetBody())})
+			if err := consumer.Ack(context.Background(), message); err != nil {
+				fail("ack", err)
+			}
+			dead.add(string(message.GetBody()))
+		}
+	}
+}
+
+func props(o options) {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		keys := append([]string{}, message.GetKeys()...)
+		sort.Strings(keys)
+		event := with(received(message, "push"), "tag", message.GetTag())
+		emit("received", with(with(event, "keys", keys), "properties", message.GetProperties()))
+		bodies.add(string(message.GetBody()))
+		return true
+	})
+	message := &rmq.Message{Topic: o.topic, Body: []byte(o.body)}
+	message.SetTag(o.tag)
+	message.SetKeys(strings.Split(o.keys, ",")...)
+	for _, pair := range strings.Split(o.properties, ",") {
+		name, value, _ := strings.Cut(pair, "=")
+		message.AddProperty(name, value)
+	}
+	if err := send(startProducer(o), message); err != nil {
+		fail("send", err)
+	}
+	bodies.wait(1, 1)
+}
+
+func errors(o options) {
+	producer := startProducer(o)
+	attempt := func(name, topic string, body []byte) {
+		if _, err := producer.Send(context.Background(), &rmq.Message{Topic: topic, Body: body}); err != nil {
+			emit("refused", with(describe(err), "case", name))
+		} else {
+			emit("accepted", fields{"case": name})
+		}
+	}
+	attempt("illegal-topic", "bad.topic", []byte("x"))
+	attempt("oversize-body", o.topic, []byte(strings.Repeat("x", maxBodyBytes+1)))
+	attempt("unknown-topic", o.topic+"-unknown", []byte("x"))
+}
+
+func loop(o options) {
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		return true
+	})
+	consumer := startSimple(o, o.topic, o.simpleGroup)
+	producer := startProducer(o)
+
+	receiveForever := func() {
+		for {
+			messages, err := receive(o, consumer)
+			for _, message := range messages {
+				emit("received", received(message, "simple"))
+				if ackErr := consumer.Ack(context.Background(), message); ackErr != nil {
+					err = ackErr
+				}
+			}
+			if err != nil {
+				emit("receive-failed", describe(err))
+				time.Sleep(200 * time.Millisecond)
+			}
+		}
+	}
+	for i := 0; i < o.receivers; i++ {
+		go receiveForever()
+	}
+
+	index := 0
+	for ; !stopped.Load(); index++ {
+		body := fmt.Sprintf("%s-%d", o.run, index)
+		if err := send(producer, &rmq.Message{Topic: o.topic, Body: []byte(body)}); err != nil {
+			emit("send-failed", with(describe(err), "body", body))
+		}
+		time.Sleep(o.pause)
+	}
+	emit("stopped", fields{"sends": index})
+	select {} // Keep consuming until stdin closes.
+}
+
+func obeyStdin() {
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		if strings.TrimSpace(lines.Text()) == "stop" {
+			stopped.Store(true)
+		}
+	}
+	os.Exit(0) // The driver is gone, or has seen enough.
+}
+
+var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
+	"dlq": dlq, "props": props, "errors": errors, "loop": loop}
+
+func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
+
+func parse(arguments []string) options {
+	var o options
+	var await, invisible, change, pause float64
+	flags := flag.NewFlagSet("conformance", flag.ExitOnError)
+	flags.StringVar(&o.endpoint, "endpoint", "", "")
+	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
+	flags.StringVar(&o.topic, "topic", "", "")
+	flags.StringVar(&o.group, "group", "", "")
+	flags.StringVar(&o.simpleGroup, "simple-group", "", "")
+	flags.StringVar(&o.deadGroup, "dead-group", "", "")
+	flags.StringVar(&o.run, "run", "", "")
+	flags.IntVar(&o.count, "count", 1, "")
+	flags.IntVar(&o.receivers, "receivers", 1, "")
+	flags.Float64Var(&await, "await", 5, "")
+	flags.Float64Var(&invisible, "invisible", 10, "")
+	flags.Float64Var(&change, "change", 5, "")
+	flags.Float64Var(&pause, "pause", 0.02, "")
+	flags.StringVar(&o.expression, "expression", "*", "")
+	flags.StringVar(&o.body, "body", "", "")
+	flags.StringVar(&o.tag, "tag", "", "")
+	flags.StringVar(&o.keys, "keys", "", "")
+	flags.StringVar(&o.properties, "properties", "", "")
+	_ = flags.Parse(arguments)
+	o.await, o.invisible, o.change, o.pause = seconds(await), seconds(invisible), seconds(change), seconds(pause)
+	if o.consumerEndpoint == "" {
+		o.consumerEndpoint = o.endpoint
+	}
+	return o
+}
+
+func main() {
+	if len(os.Args) < 2 || scenarios[os.Args[1]] == nil {
+		fmt.Fprintln(os.Stderr, "the first argument is a scenario; see README.md")
+		os.Exit(2)
+	}
+	rmq.EnableSsl = false // The default is TLS.
+	// Names with dots, which a shell cannot export. Everything else would go to a file under the home directory.
+	os.Setenv("rocketmq.client.logLevel", "warn")
+	rmq.ResetLogger()
+
+	go obeyStdin()
+	scenarios[os.Args[1]](parse(os.Args[2:]))
+	emit("done", nil)
+	os.Exit(0)
+}

@@ -1,0 +1,470 @@
+import java.io.BufferedReader;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.time.Duration;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeSet;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.function.BooleanSupplier;
+import java.util.function.Predicate;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import org.apache.rocketmq.client.apis.ClientConfiguration;
+import org.apache.rocketmq.client.apis.ClientServiceProvider;
+import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
+import org.apache.rocketmq.client.apis.consumer.FilterExpression;
+import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
+import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
+import org.apache.rocketmq.client.apis.message.Message;
+import org.apache.rocketmq.client.apis.message.MessageBuilder;
+import org.apache.rocketmq.client.apis.message.MessageView;
+import org.apache.rocketmq.client.apis.producer.Producer;
+import org.apache.rocketmq.client.apis.producer.SendReceipt;
+
+/**
+ * The official Java client of RocketMQ 5, one scenario per run.
+ *
+ * <p>The command line and the events on stdout are the same in every language: ../README.md
+ * describes them. Nothing here judges; driver.py does.
+ */
+public final class Conformance {
+  private static final long STARTED = System.nanoTime();
+  private static final PrintStream OUT = new PrintStream(System.out, true, StandardCharsets.UTF_8);
+  private static final ClientServiceProvider PROVIDER = ClientServiceProvider.loadService();
+
+  private static final int SENDS_IN_FLIGHT = 16;
+  private static final int BATCH = 32;
+  private static final int MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+  private static volatile boolean sending = true;
+
+  interface Scenario {
+    void run() throws Exception;
+  }
+
+  interface Settle {
+    void settle(MessageView message) throws Exception;
+  }
+
+  // Events.
+
+  /** Names and values alternate. */
+  private static Map<String, Object> fields(Object... namesAndValues) {
+    Map<String, Object> fields = new LinkedHashMap<>();
+    for (int i = 0; i < namesAndValues.length; i += 2) {
+      fields.put((String) namesAndValues[i], namesAndValues[i + 1]);
+    }
+    return fields;
+  }
+
+  private static void emit(String event, Map<String, Object> more) {
+    Map<String, Object> line = fields("event", event, "t", (System.nanoTime() - STARTED) / 1e9);
+    line.putAll(more);
+    OUT.println(json(line));
+  }
+
+  private static Map<String, Object> describe(Throwable error) {
+    // Starting fails with a bare IllegalStateException; the reason is the innermost cause.
+    Throwable cause = error;
+    while (cause.getCause() != null) {
+      cause = cause.getCause();
+    }
+    Matcher code = Pattern.compile("response-code=(\\d+)").matcher(String.valueOf(cause.getMessage()));
+    return fields("type", cause.getClass().getSimpleName(), "code",
+        code.find() ? Integer.valueOf(code.group(1)) : null, "message", String.valueOf(cause.getMessage()));
+  }
+
+  private static Map<String, Object> with(Map<String, Object> fields, String name, Object value) {
+    fields.put(name, value);
+    return fields;
+  }
+
+  private static String json(Object value) {
+    if (value instanceof Map) {
+      StringBuilder text = new StringBuilder("{");
+      ((Map<?, ?>) value).forEach((name, member) ->
+          text.append(text.length() > 1 ? "," : "").append(json(name)).append(":").append(json(member)));
+      return text.append("}").toString();
+    }
+    if (value instanceof Collection) {
+      StringBuilder text = new StringBuilder("[");
+      ((Collection<?>) value).forEach(member -> text.append(text.length() > 1 ? "," : "").append(json(member)));
+      return text.append("]").toString();
+    }
+    if (value == null || value instanceof Number) {
+      return String.valueOf(value);
+    }
+    StringBuilder text = new StringBuilder("\"");
+    for (char c : String.valueOf(value).toCharArray()) {
+      if (c == '"' || c == '\\') {
+        text.append('\\').append(c);
+      } else if (c < ' ') {
+        text.append(String.format("\\u%04x", (int) c));
+      } else {
+        text.append(c);
+      }
+    }
+    return text.append("\"").toString();
+  }
+
+  private static void fail(String doing, Throwable error) {
+    emit("error", with(describe(error), "doing", doing));
+    leave(1);
+  }
+
+  /** Ends at once: closing the clients would wait for their long polls. */
+  private static void leave(int status) {
+    OUT.flush();
+    Runtime.getRuntime().halt(status);
+  }
+
+  /** How often each body was seen; wakes whoever waits for the last one. */
+  private static final class Tally {
+    private final Map<String, Integer> times = new HashMap<>();
+
+    synchronized int add(String body) {
+      notifyAll();
+      return times.merge(body, 1, Integer::sum);
+    }
+
+    synchronized boolean complete(int bodies, int times) {
+      return this.times.values().stream().filter(seen -> seen >= times).count() >= bodies;
+    }
+
+    synchronized void await(int bodies, int times) throws InterruptedException {
+      while (!complete(bodies, times)) {
+        wait();
+      }
+    }
+  }
+
+  // The command line.
+
+  private final Map<String, String> options = new HashMap<>();
+
+  private Conformance(String[] arguments) {
+    for (int i = 1; i + 1 < arguments.length; i += 2) {
+      options.put(arguments[i].substring("--".length()), arguments[i + 1]);
+    }
+  }
+
+  private String text(String name, String otherwise) {
+    return options.getOrDefault(name, otherwise);
+  }
+
+  private String text(String name) {
+    if (!options.containsKey(name)) {
+      throw new IllegalArgumentException("--" + name + " is missing");
+    }
+    return options.get(name);
+  }
+
+  private int number(String name, int otherwise) {
+    return Integer.parseInt(text(name, String.valueOf(otherwise)));
+  }
+
+  private Duration seconds(String name, double otherwise) {
+    return Duration.ofMillis((long) (1000 * Double.parseDouble(text(name, String.valueOf(otherwise)))));
+  }
+
+  private int count() {
+    return number("count", 1);
+  }
+
+  // The client.
+
+  private static ClientConfiguration configuration(String endpoint) {
+    return ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(false).build();
+  }
+
+  private ClientConfiguration consumerConfiguration() {
+    return configuration(text("consumer-endpoint", text("endpoint")));
+  }
+
+  private Map<String, FilterExpression> filter(String topic) {
+    return Collections.singletonMap(topic, new FilterExpression(text("expression", "*"), FilterExpressionType.TAG));
+  }
+
+  private Producer startProducer() throws Exception {
+    return PROVIDER.newProducerBuilder().setClientConfiguration(configuration(text("endpoint")))
+        .setTopics(text("topic")).build();
+  }
+
+  /** The predicate returns whether the message is done with. */
+  private void startPush(Predicate<MessageView> consume) throws Exception {
+    PROVIDER.newPushConsumerBuilder().setClientConfiguration(consumerConfiguration())
+        .setConsumerGroup(text("group")).setSubscriptionExpressions(filter(text("topic")))
+        .setMessageListener(message -> consume.test(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE)
+        .build();
+  }
+
+  private SimpleConsumer startSimple(String topic, String group) throws Exception {
+    return PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(consumerConfiguration())
+        .setConsumerGroup(group).setSubscriptionExpressions(filter(topic)).setAwaitDuration(seconds("await", 5))
+        .build();
+  }
+
+  private static String bodyOf(MessageView message) {
+    return StandardCharsets.UTF_8.decode(message.getBody()).toString();
+  }
+
+  private static Map<String, Object> received(MessageView message, String via) {
+    return fields("via", via, "id", message.getMessageId().toString(), "body", bodyOf(message), "attempt",
+        message.getDeliveryAttempt());
+  }
+
+  private static void send(Producer producer, Message message, String body) throws Exception {
+    SendReceipt receipt = producer.send(message);
+    emit("sent", fields("id", receipt.getMessageId().toString(), "body", body, "tag", message.getTag().orElse(null)));
+  }
+
+  private MessageBuilder messageWith(String body) {
+    return PROVIDER.newMessageBuilder().setTopic(text("topic")).setBody(body.getBytes(StandardCharsets.UTF_8));
+  }
+
+  private void sendAll(Producer producer, String... tags) throws Exception {
+    ExecutorService senders = Executors.newFixedThreadPool(SENDS_IN_FLIGHT);
+    for (int i = 0; i < count(); i++) {
+      int index = i;
+      senders.execute(() -> {
+        String body = text("run") + "-" + index;
+        MessageBuilder builder = messageWith(body);
+        if (tags.length > 0) {
+          builder.setTag(tags[index % tags.length]);
+        }
+        try {
+          send(producer, builder.build(), body);
+        } catch (Throwable error) {
+          fail("send", error);
+        }
+      });
+    }
+    senders.shutdown();
+    senders.awaitTermination(1, TimeUnit.HOURS); // The driver's deadline comes first.
+  }
+
+  /** Receives several times side by side, because each receive asks only one broker of the route. */
+  private void receiveUntil(SimpleConsumer consumer, BooleanSupplier finished, Settle settle) {
+    for (int i = 0; i < number("receivers", 1); i++) {
+      new Thread(() -> {
+        while (!finished.getAsBoolean()) {
+          try {
+            List<MessageView> messages = consumer.receive(BATCH, seconds("invisible", 10));
+            messages.forEach(message -> emit("received", received(message, "simple")));
+            for (MessageView message : messages) {
+              settle.settle(message);
+            }
+          } catch (Throwable error) {
+            fail("receive or settle", error);
+          }
+        }
+      }).start();
+    }
+  }
+
+  // The scenarios.
+
+  private void normalPush() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      bodies.add(bodyOf(message));
+      return true;
+    });
+    sendAll(startProducer());
+    bodies.await(count(), 1);
+  }
+
+  private void simple() throws Exception {
+    sendAll(startProducer());
+    SimpleConsumer consumer = startSimple(text("topic"), text("group"));
+    Tally seen = new Tally();
+    Tally acked = new Tally();
+    receiveUntil(consumer, () -> acked.complete(count(), 1), message -> {
+      String body = bodyOf(message);
+      boolean firstTime = seen.add(body) == 1;
+      if (firstTime && body.equals(text("run") + "-0")) {
+        return; // Left alone: it must come back after its invisible time.
+      }
+      if (firstTime && body.equals(text("run") + "-1")) {
+        consumer.changeInvisibleDuration(message, seconds("change", 5));
+        emit("changed", fields("body", body));
+        return;
+      }
+      consumer.ack(message);
+      emit("acked", fields("body", body));
+      acked.add(body);
+    });
+    acked.await(count(), 1);
+  }
+
+  private void tags() throws Exception {
+    sendAll(startProducer(), "c", "a", "b");
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", with(received(message, "push"), "tag", message.getTag().orElse(null)));
+      bodies.add(bodyOf(message));
+      return true;
+    });
+    bodies.await(count() * 2 / 3, 1);
+  }
+
+  private void retry() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      return bodies.add(bodyOf(message)) >= 3;
+    });
+    sendAll(startProducer());
+    bodies.await(count(), 3);
+  }
+
+  private void dlq() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      bodies.add(bodyOf(message));
+      return false;
+    });
+    sendAll(startProducer());
+    bodies.await(count(), 3);
+
+    Tally dead = new Tally();
+    SimpleConsumer consumer = null;
+    while (!dead.complete(count(), 1)) {
+      try {
+        if (consumer == null) {
+          consumer = startSimple("%DLQ%" + text("group"), text("dead-group"));
+        }
+        for (MessageView message : consumer.receive(BATCH, seconds("invisible", 10))) {
+          emit("dead", fields("id", message.getMessageId().toString(), "body", bodyOf(message)));
+          consumer.ack(message);
+          dead.add(bodyOf(message));
+        }
+      } catch (Exception error) { // The topic appears with its first message.
+        emit("waiting", describe(error));
+        Thread.sleep(500);
+      }
+    }
+  }
+
+  private void props() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", with(with(with(received(message, "push"), "tag", message.getTag().orElse(null)), "keys",
+          new TreeSet<>(message.getKeys())), "properties", message.getProperties()));
+      bodies.add(bodyOf(message));
+      return true;
+    });
+    MessageBuilder builder = messageWith(text("body")).setTag(text("tag")).setKeys(text("keys").split(","));
+    for (String pair : text("properties").split(",")) {
+      String[] nameAndValue = pair.split("=");
+      builder.addProperty(nameAndValue[0], nameAndValue[1]);
+    }
+    send(startProducer(), builder.build(), text("body"));
+    bodies.await(1, 1);
+  }
+
+  private void errors() throws Exception {
+    Producer producer = startProducer();
+    attempt(producer, "illegal-topic", "bad.topic", 1);
+    attempt(producer, "oversize-body", text("topic"), MAX_BODY_BYTES + 1);
+    attempt(producer, "unknown-topic", text("topic") + "-unknown", 1);
+  }
+
+  private static void attempt(Producer producer, String name, String topic, int bodyBytes) {
+    try {
+      producer.send(PROVIDER.newMessageBuilder().setTopic(topic).setBody(new byte[bodyBytes]).build());
+      emit("accepted", fields("case", name));
+    } catch (Exception error) {
+      emit("refused", with(describe(error), "case", name));
+    }
+  }
+
+  private void loop() throws Exception {
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      return true;
+    });
+    SimpleConsumer consumer = startSimple(text("topic"), text("simple-group"));
+    Producer producer = startProducer();
+    for (int i = 0; i < number("receivers", 1); i++) {
+      new Thread(() -> receiveForever(consumer)).start();
+    }
+
+    int index = 0;
+    for (; sending; index++) {
+      String body = text("run") + "-" + index;
+      try {
+        send(producer, messageWith(body).build(), body);
+      } catch (Throwable error) {
+        emit("send-failed", with(describe(error), "body", body));
+      }
+      Thread.sleep(seconds("pause", 0.02).toMillis());
+    }
+    emit("stopped", fields("sends", index));
+    new CountDownLatch(1).await(); // Keep consuming until stdin closes.
+  }
+
+  private void receiveForever(SimpleConsumer consumer) {
+    for (;;) {
+      try {
+        for (MessageView message : consumer.receive(BATCH, seconds("invisible", 10))) {
+          emit("received", received(message, "simple"));
+          consumer.ack(message);
+        }
+      } catch (Throwable error) {
+        emit("receive-failed", describe(error));
+        try {
+          Thread.sleep(200);
+        } catch (InterruptedException interrupted) {
+          return;
+        }
+      }
+    }
+  }
+
+  private static void obeyStdin() {
+    try {
+      BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+      for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+        if (line.trim().equals("stop")) {
+          sending = false;
+        }
+      }
+    } catch (java.io.IOException closed) {
+      // The same as the end of the input.
+    }
+    leave(0); // The driver is gone, or has seen enough.
+  }
+
+  public static void main(String[] arguments) {
+    Conformance conformance = new Conformance(arguments);
+    Map<String, Scenario> scenarios = Map.of("normal-push", conformance::normalPush, "simple", conformance::simple,
+        "tags", conformance::tags, "retry", conformance::retry, "dlq", conformance::dlq, "props", conformance::props,
+        "errors", conformance::errors, "loop", conformance::loop);
+    if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
+      System.err.println("the first argument is a scenario; see README.md");
+      System.exit(2);
+    }
+    Thread stdin = new Thread(Conformance::obeyStdin);
+    stdin.setDaemon(true);
+    stdin.start();
+    try {
+      scenarios.get(arguments[0]).run();
+    } catch (Throwable error) {
+      fail(arguments[0], error);
+    }
+    emit("done", fields());
+    leave(0);
+  }
+}

@@ -1,0 +1,340 @@
+// The official Node.js client of RocketMQ 5, one scenario per run.
+//
+// The command line and the events on stdout are the same in every language:
+// ../README.md describes them. Nothing here judges; driver.py does.
+
+import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import rocketmq from 'rocketmq-client-nodejs';
+
+const { ConsumeResult, Producer, PushConsumer, SimpleConsumer } = rocketmq;
+
+const SENDS_IN_FLIGHT = 32;
+const BATCH = 32;
+const MAX_BODY_BYTES = 4 * 1024 * 1024;
+
+let sending = true;
+
+function emit(event, fields = {}) {
+  const t = Math.round(performance.now()) / 1000;
+  process.stdout.write(JSON.stringify({ event, t, ...fields }) + '\n');
+}
+
+function describe(error) {
+  return { type: error.name ?? typeof error, code: error.code ?? null, message: String(error.message ?? error) };
+}
+
+// Closing is not tried: the client's telemetry stream renews itself for ever.
+function leave(status) {
+  process.stdout.write('', () => process.exit(status));
+}
+
+function fail(doing, error) {
+  emit('error', { doing, ...describe(error) });
+  leave(1);
+  return new Promise(() => {});
+}
+
+// How often each body was seen; resolves for whoever waits for the last one.
+class Tally {
+  #times = new Map();
+  #waiting = [];
+
+  add(body) {
+    const times = (this.#times.get(body) ?? 0) + 1;
+    this.#times.set(body, times);
+    this.#waiting = this.#waiting.filter(({ bodies, times, resolve }) => {
+      if (!this.complete(bodies, times)) return true;
+      resolve();
+      return false;
+    });
+    return times;
+  }
+
+  complete(bodies, times = 1) {
+    return [...this.#times.values()].filter(seen => seen >= times).length >= bodies;
+  }
+
+  wait(bodies, times = 1) {
+    if (this.complete(bodies, times)) return Promise.resolve();
+    return new Promise(resolve => this.#waiting.push({ bodies, times, resolve }));
+  }
+}
+
+// Its default is a file under the home directory.
+const logger = { debug() {}, info() {}, warn: console.error, error: console.error };
+
+function connection(endpoints) {
+  return { endpoints, namespace: '', logger };
+}
+
+async function startProducer(options) {
+  const producer = new Producer({ ...connection(options.endpoint), topics: [options.topic] });
+  await producer.startup();
+  return producer;
+}
+
+// consume(message) returns whether the message is done with.
+async function startPush(options, group, consume) {
+  const consumer = new PushConsumer({
+    ...connection(options.consumerEndpoint),
+    consumerGroup: group,
+    subscriptions: new Map([[options.topic, options.expression]]),
+    messageListener: { consume: message => (consume(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE) },
+  });
+  await consumer.startup();
+  return consumer;
+}
+
+async function startSimple(options, topic, group) {
+  const consumer = new SimpleConsumer({
+    ...connection(options.consumerEndpoint),
+    consumerGroup: group,
+    subscriptions: new Map([[topic, options.expression]]),
+    awaitDuration: options.await * 1000,
+  });
+  await consumer.startup();
+  return consumer;
+}
+
+const bodyOf = message => message.body.toString();
+
+function emitReceived(message, via) {
+  emit('received', { via, id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt });
+}
+
+async function send(producer, message) {
+  const receipt = await producer.send(message);
+  emit('sent', { id: receipt.messageId, body: message.body.toString(), tag: message.tag ?? null });
+}
+
+async function sendAll(options, producer, tags = [undefined]) {
+  let next = 0;
+  const sendUntilAllAreSent = async () => {
+    while (next < options.count) {
+      const index = next++;
+      const body = Buffer.from(`${options.run}-${index}`);
+      await send(producer, { topic: options.topic, body, tag: tags[index % tags.length] });
+    }
+  };
+  await Promise.all(Array.from({ length: SENDS_IN_FLIGHT }, sendUntilAllAreSent)).catch(error => fail('send', error));
+}
+
+// Several receives side by side, because each one asks only one broker of the route.
+function receiveUntil(options, consumer, finished, settle) {
+  const receiveAndSettle = async () => {
+    while (!finished()) {
+      const messages = await consumer.receive(BATCH, options.invisible * 1000);
+      messages.forEach(message => emitReceived(message, 'simple'));
+      for (const message of messages) await settle(message);
+    }
+  };
+  for (let i = 0; i < options.receivers; i++) {
+    receiveAndSettle().catch(error => fail('receive or settle', error));
+  }
+}
+
+async function normalPush(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    received.add(bodyOf(message));
+    return true;
+  });
+  await sendAll(options, await startProducer(options));
+  await received.wait(options.count);
+}
+
+async function simple(options) {
+  await sendAll(options, await startProducer(options));
+  const consumer = await startSimple(options, options.topic, options.group);
+  const seen = new Tally();
+  const acked = new Tally();
+  receiveUntil(options, consumer, () => acked.complete(options.count), async message => {
+    const body = bodyOf(message);
+    const firstTime = seen.add(body) === 1;
+    if (firstTime && body === `${options.run}-0`) return; // Left alone: it must come back after its invisible time.
+    if (firstTime && body === `${options.run}-1`) {
+      await consumer.changeInvisibleDuration(message, options.change * 1000);
+      emit('changed', { body });
+      return;
+    }
+    await consumer.ack(message);
+    emit('acked', { body });
+    acked.add(body);
+  });
+  await acked.wait(options.count);
+}
+
+async function tags(options) {
+  await sendAll(options, await startProducer(options), ['c', 'a', 'b']);
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emit('received', {
+      via: 'push', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, tag: message.tag,
+    });
+    received.add(bodyOf(message));
+    return true;
+  });
+  await received.wait(Math.floor(options.count * 2 / 3));
+}
+
+async function retry(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    return received.add(bodyOf(message)) >= 3;
+  });
+  await sendAll(options, await startProducer(options));
+  await received.wait(options.count, 3);
+}
+
+async function dlq(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    received.add(bodyOf(message));
+    return false;
+  });
+  await sendAll(options, await startProducer(options));
+  await received.wait(options.count, 3);
+
+  const dead = new Tally();
+  let consumer;
+  while (!dead.complete(options.count)) {
+    try {
+      consumer ??= await startSimple(options, `%DLQ%${options.group}`, options.deadGroup);
+      for (const message of await consumer.receive(BATCH, options.invisible * 1000)) {
+        emit('dead', { id: message.messageId, body: bodyOf(message) });
+        await consumer.ack(message);
+        dead.add(bodyOf(message));
+      }
+    } catch (error) { // The topic appears with its first message.
+      emit('waiting', describe(error));
+      await sleep(500);
+    }
+  }
+}
+
+async function props(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emit('received', {
+      via: 'push',
+      id: message.messageId,
+      body: bodyOf(message),
+      attempt: message.deliveryAttempt,
+      tag: message.tag,
+      keys: [...message.keys].sort(),
+      properties: Object.fromEntries(message.properties),
+    });
+    received.add(bodyOf(message));
+    return true;
+  });
+  await send(await startProducer(options), {
+    topic: options.topic,
+    body: Buffer.from(options.body),
+    tag: options.tag,
+    keys: options.keys.split(','),
+    properties: new Map(options.properties.split(',').map(pair => pair.split('='))),
+  });
+  await received.wait(1);
+}
+
+async function errors(options) {
+  const producer = await startProducer(options);
+  const attempt = async (kase, topic, body) => {
+    try {
+      await producer.send({ topic, body });
+      emit('accepted', { case: kase });
+    } catch (error) {
+      emit('refused', { case: kase, ...describe(error) });
+    }
+  };
+  await attempt('illegal-topic', 'bad.topic', Buffer.from('x'));
+  await attempt('oversize-body', options.topic, Buffer.alloc(MAX_BODY_BYTES + 1, 'x'));
+  await attempt('unknown-topic', `${options.topic}-unknown`, Buffer.from('x'));
+}
+
+async function loop(options) {
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    return true;
+  });
+  const consumer = await startSimple(options, options.topic, options.simpleGroup);
+  const producer = await startProducer(options);
+
+  const receiveForever = async () => {
+    for (;;) {
+      try {
+        for (const message of await consumer.receive(BATCH, options.invisible * 1000)) {
+          emitReceived(message, 'simple');
+          await consumer.ack(message);
+        }
+      } catch (error) {
+        emit('receive-failed', describe(error));
+        await sleep(200);
+      }
+    }
+  };
+  for (let i = 0; i < options.receivers; i++) receiveForever();
+
+  let index = 0;
+  for (; sending; index++) {
+    const body = `${options.run}-${index}`;
+    try {
+      await send(producer, { topic: options.topic, body: Buffer.from(body) });
+    } catch (error) {
+      emit('send-failed', { body, ...describe(error) });
+    }
+    await sleep(options.pause * 1000);
+  }
+  emit('stopped', { sends: index });
+  await new Promise(() => {}); // Keep consuming until stdin closes.
+}
+
+function obeyStdin() {
+  const lines = createInterface({ input: process.stdin });
+  lines.on('line', line => { if (line.trim() === 'stop') sending = false; });
+  lines.on('close', () => leave(0)); // The driver is gone, or has seen enough.
+}
+
+const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, props, errors, loop };
+
+const DEFAULTS = {
+  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
+  'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'pause': '0.02',
+  'expression': '*', 'body': '', 'tag': '', 'keys': '', 'properties': '',
+};
+const NUMBERS = ['count', 'receivers', 'await', 'invisible', 'change', 'pause'];
+
+function parseOptions(args) {
+  const declared = Object.fromEntries(Object.entries(DEFAULTS).map(([name, value]) => [name, { type: 'string', default: value }]));
+  const { values } = parseArgs({ args, options: declared });
+  for (const name of NUMBERS) values[name] = Number(values[name]);
+  return {
+    ...values,
+    consumerEndpoint: values['consumer-endpoint'] || values.endpoint,
+    simpleGroup: values['simple-group'],
+    deadGroup: values['dead-group'],
+  };
+}
+
+// The client throws some of its errors where no caller can catch them.
+process.on('uncaughtException', error => fail('inside the client', error));
+process.on('unhandledRejection', error => fail('inside the client', error));
+
+const [scenario, ...rest] = process.argv.slice(2);
+if (!SCENARIOS[scenario]) {
+  console.error(`scenario is one of ${Object.keys(SCENARIOS).join(', ')}; see README.md`);
+  process.exit(2);
+}
+obeyStdin();
+try {
+  await SCENARIOS[scenario](parseOptions(rest));
+} catch (error) {
+  await fail(scenario, error);
+}
+emit('done');
+leave(0);

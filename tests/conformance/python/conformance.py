@@ -1,0 +1,362 @@
+"""The official Python client of RocketMQ 5, one scenario per run.
+
+The command line and the events on stdout are the same in every language:
+../README.md describes them. Nothing here judges; driver.py does.
+"""
+
+import argparse
+import json
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
+                      MessageListener, Producer, PushConsumer, SimpleConsumer)
+
+STARTED = time.monotonic()
+PRINTING = threading.Lock()
+STOP_SENDING = threading.Event()
+
+SENDS_IN_FLIGHT = 16
+BATCH = 32
+MAX_BODY_BYTES = 4 * 1024 * 1024
+
+
+def emit(event, **fields):
+    line = json.dumps({"event": event, "t": round(time.monotonic() - STARTED, 3), **fields}, ensure_ascii=False)
+    with PRINTING:
+        print(line, flush=True)
+
+
+def describe(error):
+    code = getattr(error, "code", None)
+    if callable(code):  # gRPC's own errors.
+        code = code().name
+    return {"type": type(error).__name__, "code": code, "message": str(error)}
+
+
+def fail(doing, error):
+    emit("error", doing=doing, **describe(error))
+    leave(1)
+
+
+def leave(status):
+    # The client's pool threads would keep the process alive, and closing waits for the long polls.
+    os._exit(status)
+
+
+class Tally:
+    """How often each body was seen; wakes whoever waits for the last one."""
+
+    def __init__(self):
+        self._times = {}
+        self._changed = threading.Condition()
+
+    def add(self, body):
+        with self._changed:
+            self._times[body] = self._times.get(body, 0) + 1
+            self._changed.notify_all()
+            return self._times[body]
+
+    def complete(self, bodies, times=1):
+        with self._changed:
+            return sum(1 for seen in self._times.values() if seen >= times) >= bodies
+
+    def wait(self, bodies, times=1):
+        with self._changed:
+            self._changed.wait_for(lambda: sum(1 for seen in self._times.values() if seen >= times) >= bodies)
+
+
+class Listener(MessageListener):
+    def __init__(self, consume):
+        self._consume = consume
+
+    def consume(self, message):
+        return ConsumeResult.SUCCESS if self._consume(message) else ConsumeResult.FAILURE
+
+
+def configuration(endpoint):
+    return ClientConfiguration(endpoint, Credentials())
+
+
+def start_producer(options):
+    producer = Producer(configuration(options.endpoint), (options.topic,))
+    producer.startup()
+    return producer
+
+
+def start_push(options, group, consume):
+    """consume(message) returns whether the message is done with."""
+    consumer = PushConsumer(configuration(options.consumer_endpoint), group, Listener(consume),
+                            {options.topic: FilterExpression(options.expression)})
+    consumer.startup()
+    return consumer
+
+
+def start_simple(options, topic, group):
+    consumer = SimpleConsumer(configuration(options.consumer_endpoint), group,
+                              {topic: FilterExpression(options.expression)}, await_duration=options.await_s)
+    consumer.startup()
+    return consumer
+
+
+def body_of(message):
+    return message.body.decode()
+
+
+def emit_received(message, via):
+    emit("received", via=via, id=message.message_id, body=body_of(message), attempt=message.delivery_attempt)
+
+
+def message_for(options, body, tag=None):
+    message = Message()
+    message.topic = options.topic
+    message.body = body.encode()
+    if tag:
+        message.tag = tag
+    return message
+
+
+def send(producer, message):
+    receipt = producer.send(message)
+    emit("sent", id=receipt.message_id, body=message.body.decode(), tag=message.tag)
+
+
+def send_all(options, producer, tags=(None,)):
+    def send_one(index):
+        send(producer, message_for(options, f"{options.run}-{index}", tags[index % len(tags)]))
+
+    try:
+        with ThreadPoolExecutor(SENDS_IN_FLIGHT) as pool:
+            list(pool.map(send_one, range(options.count)))
+    except Exception as error:
+        fail("send", error)
+
+
+def receive_until(options, consumer, finished, settle):
+    """Several receives side by side, because each one asks only one broker of the route."""
+
+    def receive_and_settle():
+        while not finished():
+            try:
+                messages = consumer.receive(BATCH, options.invisible)
+                for message in messages:
+                    emit_received(message, "simple")
+                for message in messages:
+                    settle(message)
+            except Exception as error:
+                fail("receive or settle", error)
+
+    receivers = [threading.Thread(target=receive_and_settle, daemon=True) for _ in range(options.receivers)]
+    for receiver in receivers:
+        receiver.start()
+    return receivers
+
+
+def normal_push(options):
+    received = Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        received.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    send_all(options, start_producer(options))
+    received.wait(options.count)
+
+
+def simple(options):
+    send_all(options, start_producer(options))
+    consumer = start_simple(options, options.topic, options.group)
+    seen, acked = Tally(), Tally()
+
+    def settle(message):
+        body = body_of(message)
+        first_time = seen.add(body) == 1
+        if first_time and body == f"{options.run}-0":
+            return  # Left alone: it must come back after its invisible time.
+        if first_time and body == f"{options.run}-1":
+            consumer.change_invisible_duration(message, options.change)
+            emit("changed", body=body)
+            return
+        consumer.ack(message)
+        emit("acked", body=body)
+        acked.add(body)
+
+    receive_until(options, consumer, lambda: acked.complete(options.count), settle)
+    acked.wait(options.count)
+
+
+def tags(options):
+    send_all(options, start_producer(options), tags=("c", "a", "b"))
+    received = Tally()
+
+    def consume(message):
+        emit("received", via="push", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+             tag=message.tag)
+        received.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    received.wait(options.count * 2 // 3)
+
+
+def retry(options):
+    received = Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        return received.add(body_of(message)) >= 3
+
+    start_push(options, options.group, consume)
+    send_all(options, start_producer(options))
+    received.wait(options.count, times=3)
+
+
+def dlq(options):
+    received, dead = Tally(), Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        received.add(body_of(message))
+        return False
+
+    start_push(options, options.group, consume)
+    send_all(options, start_producer(options))
+    received.wait(options.count, times=3)
+
+    consumer = start_simple(options, f"%DLQ%{options.group}", options.dead_group)
+    while not dead.complete(options.count):
+        try:
+            messages = consumer.receive(BATCH, options.invisible)
+        except Exception as error:  # The topic appears with its first message.
+            emit("waiting", **describe(error))
+            time.sleep(0.5)
+            continue
+        for message in messages:
+            emit("dead", id=message.message_id, body=body_of(message))
+            consumer.ack(message)
+            dead.add(body_of(message))
+
+
+def props(options):
+    message = message_for(options, options.body, options.tag)
+    for key in options.keys.split(","):
+        message.keys = key
+    for pair in options.properties.split(","):
+        message.add_property(*pair.split("="))
+    received = Tally()
+
+    def consume(message):
+        emit("received", via="push", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+             tag=message.tag, keys=sorted(message.keys), properties=dict(message.properties))
+        received.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    try:
+        send(start_producer(options), message)
+    except Exception as error:
+        fail("send", error)
+    received.wait(1)
+
+
+def errors(options):
+    producer = start_producer(options)
+
+    def attempt(case, topic, body):
+        try:
+            message = Message()
+            message.topic = topic
+            message.body = body
+            producer.send(message)
+            emit("accepted", case=case)
+        except Exception as error:
+            emit("refused", case=case, **describe(error))
+
+    attempt("illegal-topic", "bad.topic", b"x")
+    attempt("oversize-body", options.topic, b"x" * (MAX_BODY_BYTES + 1))
+    attempt("unknown-topic", f"{options.topic}-unknown", b"x")
+
+
+def loop(options):
+    def consume(message):
+        emit_received(message, "push")
+        return True
+
+    start_push(options, options.group, consume)
+    consumer = start_simple(options, options.topic, options.simple_group)
+    producer = start_producer(options)
+
+    def receive_forever():
+        while True:
+            try:
+                for message in consumer.receive(BATCH, options.invisible):
+                    emit_received(message, "simple")
+                    consumer.ack(message)
+            except Exception as error:
+                emit("receive-failed", **describe(error))
+                time.sleep(0.2)
+
+    for _ in range(options.receivers):
+        threading.Thread(target=receive_forever, daemon=True).start()
+
+    index = 0
+    while not STOP_SENDING.wait(options.pause):
+        try:
+            send(producer, message_for(options, f"{options.run}-{index}"))
+        except Exception as error:
+            emit("send-failed", body=f"{options.run}-{index}", **describe(error))
+        index += 1
+    emit("stopped", sends=index)
+    threading.Event().wait()  # Keep consuming until stdin closes.
+
+
+def obey_stdin():
+    for line in sys.stdin:
+        if line.strip() == "stop":
+            STOP_SENDING.set()
+    leave(0)  # The driver is gone, or has seen enough.
+
+
+SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq, "props": props,
+             "errors": errors, "loop": loop}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("scenario", choices=SCENARIOS)
+    parser.add_argument("--endpoint", required=True)
+    parser.add_argument("--consumer-endpoint")
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--group", required=True)
+    parser.add_argument("--simple-group")
+    parser.add_argument("--dead-group")
+    parser.add_argument("--run", required=True)
+    parser.add_argument("--count", type=int, default=1)
+    parser.add_argument("--receivers", type=int, default=1)
+    parser.add_argument("--await", dest="await_s", type=int, default=5)
+    parser.add_argument("--invisible", type=int, default=10)
+    parser.add_argument("--change", type=int, default=5)
+    parser.add_argument("--pause", type=float, default=0.02)
+    parser.add_argument("--expression", default="*")
+    parser.add_argument("--body", default="")
+    parser.add_argument("--tag", default="")
+    parser.add_argument("--keys", default="")
+    parser.add_argument("--properties", default="")
+    options = parser.parse_args()
+    options.consumer_endpoint = options.consumer_endpoint or options.endpoint
+
+    threading.Thread(target=obey_stdin, daemon=True).start()
+    try:
+        SCENARIOS[options.scenario](options)
+    except Exception as error:
+        fail(options.scenario, error)
+    emit("done")
+    leave(0)
+
+
+main()

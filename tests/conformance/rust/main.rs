@@ -1,0 +1,446 @@
+//! The official Rust client of RocketMQ 5, one scenario per run.
+//!
+//! The command line and the events on stdout are the same in every language:
+//! ../README.md describes them. Nothing here judges; driver.py does.
+//!
+//! Release 5.0.0 has no push consumer and cannot change the invisible time, so
+//! here a message is failed by not acknowledging it.
+
+use std::collections::HashMap;
+use std::io::{BufRead, Write};
+use std::process::exit;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rocketmq::conf::{ClientOption, ProducerOption, SimpleConsumerOption};
+use rocketmq::error::ClientError;
+use rocketmq::model::common::{FilterExpression, FilterType};
+use rocketmq::model::message::{Message, MessageBuilder, MessageView};
+use rocketmq::{Producer, SimpleConsumer};
+use serde_json::{json, Value};
+use tokio::sync::Notify;
+use tokio::time::sleep;
+
+const SENDS_IN_FLIGHT: usize = 16;
+const BATCH: i32 = 32;
+const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+
+static SENDING: AtomicBool = AtomicBool::new(true);
+static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+
+fn emit(event: &str, fields: Value) {
+    let mut line = json!({"event": event, "t": STARTED.get_or_init(Instant::now).elapsed().as_secs_f64()});
+    for (name, value) in fields.as_object().into_iter().flatten() {
+        line[name] = value.clone();
+    }
+    writeln!(std::io::stdout().lock(), "{line}").expect("stdout is gone");
+}
+
+/// The code's name stands only in the error's context, so it travels inside the message.
+fn describe(error: &ClientError) -> Value {
+    json!({"type": format!("{:?}", error.kind()), "code": null, "message": error.to_string()})
+}
+
+fn with(mut fields: Value, name: &str, value: Value) -> Value {
+    fields[name] = value;
+    fields
+}
+
+/// Ends the process; closing the clients would wait for their long polls.
+fn fail(doing: &str, error: &ClientError) -> ! {
+    emit("error", with(describe(error), "doing", json!(doing)));
+    exit(1)
+}
+
+trait OrFail<T> {
+    fn or_fail(self, doing: &str) -> T;
+}
+
+impl<T> OrFail<T> for Result<T, ClientError> {
+    fn or_fail(self, doing: &str) -> T {
+        self.unwrap_or_else(|error| fail(doing, &error))
+    }
+}
+
+/// How often each body was seen; wakes whoever waits for the last one.
+#[derive(Default)]
+struct Tally {
+    times: Mutex<HashMap<String, usize>>,
+    changed: Notify,
+}
+
+impl Tally {
+    fn add(&self, body: &str) -> usize {
+        let mut times = self.times.lock().unwrap();
+        let seen = times.entry(body.to_string()).or_insert(0);
+        *seen += 1;
+        self.changed.notify_one();
+        *seen
+    }
+
+    fn complete(&self, bodies: usize, times: usize) -> bool {
+        self.times.lock().unwrap().values().filter(|seen| **seen >= times).count() >= bodies
+    }
+
+    async fn wait(&self, bodies: usize, times: usize) {
+        while !self.complete(bodies, times) {
+            self.changed.notified().await;
+        }
+    }
+}
+
+struct Options(HashMap<String, String>);
+
+impl Options {
+    fn parse(arguments: &[String]) -> Options {
+        let pairs = arguments.chunks_exact(2).map(|pair| (pair[0].trim_start_matches("--").to_string(), pair[1].clone()));
+        Options(pairs.collect())
+    }
+
+    fn text(&self, name: &str) -> &str {
+        self.0.get(name).map(String::as_str).unwrap_or("")
+    }
+
+    fn number(&self, name: &str, otherwise: usize) -> usize {
+        self.0.get(name).map_or(otherwise, |value| value.parse().expect(name))
+    }
+
+    fn seconds(&self, name: &str, otherwise: f64) -> Duration {
+        Duration::from_secs_f64(self.0.get(name).map_or(otherwise, |value| value.parse().expect(name)))
+    }
+
+    fn count(&self) -> usize {
+        self.number("count", 1)
+    }
+
+    fn topic(&self) -> String {
+        self.text("topic").to_string()
+    }
+
+    fn filter(&self) -> FilterExpression {
+        FilterExpression::new(FilterType::Tag, self.0.get("expression").map_or("*", String::as_str))
+    }
+
+    fn consumer_endpoint(&self) -> &str {
+        self.0.get("consumer-endpoint").map_or(self.text("endpoint"), String::as_str)
+    }
+}
+
+async fn start_producer(options: &Options) -> Arc<Producer> {
+    let mut client = ClientOption::default();
+    client.set_access_url(options.text("endpoint"));
+    let mut option = ProducerOption::default();
+    option.set_topics(vec![options.topic()]);
+    let mut producer = Producer::new(option, client).or_fail("new producer");
+    producer.start().await.or_fail("start producer");
+    Arc::new(producer)
+}
+
+async fn try_start_simple(options: &Options, topic: &str, group: &str) -> Result<SimpleConsumer, ClientError> {
+    let mut client = ClientOption::default();
+    client.set_access_url(options.consumer_endpoint());
+    client.set_long_polling_timeout(options.seconds("await", 5.0));
+    let mut option = SimpleConsumerOption::default();
+    option.set_consumer_group(group);
+    option.set_topics(vec![topic]);
+    let mut consumer = SimpleConsumer::new(option, client)?;
+    consumer.start().await?;
+    Ok(consumer)
+}
+
+async fn start_simple(options: &Options, topic: &str, group: &str) -> Arc<SimpleConsumer> {
+    Arc::new(try_start_simple(options, topic, group).await.or_fail("start simple consumer"))
+}
+
+fn body_of(message: &MessageView) -> String {
+    String::from_utf8_lossy(message.body()).into_owned()
+}
+
+fn received(message: &MessageView) -> Value {
+    json!({"via": "simple", "id": message.message_id(), "body": body_of(message), "attempt": message.delivery_attempt()})
+}
+
+fn message_with(topic: &str, body: &str, tag: Option<&str>) -> impl Message {
+    let builder = MessageBuilder::builder().set_topic(topic).set_body(body.as_bytes().to_vec());
+    let builder = match tag {
+        Some(tag) => builder.set_tag(tag),
+        None => builder,
+    };
+    builder.build().or_fail("build message")
+}
+
+async fn send(producer: &Producer, message: impl Message, body: &str, tag: Option<&str>) -> Result<(), ClientError> {
+    let receipt = producer.send(message).await?;
+    emit("sent", json!({"id": receipt.message_id(), "body": body, "tag": tag}));
+    Ok(())
+}
+
+async fn send_all(options: &Arc<Options>, producer: Arc<Producer>, tags: &'static [&'static str]) {
+    let next = Arc::new(AtomicUsize::new(0));
+    let senders: Vec<_> = (0..SENDS_IN_FLIGHT)
+        .map(|_| {
+            let (options, producer, next) = (options.clone(), producer.clone(), next.clone());
+            tokio::spawn(async move {
+                loop {
+                    let index = next.fetch_add(1, Ordering::Relaxed);
+                    if index >= options.count() {
+                        return;
+                    }
+                    let body = format!("{}-{index}", options.text("run"));
+                    let tag = (!tags.is_empty()).then(|| tags[index % tags.len()]);
+                    let message = message_with(options.text("topic"), &body, tag);
+                    send(&producer, message, &body, tag).await.or_fail("send");
+                }
+            })
+        })
+        .collect();
+    for sender in senders {
+        sender.await.expect("a sender panicked");
+    }
+}
+
+/// What becomes of a message once it is printed.
+enum Verdict {
+    Acknowledge,
+    LeaveAlone,
+}
+
+/// Receives several times side by side, because each receive asks only one broker of the route.
+fn receive_forever(
+    options: &Arc<Options>,
+    consumer: Arc<SimpleConsumer>,
+    judge: impl Fn(&MessageView) -> Verdict + Send + Sync + 'static,
+    acked: Arc<Tally>,
+) {
+    let judge = Arc::new(judge);
+    for _ in 0..options.number("receivers", 1) {
+        let (options, consumer, judge, acked) = (options.clone(), consumer.clone(), judge.clone(), acked.clone());
+        tokio::spawn(async move {
+            loop {
+                let messages = consumer
+                    .receive_with(options.topic(), &options.filter(), BATCH, options.seconds("invisible", 10.0))
+                    .await
+                    .or_fail("receive");
+                for message in messages {
+                    let body = body_of(&message);
+                    if let Verdict::Acknowledge = judge(&message) {
+                        consumer.ack(&message).await.or_fail("ack");
+                        emit("acked", json!({"body": body}));
+                        acked.add(&body);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// There is no push consumer: the simple one stands in, as README.md says.
+async fn normal(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let print_and_acknowledge = |message: &MessageView| {
+        emit("received", received(message));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, print_and_acknowledge, acked.clone());
+    send_all(&options, start_producer(&options).await, &[]).await;
+    acked.wait(options.count(), 1).await;
+}
+
+async fn simple(options: Arc<Options>) {
+    send_all(&options, start_producer(&options).await, &[]).await;
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let seen = Tally::default();
+    let held = format!("{}-0", options.text("run"));
+    let judge = move |message: &MessageView| {
+        emit("received", received(message));
+        let body = body_of(message);
+        if seen.add(&body) == 1 && body == held {
+            Verdict::LeaveAlone // It must come back after its invisible time.
+        } else {
+            Verdict::Acknowledge
+        }
+    };
+    receive_forever(&options, consumer, judge, acked.clone());
+    acked.wait(options.count(), 1).await;
+}
+
+async fn tags(options: Arc<Options>) {
+    send_all(&options, start_producer(&options).await, &["c", "a", "b"]).await;
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let print_and_acknowledge = |message: &MessageView| {
+        emit("received", with(received(message), "tag", json!(message.tag())));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, print_and_acknowledge, acked.clone());
+    acked.wait(options.count() * 2 / 3, 1).await;
+}
+
+async fn retry(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let seen = Tally::default();
+    let judge = move |message: &MessageView| {
+        emit("received", received(message));
+        if seen.add(&body_of(message)) >= 3 {
+            Verdict::Acknowledge
+        } else {
+            Verdict::LeaveAlone
+        }
+    };
+    receive_forever(&options, consumer, judge, acked.clone());
+    send_all(&options, start_producer(&options).await, &[]).await;
+    acked.wait(options.count(), 1).await;
+}
+
+async fn dlq(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let bodies = Arc::new(Tally::default());
+    let seen = bodies.clone();
+    let judge = move |message: &MessageView| {
+        emit("received", received(message));
+        seen.add(&body_of(message));
+        Verdict::LeaveAlone
+    };
+    receive_forever(&options, consumer, judge, Arc::new(Tally::default()));
+    send_all(&options, start_producer(&options).await, &[]).await;
+    bodies.wait(options.count(), 3).await;
+
+    let topic = format!("%DLQ%{}", options.text("group"));
+    let dead = Tally::default();
+    while !dead.complete(options.count(), 1) {
+        if let Err(error) = read_dead_letters(&options, &topic, &dead).await {
+            emit("waiting", describe(&error)); // The topic appears with its first message.
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+}
+
+async fn read_dead_letters(options: &Options, topic: &str, dead: &Tally) -> Result<(), ClientError> {
+    let consumer = try_start_simple(options, topic, options.text("dead-group")).await?;
+    while !dead.complete(options.count(), 1) {
+        let invisible = options.seconds("invisible", 10.0);
+        for message in consumer.receive_with(topic, &options.filter(), BATCH, invisible).await? {
+            emit("dead", json!({"id": message.message_id(), "body": body_of(&message)}));
+            consumer.ack(&message).await?;
+            dead.add(&body_of(&message));
+        }
+    }
+    Ok(())
+}
+
+async fn props(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let judge = |message: &MessageView| {
+        let mut keys = message.keys().to_vec();
+        keys.sort();
+        let event = with(received(message), "tag", json!(message.tag()));
+        emit("received", with(with(event, "keys", json!(keys)), "properties", json!(message.properties())));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, judge, acked.clone());
+    let properties: HashMap<&str, &str> =
+        options.text("properties").split(',').filter_map(|pair| pair.split_once('=')).collect();
+    let message = MessageBuilder::builder()
+        .set_topic(options.topic())
+        .set_body(options.text("body").as_bytes().to_vec())
+        .set_tag(options.text("tag"))
+        .set_keys(options.text("keys").split(',').collect())
+        .set_properties(properties)
+        .build()
+        .or_fail("build message");
+    let producer = start_producer(&options).await;
+    send(&producer, message, options.text("body"), Some(options.text("tag"))).await.or_fail("send");
+    acked.wait(1, 1).await;
+}
+
+async fn errors(options: Arc<Options>) {
+    let producer = start_producer(&options).await;
+    let cases = [
+        ("illegal-topic", "bad.topic".to_string(), 1),
+        ("oversize-body", options.topic(), MAX_BODY_BYTES + 1),
+        ("unknown-topic", format!("{}-unknown", options.topic()), 1),
+    ];
+    for (case, topic, body_bytes) in cases {
+        match producer.send(message_with(&topic, &"x".repeat(body_bytes), None)).await {
+            Ok(_) => emit("accepted", json!({"case": case})),
+            Err(error) => emit("refused", with(describe(&error), "case", json!(case))),
+        }
+    }
+}
+
+async fn crash_loop(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("simple-group")).await;
+    let producer = start_producer(&options).await;
+    for _ in 0..options.number("receivers", 1) {
+        let (options, consumer) = (options.clone(), consumer.clone());
+        tokio::spawn(async move {
+            loop {
+                if let Err(error) = receive_once(&options, &consumer).await {
+                    emit("receive-failed", describe(&error));
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        });
+    }
+
+    let mut index = 0;
+    while SENDING.load(Ordering::Relaxed) {
+        let body = format!("{}-{index}", options.text("run"));
+        let message = message_with(options.text("topic"), &body, None);
+        if let Err(error) = send(&producer, message, &body, None).await {
+            emit("send-failed", with(describe(&error), "body", json!(body)));
+        }
+        index += 1;
+        sleep(options.seconds("pause", 0.02)).await;
+    }
+    emit("stopped", json!({"sends": index}));
+    std::future::pending::<()>().await; // Keep consuming until stdin closes.
+}
+
+async fn receive_once(options: &Options, consumer: &SimpleConsumer) -> Result<(), ClientError> {
+    let invisible = options.seconds("invisible", 10.0);
+    for message in consumer.receive_with(options.topic(), &options.filter(), BATCH, invisible).await? {
+        emit("received", received(&message));
+        consumer.ack(&message).await?;
+    }
+    Ok(())
+}
+
+fn obey_stdin() {
+    for line in std::io::stdin().lock().lines().map_while(Result::ok) {
+        if line.trim() == "stop" {
+            SENDING.store(false, Ordering::Relaxed);
+        }
+    }
+    exit(0) // The driver is gone, or has seen enough.
+}
+
+#[tokio::main]
+async fn main() {
+    STARTED.get_or_init(Instant::now);
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let scenario = arguments.first().map(String::as_str).unwrap_or("").to_string();
+    let options = Arc::new(Options::parse(arguments.get(1..).unwrap_or(&[])));
+    std::thread::spawn(obey_stdin);
+    match scenario.as_str() {
+        "normal-push" => normal(options).await,
+        "simple" => simple(options).await,
+        "tags" => tags(options).await,
+        "retry" => retry(options).await,
+        "dlq" => dlq(options).await,
+        "props" => props(options).await,
+        "errors" => errors(options).await,
+        "loop" => crash_loop(options).await,
+        _ => {
+            eprintln!("the first argument is a scenario; see README.md");
+            exit(2)
+        }
+    }
+    emit("done", json!({}));
+    exit(0)
+}

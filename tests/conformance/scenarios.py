@@ -1,0 +1,223 @@
+"""What each scenario needs, and what must have happened when it is over."""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Callable
+
+INVISIBLE_SECONDS = 10
+CHANGED_SECONDS = 4
+RUST_INVISIBLE_SECONDS = 10  # Without a push consumer, retries come from a lapsed invisible time.
+RETRY_BACKOFF = (1, 2)
+AWAIT_SECONDS = 3
+
+# How late a redelivery may be on a loaded machine. A simple consumer asks one broker after the other, so with several
+# shards it finds a message only when its turn comes: shards / receivers * AWAIT_SECONDS later at worst.
+LATE_SECONDS = 5
+LATE_SECONDS_OF_A_SIMPLE_CONSUMER = {"standalone": 5, "separate": 20}
+RECEIVERS = 4
+
+# Exactly what the message of `props` carries.
+PROPS = {
+    "body": "مرحبا, 你好, 🐪 and \"quotes\" \\ too",
+    "tag": "étiquette",
+    "keys": ["clé-1", "键-2"],
+    "properties": {"colour": "grün", "متن": "🐎 value", "dots.and-dashes_1": "a b"},
+}
+
+# What a user of each client sees. Where a code stands, the server said it; other errors are the client's own checks.
+ILLEGAL, OVERSIZE, UNKNOWN = "illegal-topic", "oversize-body", "unknown-topic"
+REFUSALS = {
+    "python": {ILLEGAL: "does not match the regex", OVERSIZE: "body size exceeds", UNKNOWN: "failed to fetch topic"},
+    "node": {ILLEGAL: "40002", OVERSIZE: "(?i)body size|exceed|41301", UNKNOWN: "40402"},
+    "java": {ILLEGAL: "does not match the regex", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
+    "go": {ILLEGAL: "40002", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
+    "rust": {ILLEGAL: "ILLEGAL_TOPIC", OVERSIZE: "MESSAGE_BODY_TOO_LARGE", UNKNOWN: "TOPIC_NOT_FOUND"},
+}
+
+
+@dataclass
+class Run:
+    """One finished run, and the list of what was found."""
+
+    client: str
+    shape: str
+    options: dict
+    events: list
+    findings: list = field(default_factory=list)  # (whether it is right, a sentence)
+
+    def named(self, name):
+        return [event for event in self.events if event["event"] == name]
+
+    def check(self, right, sentence):
+        self.findings.append((bool(right), sentence))
+
+    @property
+    def pushes(self):
+        return self.client != "rust"
+
+    @property
+    def late_seconds(self):
+        return LATE_SECONDS if self.pushes else LATE_SECONDS_OF_A_SIMPLE_CONSUMER[self.shape]
+
+
+def shorten(items, most=5):
+    items = sorted(items)
+    return ", ".join(map(str, items[:most])) + (f" and {len(items) - most} more" if len(items) > most else "")
+
+
+def by_body(events):
+    found = defaultdict(list)
+    for event in events:
+        found[event["body"]].append(event)
+    return found
+
+
+def check_sent(run):
+    sent = run.named("sent")
+    ids = {event["id"] for event in sent}
+    run.check(len(sent) == run.options["count"] and len(ids) == len(sent),
+              f"{len(sent)} of {run.options['count']} sends acknowledged, {len(ids)} different ids")
+
+
+def check_received(run, sent, received, what="received"):
+    """Every sent message came, with the id that its producer was given, and nothing else came."""
+    sent_pairs = {(event["id"], event["body"]) for event in sent}
+    received_pairs = {(event["id"], event["body"]) for event in received}
+    missing, foreign = sent_pairs - received_pairs, received_pairs - sent_pairs
+    run.check(not missing, f"{len(sent_pairs & received_pairs)} of {len(sent_pairs)} {what}, {len(missing)} missing"
+              + (f": {shorten(missing)}" if missing else ""))
+    run.check(not foreign, f"{len(foreign)} {what} that nobody sent" + (f": {shorten(foreign)}" if foreign else ""))
+
+
+def check_gaps(run, what, gaps, wanted, early, late):
+    run.check(gaps and all(wanted - early <= gap <= wanted + late for gap in gaps),
+              f"{what} after {' s, '.join(f'{gap:.2f}' for gap in gaps) or 'no'} s (wanted {wanted} s, at most {late} s late)")
+
+
+def check_normal_push(run):
+    check_sent(run)
+    received = run.named("received")
+    check_received(run, run.named("sent"), received)
+    first_attempts = [event for event in received if event["attempt"] == 1]
+    run.check(len(by_body(first_attempts)) == len(by_body(received)), "every message came with attempt 1")
+    repeats = len(received) - len(by_body(received))
+    run.check(repeats == 0, f"{repeats} delivered twice")
+
+
+def check_simple(run):
+    check_sent(run)
+    received = by_body(run.named("received"))
+    check_received(run, run.named("sent"), run.named("received"))
+    acked = {event["body"] for event in run.named("acked")}
+    run.check(len(acked) == run.options["count"], f"{len(acked)} of {run.options['count']} acknowledged")
+
+    late = LATE_SECONDS_OF_A_SIMPLE_CONSUMER[run.shape]
+    held, changed = f"{run.options['run']}-0", f"{run.options['run']}-1"
+    expected_twice = {held}
+    attempts = [event["attempt"] for event in received[held]]
+    run.check(attempts == [1, 2], f"the message left alone came with attempts {attempts}")
+    if len(attempts) > 1:
+        # The time runs from the server's answer, which a loaded client may print a little later.
+        check_gaps(run, "the message left alone came back", [received[held][1]["t"] - received[held][0]["t"]],
+                   run.options["invisible"], early=1, late=late)
+    if run.pushes:  # The same client that has no push consumer cannot change the invisible time.
+        expected_twice.add(changed)
+        changes = run.named("changed")
+        attempts = [event["attempt"] for event in received[changed]]
+        run.check(changes and attempts == [1, 2], f"the message with a changed invisible time came with attempts {attempts}")
+        if changes and len(attempts) > 1:
+            check_gaps(run, "the message with a changed invisible time came back",
+                       [received[changed][1]["t"] - changes[0]["t"]], run.options["change"], early=0.5, late=late)
+    repeated = {body for body, events in received.items() if len(events) > 1} - expected_twice
+    run.check(not repeated, f"{len(repeated)} acknowledged messages came again" + (f": {shorten(repeated)}" if repeated else ""))
+
+
+def check_tags(run):
+    check_sent(run)
+    wanted = [event for event in run.named("sent") if event["tag"] in ("a", "b")]
+    check_received(run, wanted, run.named("received"), "of tags a and b received")
+    run.check(all(event["tag"] in ("a", "b") for event in run.named("received")), "no other tag was delivered")
+
+
+def check_attempts(run):
+    """Each message came three times, with attempts 1, 2, 3. Returns when each did, in seconds."""
+    received = by_body(run.named("received"))
+    attempts = {event["body"]: [again["attempt"] for again in received[event["body"]]] for event in run.named("sent")}
+    wrong = {body: found for body, found in attempts.items() if found != [1, 2, 3]}
+    run.check(attempts and not wrong, f"{len(attempts) - len(wrong)} of {len(attempts)} messages came with attempts 1, 2, 3"
+              + (f", not {wrong}" if wrong else ""))
+    return [[event["t"] for event in events] for events in received.values()]
+
+
+def check_retry(run):
+    check_sent(run)
+    check_received(run, run.named("sent"), run.named("received"))
+    wanted = RETRY_BACKOFF if run.pushes else (run.options["invisible"],) * 2
+    # A listener fails after it printed, so a push redelivery is never early; a lapse may seem so, see check_simple.
+    early = 0.1 if run.pushes else 1
+    times = check_attempts(run)
+    for attempt, seconds in enumerate(wanted, start=2):
+        gaps = [at[attempt - 1] - at[attempt - 2] for at in times if len(at) >= attempt]
+        check_gaps(run, f"attempt {attempt} came", gaps, seconds, early, run.late_seconds)
+
+
+def check_dlq(run):
+    check_sent(run)
+    check_attempts(run)
+    check_received(run, run.named("sent"), run.named("dead"), "read from the dead-letter topic")
+
+
+def check_props(run):
+    received = run.named("received")
+    sent = run.named("sent")
+    run.check(len(received) == 1 and len(sent) == 1 and received[0]["id"] == sent[0]["id"], "the message came, with its id")
+    for event in received[:1]:
+        for name, wanted in (("body", PROPS["body"]), ("tag", PROPS["tag"]), ("keys", sorted(PROPS["keys"])),
+                             ("properties", PROPS["properties"])):
+            run.check(event[name] == wanted, f"{name} unchanged"
+                      + ("" if event[name] == wanted else f"? sent {wanted!r}, received {event[name]!r}"))
+
+
+def check_errors(run):
+    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    for case, pattern in REFUSALS[run.client].items():
+        said = refused.get(case)
+        run.check(said and re.search(pattern, said), f"{case}: {said or 'not refused'}" +
+                  ("" if said and re.search(pattern, said) else f" (wanted: {pattern})"))
+
+
+@dataclass
+class Scenario:
+    check: Callable[[Run], None]
+    deadline: int
+    options: dict = field(default_factory=dict)
+    group: dict = field(default_factory=dict)  # Arguments of Server.create_group.
+    dead_letters: bool = False
+
+    def options_for(self, client, name, messages):
+        options = {"topic": f"{name}-{client}", "group": f"{name}-{client}", "run": f"{client}-{name}", "count": 1,
+                   "receivers": RECEIVERS, "await": AWAIT_SECONDS, "invisible": INVISIBLE_SECONDS, **self.options}
+        if options["count"] == MESSAGES:
+            options["count"] = messages
+        if name in ("retry", "dlq") and client == "rust":
+            options["invisible"] = RUST_INVISIBLE_SECONDS
+        if self.dead_letters:
+            options["dead-group"] = f"{name}-{client}-dead"
+        return options
+
+
+MESSAGES = "messages"  # Stands for the driver's --messages.
+
+# The longest come first, so that they run beside the others.
+SCENARIOS = {
+    "simple": Scenario(check_simple, 90, {"count": MESSAGES, "change": CHANGED_SECONDS}),
+    "dlq": Scenario(check_dlq, 90, {"count": 3}, {"max_attempts": 3, "backoff": "1s,1s"}, dead_letters=True),
+    "retry": Scenario(check_retry, 60, {"count": 3}, {"backoff": ",".join(f"{seconds}s" for seconds in RETRY_BACKOFF)}),
+    "normal-push": Scenario(check_normal_push, 90, {"count": MESSAGES}),
+    "errors": Scenario(check_errors, 45),
+    "tags": Scenario(check_tags, 45, {"count": 30, "expression": "a || b"}),
+    "props": Scenario(check_props, 45, {
+        "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
+        "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),
+}
