@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -31,7 +32,8 @@ struct AppendCall {
     Buffer stored;  // base/stored_message.h
     uint32_t tag_hash = 0;
   };
-  std::vector<Message> messages;
+  using Messages = absl::InlinedVector<Message, 1>;
+  Messages messages;
 };
 struct AppendResult {
   absl::Status status;  // Of the call; OK if each entry has its own.
@@ -40,7 +42,7 @@ struct AppendResult {
     int32_t queue = 0;
     QueueOffset offset = 0;
   };
-  std::vector<Entry> entries;  // One per message, in order.
+  absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
 };
 
 struct ReceiveCall {

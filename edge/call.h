@@ -45,6 +45,11 @@ class UnaryCall {
   virtual void Answer(Bytes response) = 0;
   // Ends the call with a gRPC status. Errors of the public API are answers, not failures.
   virtual void Fail(const absl::Status& status) = 0;
+
+  // Runs `task` once on a thread of the transport, soon: for an answer whose result comes from a thread that should not
+  // make it. `task` may own this call. At most once at a time, and not after the answer. If the transport has ended, it
+  // runs here.
+  virtual void Resume(absl::AnyInvocable<void()> task) = 0;
 };
 
 // Called on a thread of the transport; must not block.

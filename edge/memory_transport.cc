@@ -43,6 +43,7 @@ class MemoryUnaryCall : public UnaryCall {
     CHECK(!status.ok()) << "a call fails with an error or is answered";
     Release()->End(status);
   }
+  void Resume(absl::AnyInvocable<void()> task) override { task(); }
 
  private:
   std::shared_ptr<MemoryCall> Release() {

@@ -13,7 +13,7 @@ absl::StatusOr<InflightBytes::Share> InflightBytes::Take(int64_t bytes) {
                                                    bytes, " more it would pass ", limit_, ": try again"));
 }
 
-void Sender::Send(const Metadata& metadata, TopicId topic, std::vector<AppendCall::Message> messages,
+void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages,
                   Callback<AppendResult> done) {
   const absl::StatusOr<Target> target = router_->Next(metadata);
   if (!target.ok()) return done({target.status(), {}});

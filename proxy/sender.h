@@ -57,7 +57,7 @@ class Sender {
 
   // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says it
   // does not lead any more, the right one is asked, once.
-  void Send(const Metadata& metadata, TopicId topic, std::vector<AppendCall::Message> messages, Callback<AppendResult> done);
+  void Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, Callback<AppendResult> done);
 
  private:
   Router* const router_;

@@ -87,7 +87,7 @@ absl::Status RunController(Settings settings, TerminationSignals* signals) {
   rpc::ServerOptions options;
   options.address = settings.controller_listen;
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server, rpc::Server::Start(options, {&service}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, nullptr));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"controller", server->address()},
@@ -115,7 +115,7 @@ absl::Status RunBroker(Settings settings, TerminationSignals* signals) {
   options.address = settings.broker_listen;
   options.configure = [](grpc::ServerBuilder* builder) { broker::BrokerService::ConfigureServer(builder); };
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server, rpc::Server::Start(options, {&service}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, nullptr));
 
   absl::Status status = broker.Start(settings.broker_advertise.empty() ? server->address() : settings.broker_advertise,
                                      settings.controller_patience);
@@ -146,9 +146,10 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
   proxy::RemoteBrokers brokers(
       controller.api(), [](const std::string& endpoint) { return rpc::OpenChannel(endpoint); },
       {RealClock(), RealRandom(), hop.get()});
-  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers));
+  const auto polling = std::make_shared<edge::PollingThreads>(settings.public_threads);
+  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, polling));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, polling, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

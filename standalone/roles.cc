@@ -44,7 +44,8 @@ void ControllerPart::Close() {
 }
 
 absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& settings, ControllerApi* controller,
-                                                            proxy::BrokerDirectory* brokers) {
+                                                            proxy::BrokerDirectory* brokers,
+                                                            std::shared_ptr<edge::PollingThreads> polling) {
   RETURN_IF_ERROR(SplitAddress("public.listen", settings.public_listen).status());
   std::unique_ptr<ProxyPart> part(new ProxyPart);
   part->executor_ = NewThreadExecutor("barid-proxy");
@@ -56,7 +57,7 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
   part->public_health_.AddTo(&table);
   edge::GrpcServerOptions options;
   options.address = settings.public_listen;
-  options.threads = settings.public_threads;
+  options.polling = std::move(polling);
   options.limits = settings.public_limits;
   ASSIGN_OR_RETURN(part->server_, edge::ServeGrpc(options, std::move(table)));
   part->proxy_->Start();
@@ -78,6 +79,7 @@ void ProxyPart::Drain(absl::Duration grace) {
 }
 
 absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settings& settings,
+                                                                    std::shared_ptr<edge::PollingThreads> polling,
                                                                     const std::function<void(edge::MethodTable*)>& add) {
   RETURN_IF_ERROR(SplitAddress("admin.listen", settings.admin_listen).status());
   ASSIGN_OR_RETURN(const auto metrics_listen, SplitAddress("metrics.listen", settings.metrics_listen));
@@ -90,7 +92,7 @@ absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settin
   if (add) add(&table);
   edge::GrpcServerOptions options;
   options.address = settings.admin_listen;
-  options.threads = 1;
+  options.polling = std::move(polling);
   ASSIGN_OR_RETURN(ports->admin_, edge::ServeGrpc(options, std::move(table)));
   return ports;
 }
@@ -111,9 +113,11 @@ absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
                         BrokerOptionsFor(settings), [signals](const absl::Status& why) { signals->End(why); });
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
-  ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller->api(), &brokers));
+  const auto polling = std::make_shared<edge::PollingThreads>(settings.public_threads);
+  ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
+                   ProxyPart::Start(settings, controller->api(), &brokers, polling));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, polling, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

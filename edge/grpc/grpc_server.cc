@@ -2,11 +2,9 @@
 
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
-#include <pthread.h>
 
 #include <algorithm>
 #include <limits>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -37,8 +35,9 @@ class Acceptor final : public Event {
  public:
   using Begin = std::function<void(const AcceptedCall&)>;
 
-  Acceptor(grpc_server* server, void* method, bool reads_payload, grpc_completion_queue* cq, const Begin* begin)
-      : server_(server), method_(method), reads_payload_(reads_payload), cq_(cq), begin_(begin) {
+  Acceptor(grpc_server* server, void* method, bool reads_payload, grpc_completion_queue* cq, const Begin* begin,
+           const std::function<void()>* on_gone)
+      : server_(server), method_(method), reads_payload_(reads_payload), cq_(cq), begin_(begin), on_gone_(on_gone) {
     grpc_metadata_array_init(&accepted_.metadata);
     grpc_call_details_init(&details_);
     Accept();
@@ -46,6 +45,7 @@ class Acceptor final : public Event {
   ~Acceptor() {
     grpc_metadata_array_destroy(&accepted_.metadata);
     grpc_call_details_destroy(&details_);
+    (*on_gone_)();
   }
 
   void Run(bool ok) override {
@@ -83,6 +83,7 @@ class Acceptor final : public Event {
   const bool reads_payload_;
   grpc_completion_queue* const cq_;
   const Begin* const begin_;
+  const std::function<void()>* const on_gone_;
   AcceptedCall accepted_;
   grpc_call_details details_;
 };
@@ -167,12 +168,21 @@ class GrpcServer final : public Server {
   void Drain(absl::Duration grace) override;
 
  private:
-  // One queue, its thread, and how the calls of its methods begin.
-  struct Worker {
+  // This server's part in one queue. The queue's thread only, once it is made.
+  struct Worker final : public Event {
+    // The last of what the server has on the queue is gone: it is down there.
+    void Gone() {
+      if (--parts > 0) return;
+      queue->Detach();
+      on_down();
+    }
+    void Run(bool) override { Gone(); }  // The server is shut down.
+
     std::shared_ptr<PollingQueue> queue;
-    std::vector<std::unique_ptr<UnaryMethod>> unary;
     std::vector<std::unique_ptr<Acceptor::Begin>> begins;
-    std::thread thread;
+    std::function<void()> on_down;
+    std::function<void()> on_acceptor_gone = [this] { Gone(); };
+    int parts = 1;  // The server and its acceptors.
   };
   struct RegisteredMethod {
     std::string name;
@@ -182,14 +192,16 @@ class GrpcServer final : public Server {
   };
 
   absl::Status Listen(const GrpcServerOptions& options);
-  void StartWorker(Worker* worker, int number);
+  void StartWorker(Worker* worker, std::shared_ptr<ByteBudget> budget);
 
   const MethodTable table_;
   grpc_server* const server_;
   std::vector<RegisteredMethod> methods_;
-  std::vector<Worker> workers_;
+  std::shared_ptr<PollingThreads> polling_;
+  std::vector<std::unique_ptr<Worker>> workers_;
   std::string address_;
   bool started_ = false;
+  bool drained_ = false;
 
   Mutex mu_;
   CondVar down_changed_;
@@ -208,17 +220,25 @@ absl::Status GrpcServer::Start(const GrpcServerOptions& options) {
     if (handle == nullptr) return absl::InvalidArgumentError(absl::StrCat("method name cannot be served: ", name));
     methods_.push_back({name, handle, nullptr, &factory});
   }
-  const auto budget = std::make_shared<ByteBudget>(options.limits.max_inflight_request_bytes);
-  workers_.resize(std::max(1, options.threads));
-  for (Worker& worker : workers_) {
-    worker.queue = std::make_shared<PollingQueue>(budget);
-    grpc_server_register_completion_queue(server_, worker.queue->cq(), nullptr);
+  polling_ = options.polling != nullptr ? options.polling : std::make_shared<PollingThreads>(std::max(1, options.threads));
+  for (const auto& queue : polling_->queues()) {
+    CHECK(queue->Attach()) << "the polling threads have ended with their last server";
+    auto worker = std::make_unique<Worker>();
+    worker->queue = queue;
+    worker->on_down = [this] {
+      MutexLock lock(&mu_);
+      ++workers_down_;
+      down_changed_.SignalAll();
+    };
+    grpc_server_register_completion_queue(server_, queue->cq(), nullptr);
+    workers_.push_back(std::move(worker));
   }
   const absl::Status listening = Listen(options);
   // Only a started server can be destroyed; one without a port is started and drained at once.
   grpc_server_start(server_);
   started_ = true;
-  for (size_t i = 0; i < workers_.size(); ++i) StartWorker(&workers_[i], static_cast<int>(i));
+  const auto budget = std::make_shared<ByteBudget>(options.limits.max_inflight_request_bytes);
+  for (const auto& worker : workers_) StartWorker(worker.get(), budget);
   return listening;
 }
 
@@ -241,20 +261,27 @@ absl::Status GrpcServer::Listen(const GrpcServerOptions& options) {
   return absl::OkStatus();
 }
 
-void GrpcServer::StartWorker(Worker* worker, int number) {
+void GrpcServer::StartWorker(Worker* worker, std::shared_ptr<ByteBudget> budget) {
   const std::shared_ptr<PollingQueue> queue = worker->queue;
+  // What the acceptors are told, before the queue's thread can hear of the first.
+  struct Wanted {
+    void* handle;
+    bool reads_payload;
+    int acceptors;
+    const Acceptor::Begin* begin;
+  };
+  std::vector<Wanted> all;
   const auto accept = [&](void* handle, bool reads_payload, int acceptors, Acceptor::Begin begin) {
     worker->begins.push_back(std::make_unique<Acceptor::Begin>(std::move(begin)));
-    // They delete themselves at shutdown.
-    for (int i = 0; i < acceptors; ++i) {
-      new Acceptor(server_, handle, reads_payload, queue->cq(), worker->begins.back().get());
-    }
+    worker->parts += acceptors;
+    all.push_back({handle, reads_payload, acceptors, worker->begins.back().get()});
   };
   for (const RegisteredMethod& method : methods_) {
     if (method.unary != nullptr) {
-      worker->unary.push_back(std::make_unique<UnaryMethod>(method.name, method.unary, queue));
+      auto unary = std::make_shared<UnaryMethod>(method.name, method.unary, queue, budget);
+      queue->Keep(unary);  // Calls may outlive the server.
       accept(method.handle, true, kUnaryAcceptors,
-             [unary = worker->unary.back().get()](const AcceptedCall& accepted) { unary->Begin(accepted); });
+             [unary = unary.get()](const AcceptedCall& accepted) { unary->Begin(accepted); });
     } else {
       accept(method.handle, false, kStreamAcceptors, [&method, queue](const AcceptedCall& accepted) {
         BeginStream(method.name, *method.stream, accepted, queue);
@@ -262,32 +289,30 @@ void GrpcServer::StartWorker(Worker* worker, int number) {
     }
   }
   accept(nullptr, false, kUnknownAcceptors, nullptr);
-  worker->thread = std::thread([this, queue, number] {
-    pthread_setname_np(pthread_self(), absl::StrCat("edge-", number).c_str());
-    queue->Poll([this] {
-      MutexLock lock(&mu_);
-      ++workers_down_;
-      down_changed_.SignalAll();
-    });
-  });
+  for (const Wanted& wanted : all) {
+    // They delete themselves at shutdown.
+    for (int i = 0; i < wanted.acceptors; ++i) {
+      new Acceptor(server_, wanted.handle, wanted.reads_payload, queue->cq(), wanted.begin, &worker->on_acceptor_gone);
+    }
+  }
 }
 
 void GrpcServer::Drain(absl::Duration grace) {
-  if (!workers_[0].thread.joinable()) return;  // Drained before.
+  if (drained_) return;
+  drained_ = true;
   const absl::Time end = absl::Now() + grace;
-  for (Worker& worker : workers_) {
-    grpc_server_shutdown_and_notify(server_, worker.queue->cq(), worker.queue->server_down());
+  for (const auto& worker : workers_) {
+    grpc_server_shutdown_and_notify(server_, worker->queue->cq(), static_cast<Event*>(worker.get()));
   }
-  {
-    MutexLock lock(&mu_);
-    while (workers_down_ < workers_.size()) {
-      const absl::Duration left = end - absl::Now();
-      if (left <= absl::ZeroDuration()) break;
-      down_changed_.WaitFor(&mu_, std::min(left, absl::Hours(1)));
-    }
+  MutexLock lock(&mu_);
+  while (workers_down_ < workers_.size()) {
+    const absl::Duration left = end - absl::Now();
+    if (left <= absl::ZeroDuration()) break;
+    down_changed_.WaitFor(&mu_, std::min(left, absl::Hours(1)));
   }
+  if (workers_down_ == workers_.size()) return;
   grpc_server_cancel_all_calls(server_);
-  for (Worker& worker : workers_) worker.thread.join();
+  while (workers_down_ < workers_.size()) down_changed_.Wait(&mu_);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "edge/call.h"
+#include "edge/grpc/polling_queue.h"
 
 namespace barid::edge {
 
@@ -17,6 +18,8 @@ struct GrpcServerOptions {
   // cheapest: grpc-core lets one thread at a time watch all sockets, and with more of them handing that over costs a
   // switch per read (docs/edge.md, "Figures"). More pay where handlers need more than one core.
   int threads = 1;
+  // Threads that several ports of the process share; without them the port has `threads` of its own.
+  std::shared_ptr<PollingThreads> polling = nullptr;
   PortLimits limits = {};
 
   // PEM. With both the port speaks TLS only, without them cleartext only: grpc-core cannot do both on one port.

@@ -1,7 +1,10 @@
 #include "edge/grpc/polling_queue.h"
 
+#include <pthread.h>
+
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 
 namespace barid::edge {
@@ -22,15 +25,14 @@ grpc_completion_queue* CreateQueue() {
 
 }  // namespace
 
-PollingQueue::PollingQueue(std::shared_ptr<ByteBudget> budget) : cq_(CreateQueue()), budget_(std::move(budget)) {}
+PollingQueue::PollingQueue() : cq_(CreateQueue()) {}
 
 PollingQueue::~PollingQueue() {
   grpc_completion_queue_destroy(cq_);
   grpc_shutdown();
 }
 
-void PollingQueue::Poll(std::function<void()> on_server_down) {
-  on_server_down_ = std::move(on_server_down);
+void PollingQueue::Poll() {
   current_queue = this;
   while (true) {
     const grpc_event event = grpc_completion_queue_next(cq_, gpr_inf_future(GPR_CLOCK_MONOTONIC), nullptr);
@@ -39,6 +41,8 @@ void PollingQueue::Poll(std::function<void()> on_server_down) {
     static_cast<Event*>(event.tag)->Run(event.success != 0);
   }
   current_queue = nullptr;
+  MutexLock lock(&mu_);
+  kept_.clear();
 }
 
 bool PollingQueue::IsCurrent() const { return current_queue == this; }
@@ -73,13 +77,38 @@ void PollingQueue::RunPosts(bool ok) {
     first = next;
   }
   for (auto& [owner, flushed] : std::exchange(flushes_, {})) flushed->Flush();
-  if (closing_) CloseIfEmpty();
+  if (must_close_) CloseIfEmpty();
 }
 
-void PollingQueue::OnServerDown(bool ok) {
-  closing_ = true;
-  on_server_down_();
+bool PollingQueue::Attach() {
+  MutexLock lock(&mu_);
+  if (closing_) return false;
+  ++servers_;
+  return true;
+}
+
+void PollingQueue::Detach() {
+  {
+    MutexLock lock(&mu_);
+    CHECK_GT(servers_, 0);
+    if (--servers_ > 0) return;
+    closing_ = true;
+  }
+  must_close_ = true;
   CloseIfEmpty();
+}
+
+void PollingQueue::CloseUnused() {
+  MutexLock lock(&mu_);
+  if (closing_) return;
+  CHECK_EQ(servers_, 0);
+  closing_ = true;
+  grpc_completion_queue_shutdown(cq_);
+}
+
+void PollingQueue::Keep(std::shared_ptr<void> part) {
+  MutexLock lock(&mu_);
+  kept_.push_back(std::move(part));
 }
 
 void PollingQueue::CloseIfEmpty() {
@@ -87,6 +116,21 @@ void PollingQueue::CloseIfEmpty() {
   if (!posts_.compare_exchange_strong(empty, &closed_mark, std::memory_order_acq_rel)) return;  // A wake is on its way.
   open_ = false;
   grpc_completion_queue_shutdown(cq_);
+}
+
+PollingThreads::PollingThreads(int threads) {
+  for (int i = 0; i < threads; ++i) {
+    queues_.push_back(std::make_shared<PollingQueue>());
+    threads_.emplace_back([queue = queues_.back(), i] {
+      pthread_setname_np(pthread_self(), absl::StrCat("edge-", i).c_str());
+      queue->Poll();
+    });
+  }
+}
+
+PollingThreads::~PollingThreads() {
+  for (const auto& queue : queues_) queue->CloseUnused();
+  for (std::thread& thread : threads_) thread.join();
 }
 
 }  // namespace barid::edge

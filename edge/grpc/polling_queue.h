@@ -4,9 +4,13 @@
 #include <grpc/grpc.h>
 
 #include <atomic>
-#include <functional>
 #include <memory>
+#include <thread>
+#include <utility>
 #include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "base/mutex.h"
 
 namespace barid::edge {
 
@@ -69,32 +73,36 @@ class ByteBudget {
   std::atomic<size_t> used_{0};
 };
 
-// A completion queue, polled by one thread, and the posts of other threads to it. Calls share it, so it outlives them;
-// the server shares it too.
+// A completion queue, polled by one thread, and the posts of other threads to it. Servers share it, and so do their calls: it
+// outlives both.
 //
 //   posting:   a lock-free list. Whoever finds it empty wakes the queue with an empty batch on its call; the wake's
 //   event
 //              takes the whole list. So a list that is not empty has exactly one wake on its way, and a batch costs
 //              one.
-//   closing:   once the server is down, the list is closed when it is empty (then no wake is on its way either), and
-//   the
-//              queue is shut down. From then on nobody starts an operation.
+//   closing:   once the last server is down, the list is closed when it is empty (then no wake is on its way either),
+//              and the queue is shut down. From then on nobody starts an operation.
 class PollingQueue {
  public:
-  explicit PollingQueue(std::shared_ptr<ByteBudget> budget);
+  PollingQueue();
   ~PollingQueue();
   PollingQueue(const PollingQueue&) = delete;
   PollingQueue& operator=(const PollingQueue&) = delete;
 
   grpc_completion_queue* cq() const { return cq_; }
-  ByteBudget* budget() const { return budget_.get(); }
 
-  // Runs the events of the queue until it is closed and has nothing left. `on_server_down` is called once in between,
-  // when the server has no connection left. One thread, once.
-  void Poll(std::function<void()> on_server_down);
+  // Runs the events of the queue until it is closed and has nothing left. One thread, once.
+  void Poll();
 
-  // The event to hand to grpc_server_shutdown_and_notify.
-  Event* server_down() { return &server_down_; }
+  // Another server puts its calls here. False once the queue is closing. Any thread.
+  bool Attach();
+  // That server is down. Only on the thread that polls.
+  void Detach();
+  // Closes a queue that no server is attached to. Any thread but the one that polls.
+  void CloseUnused();
+
+  // Kept until the queue has nothing left: calls that outlive their server use it. Any thread.
+  void Keep(std::shared_ptr<void> part);
 
   // True on the thread that polls.
   bool IsCurrent() const;
@@ -110,20 +118,39 @@ class PollingQueue {
 
  private:
   void RunPosts(bool ok);
-  void OnServerDown(bool ok);
   void CloseIfEmpty();
 
   grpc_completion_queue* const cq_;
-  const std::shared_ptr<ByteBudget> budget_;
   std::atomic<Posted*> posts_{nullptr};  // Last first.
 
+  Mutex mu_;
+  int servers_ ABSL_GUARDED_BY(mu_) = 0;
+  bool closing_ ABSL_GUARDED_BY(mu_) = false;
+  std::vector<std::shared_ptr<void>> kept_ ABSL_GUARDED_BY(mu_);
+
   // The queue's thread only.
-  std::function<void()> on_server_down_;
   std::vector<std::pair<std::shared_ptr<void>, Flushed*>> flushes_;
-  bool closing_ = false;
+  bool must_close_ = false;
   bool open_ = true;
   EventOf<PollingQueue, &PollingQueue::RunPosts> wake_{this};
-  EventOf<PollingQueue, &PollingQueue::OnServerDown> server_down_{this};
+};
+
+// Threads that poll, each a queue of its own. The ports of a process share them: grpc-core lets one thread at a time watch all
+// sockets of the process, and hands that over with a switch per read, so each further polling thread makes every call dearer,
+// also one of a port that nobody calls (docs/edge.md, "Figures").
+//
+// They end when their last server is down.
+class PollingThreads {
+ public:
+  explicit PollingThreads(int threads);
+  // No server is up. Waits for the threads.
+  ~PollingThreads();
+
+  const std::vector<std::shared_ptr<PollingQueue>>& queues() const { return queues_; }
+
+ private:
+  std::vector<std::shared_ptr<PollingQueue>> queues_;
+  std::vector<std::thread> threads_;
 };
 
 }  // namespace barid::edge

@@ -11,10 +11,10 @@ namespace barid::edge {
 // lets go last frees it; if that is the transport, it is used again.
 //
 //   Begin --handler--> Answer or Fail --> [posted] --> Finish --> OnFinished
-//                                            \-- queue closed --> Drop
+//                \--> Resume --> [posted] --^  \-- queue closed --> Drop
 class GrpcUnaryCall final : public Posted {
  public:
-  GrpcUnaryCall(UnaryMethod* method, std::shared_ptr<PollingQueue> queue) : method_(method), queue_(std::move(queue)) {
+  explicit GrpcUnaryCall(UnaryMethod* method) : method_(method), queue_(method->queue_), budget_(method->budget_) {
     head_.method = method->name_;
   }
 
@@ -40,13 +40,15 @@ class GrpcUnaryCall final : public Posted {
       CHECK(!status.ok()) << "a call fails with an error or is answered";
       call_->End(status);
     }
+    void Resume(absl::AnyInvocable<void()> task) override { call_->Resume(std::move(task)); }
 
    private:
     GrpcUnaryCall* const call_;
   };
 
   void End(absl::Status status);
-  void RunPosted() override { Finish(); }
+  void Resume(absl::AnyInvocable<void()> task);
+  void RunPosted() override;
   void Finish();
   void OnFinished(bool ok);
   // The call is over for the transport without an operation of ours. True if this was the last hold.
@@ -56,6 +58,7 @@ class GrpcUnaryCall final : public Posted {
 
   UnaryMethod* const method_;  // Gone once the queue is closed.
   const std::shared_ptr<PollingQueue> queue_;
+  const std::shared_ptr<ByteBudget> budget_;
   EventOf<GrpcUnaryCall, &GrpcUnaryCall::OnFinished> on_finished_{this};
 
   grpc_call* call_ = nullptr;
@@ -64,6 +67,7 @@ class GrpcUnaryCall final : public Posted {
   size_t taken_bytes_ = 0;
 
   bool answered_ = false;  // The handler's side only.
+  absl::AnyInvocable<void()> resumed_;  // While it is posted.
   Bytes response_;
   absl::Status status_;
   grpc_byte_buffer* sent_ = nullptr;
@@ -79,7 +83,7 @@ UnaryMethod::~UnaryMethod() {
 void UnaryMethod::Begin(const AcceptedCall& accepted) {
   GrpcUnaryCall* call;
   if (spares_.empty()) {
-    call = new GrpcUnaryCall(this, queue_);
+    call = new GrpcUnaryCall(this);
   } else {
     call = spares_.back();
     spares_.pop_back();
@@ -95,7 +99,7 @@ void GrpcUnaryCall::Begin(const AcceptedCall& accepted) {
     return handle->Fail(absl::InternalError("a unary call has exactly one request message; none came"));
   }
   request_ = FromByteBuffer(accepted.payload);
-  if (!queue_->budget()->Take(request_.size())) {
+  if (!budget_->Take(request_.size())) {
     return handle->Fail(absl::ResourceExhaustedError("the server holds too many bytes of requests; try again later"));
   }
   taken_bytes_ = request_.size();
@@ -110,6 +114,19 @@ void GrpcUnaryCall::End(absl::Status status) {
   if (queue_->IsCurrent()) return Finish();
   // The handle holds the call, so Drop is never the last to let go here.
   if (!queue_->Post(this, call_)) Drop();
+}
+
+void GrpcUnaryCall::Resume(absl::AnyInvocable<void()> task) {
+  if (queue_->IsCurrent()) return task();
+  resumed_ = std::move(task);
+  if (queue_->Post(this, call_)) return;
+  // `task` may own the handle, and with it this call.
+  std::exchange(resumed_, nullptr)();
+}
+
+void GrpcUnaryCall::RunPosted() {
+  if (answered_) return Finish();
+  std::exchange(resumed_, nullptr)();
 }
 
 void GrpcUnaryCall::Finish() {
@@ -149,7 +166,7 @@ void GrpcUnaryCall::OnFinished(bool ok) {
 }
 
 bool GrpcUnaryCall::Drop() {
-  queue_->budget()->Return(std::exchange(taken_bytes_, 0));
+  budget_->Return(std::exchange(taken_bytes_, 0));
   if (sent_ != nullptr) grpc_byte_buffer_destroy(std::exchange(sent_, nullptr));
   grpc_slice_unref(std::exchange(status_message_, grpc_slice{}));
   grpc_call_unref(std::exchange(call_, nullptr));

@@ -20,8 +20,9 @@ namespace barid::edge {
 // call of a client that sends the same headers every time allocates almost nothing. The queue's thread only.
 class UnaryMethod {
  public:
-  UnaryMethod(std::string name, const UnaryHandler* handler, std::shared_ptr<PollingQueue> queue)
-      : name_(std::move(name)), handler_(handler), queue_(std::move(queue)) {}
+  UnaryMethod(std::string name, const UnaryHandler* handler, std::shared_ptr<PollingQueue> queue,
+              std::shared_ptr<ByteBudget> budget)
+      : name_(std::move(name)), handler_(handler), queue_(std::move(queue)), budget_(std::move(budget)) {}
   ~UnaryMethod();
   UnaryMethod(const UnaryMethod&) = delete;
   UnaryMethod& operator=(const UnaryMethod&) = delete;
@@ -36,6 +37,7 @@ class UnaryMethod {
   const std::string name_;
   const UnaryHandler* const handler_;
   const std::shared_ptr<PollingQueue> queue_;
+  const std::shared_ptr<ByteBudget> budget_;  // Of the port.
   std::vector<class GrpcUnaryCall*> spares_;
 };
 

@@ -99,9 +99,9 @@ absl::Status CheckBatch(const v2::SendMessageRequest& request, const ProxyLimits
 }
 
 // Checks and encodes every message.
-absl::StatusOr<std::vector<AppendCall::Message>> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
+absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
                                                         absl::string_view peer, absl::Time now, const ProxyLimits& limits) {
-  std::vector<AppendCall::Message> encoded;
+  AppendCall::Messages encoded;
   encoded.reserve(request.messages_size());
   for (int i = 0; i < request.messages_size(); ++i) {
     const MessageDraft draft = DraftOf(request.messages(i), peer, now);
@@ -117,12 +117,12 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
   absl::StatusOr<InflightBytes::Share> share =
       proxy->sender().inflight()->Take(static_cast<int64_t>(exchange->request_bytes()));
   if (!share.ok()) return AnswerAll(std::move(exchange), share.status());
-  absl::StatusOr<std::vector<AppendCall::Message>> messages =
+  absl::StatusOr<AppendCall::Messages> messages =
       Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options().limits);
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
   proxy->sender().Send(metadata, topic.id, *std::move(messages),
                        [exchange = std::move(exchange), share = *std::move(share)](AppendResult result) mutable {
-                         AnswerResult(std::move(exchange), std::move(result));
+                         SendExchange::element_type::Continue(std::move(exchange), std::move(result), AnswerResult);
                        });
 }
 
