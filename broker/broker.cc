@@ -181,13 +181,12 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
   Hosted* const hosted = owner.get();
   hosted->id = shard.shard.id;
   hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()));
-  hosted->disk_executor = new_executor_(absl::StrCat("barid-disk-", shard.shard.id.value()));
   ShardOptions options = options_.shard;
   options.log.log_id = log_id;
   const ShardContext context{env_,
                              clock_,
                              hosted->executor.get(),
-                             hosted->disk_executor.get(),
+                             hosted->executor.get(),
                              read_executor_.get(),
                              checkpoint_executor_.get()};
   ASSIGN_OR_RETURN(hosted->shard, Shard::Open(shard.shard.id, ShardDir(shard.shard.id), options, context));
@@ -258,10 +257,15 @@ void Broker::Append(AppendCall call, Callback<AppendResult> done) {
     if (Hosted* const hosted = Find(call.shard)) {
       hosted->executor->Post([hosted, call = std::move(call), done = std::move(done)]() mutable {
         const int64_t revision = call.metadata_revision;
-        WhenKnown(hosted, revision, [hosted, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (!known.ok()) return done(AppendResult{std::move(known), {}});
+        const auto append = [hosted](AppendCall call, Callback<AppendResult> done) {
           if (hosted->shard == nullptr) return done(AppendResult{Stopped(), {}});
           hosted->shard->Append(std::move(call), std::move(done));
+        };
+        // The usual case takes no other callback.
+        if (revision <= hosted->metadata_revision) return append(std::move(call), std::move(done));
+        WhenKnown(hosted, revision, [append, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+          if (!known.ok()) return done(AppendResult{std::move(known), {}});
+          append(std::move(call), std::move(done));
         });
       });
       return;
@@ -402,7 +406,6 @@ void Broker::Stop() {
       one->shard = nullptr;
       for (Hosted::Waiting& waiting : std::exchange(one->waiting, {})) waiting.task(Stopped());
     });
-    one->disk_executor = nullptr;
   }
   // Their tasks come home to the shards' executors, so they end before those do.
   read_executor_ = nullptr;

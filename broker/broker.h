@@ -64,7 +64,6 @@ class Broker : public BrokerApi {
   // A shard and what it runs on. Its members but `executor` belong to the executor.
   struct Hosted {
     ShardId id;
-    std::unique_ptr<Executor> disk_executor;
     std::unique_ptr<Shard> shard;
     int64_t metadata_revision = 0;
     // Calls that know of newer metadata than the shard does: run when it is there, or with why they are not.

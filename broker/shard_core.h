@@ -50,7 +50,7 @@ struct ShardContext {
   Env* env = nullptr;
   Clock* clock = nullptr;
   Executor* shard_executor = nullptr;       // Owns the state.
-  Executor* disk_executor = nullptr;        // Writes and syncs the log.
+  Executor* disk_executor = nullptr;        // Writes and syncs the log; may be the same.
   Executor* read_executor = nullptr;        // Reads index blocks and older messages.
   Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
 };

@@ -7,6 +7,7 @@
 
 namespace barid::broker {
 namespace {
+bool waiting = false;
 
 absl::StatusOr<std::vector<storage::CommitLog::Placed>> AppendAndSync(storage::CommitLog* log,
                                                                       const std::vector<storage::RecordDraft>& batch) {
@@ -37,7 +38,14 @@ void SingleReplicaCommitter::Append(std::vector<storage::RecordDraft> batch) {
   } else {
     for (storage::RecordDraft& draft : batch) collecting_.push_back(std::move(draft));
   }
-  if (!writing_) Write();
+  if (!writing_) {
+    static const int delay = getenv("DELAY") ? atoi(getenv("DELAY")) : 0;
+    static size_t last = 0;
+    if (delay == 0 || last < 4) { last = collecting_.size(); Write(); return; }
+    if (waiting) return;
+    waiting = true;
+    shard_executor_->PostAfter(absl::Microseconds(delay), [this] { waiting = false; last = collecting_.size(); Write(); });
+  }
 }
 
 void SingleReplicaCommitter::Write() {
@@ -66,7 +74,7 @@ void SingleReplicaCommitter::OnWritten(Written written) {
     return;
   }
   // The disk gets its next batch before this one is applied and answered.
-  if (!collecting_.empty()) Write();
+  if (!collecting_.empty()) { auto b = std::exchange(collecting_, {}); Append(std::move(b)); }
   listener_->OnCommit(*written);
 }
 
