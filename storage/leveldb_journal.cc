@@ -1,7 +1,6 @@
 #include "storage/leveldb_journal.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,8 +13,8 @@
 #include "absl/strings/strip.h"
 #include "base/coding.h"
 #include "base/crc32c.h"
-#include "base/log.h"
 #include "base/status.h"
+#include "storage/files.h"
 
 namespace barid::storage {
 namespace {
@@ -127,32 +126,19 @@ std::optional<uint64_t> LogNumber(absl::string_view edit) {
   return number;
 }
 
-// What the disk has of a file. After a failed sync the page cache may show more.
-absl::StatusOr<std::string> ReadPastCache(Env* env, const std::string& path) {
-  ASSIGN_OR_RETURN(const std::unique_ptr<File> file, env->Open(path, {.mode = OpenMode::kRead, .direct = true}));
-  ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-  const uint64_t aligned = (size + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment;
-  if (aligned == 0) return std::string();
-  struct Free {
-    void operator()(char* p) const { std::free(p); }
-  };
-  const std::unique_ptr<char[], Free> bytes(static_cast<char*>(std::aligned_alloc(kDirectAlignment, aligned)));
-  CHECK(bytes != nullptr) << aligned << " bytes";
-  ASSIGN_OR_RETURN(const size_t read, file->Read(0, aligned, bytes.get()));
-  return std::string(bytes.get(), std::min<uint64_t>(read, size));
-}
-
 // Cuts the torn end of a journal off. Only the newest may have one.
 absl::Status CutTornEnd(Env* env, const std::string& path, bool is_newest,
                         absl::FunctionRef<void(absl::string_view record)> visit) {
-  ASSIGN_OR_RETURN(const std::string content, ReadPastCache(env, path));
+  // What the disk has of it: after a failed sync the page cache may show more.
+  ASSIGN_OR_RETURN(const std::unique_ptr<DirectReader> reader, DirectReader::Open(env, path));
+  ASSIGN_OR_RETURN(const absl::string_view content, reader->Read(0, reader->size()));
   ASSIGN_OR_RETURN(const std::string shown, ReadFile(env, path));
   const absl::StatusOr<uint64_t> end = CheckedEnd(content, WalkJournal(content, visit));
   if (!end.ok()) return Annotate(end.status(), path);
   if (shown != content) {
     // A sync of it failed before the process ended. LevelDB would believe the cache, go on in a newer journal, and this
     // one would be torn by the next power cut without being the newest. So it becomes what the disk has.
-    return WriteFileDurably(env, path, absl::string_view(content).substr(0, *end));
+    return WriteFileDurably(env, path, content.substr(0, *end));
   }
   if (*end == content.size()) return absl::OkStatus();
   if (!is_newest) {

@@ -1,7 +1,6 @@
 #include "storage/log_scan.h"
 
 #include <algorithm>
-#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -10,8 +9,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "base/log.h"
 #include "base/status.h"
+#include "storage/files.h"
 #include "storage/record_search.h"
 
 namespace barid::storage {
@@ -21,65 +20,6 @@ constexpr absl::string_view kSuffix = ".log";
 constexpr size_t kNumberDigits = 20;
 constexpr uint64_t kMaxSegment = uint64_t{1} << 31;  // Positions stay below 2^63 with segments up to 4 GiB.
 constexpr uint64_t kReadBytes = uint64_t{1} << 20;
-
-uint64_t RoundUp(uint64_t bytes) { return (bytes + kDirectAlignment - 1) / kDirectAlignment * kDirectAlignment; }
-
-// A segment file read past the page cache, through one aligned window that moves with the reader.
-class SegmentReader {
- public:
-  static absl::StatusOr<std::unique_ptr<SegmentReader>> Open(Env* env, const std::string& path) {
-    ASSIGN_OR_RETURN(std::unique_ptr<File> file, env->Open(path, {.mode = OpenMode::kRead, .direct = true}));
-    ASSIGN_OR_RETURN(const uint64_t size, file->Size());
-    return std::unique_ptr<SegmentReader>(new SegmentReader(path, std::move(file), size));
-  }
-
-  const std::string& path() const { return path_; }
-  uint64_t size() const { return size_; }
-
-  // Up to `size` bytes from `offset`: fewer only at the end of the file. Valid until the next call.
-  absl::StatusOr<absl::string_view> Read(uint64_t offset, uint64_t size) {
-    size = offset < size_ ? std::min(size, size_ - offset) : 0;
-    if (offset < window_offset_ || offset + size > window_offset_ + window_bytes_) {
-      RETURN_IF_ERROR(MoveWindow(offset, size));
-    }
-    // Fewer than Size said: somebody cut the file meanwhile. What is missing is then simply not there.
-    const uint64_t skip = std::min(offset - window_offset_, window_bytes_);
-    return absl::string_view(window_.get() + skip, std::min(size, window_bytes_ - skip));
-  }
-
- private:
-  struct Free {
-    void operator()(char* p) const { std::free(p); }
-  };
-
-  SegmentReader(std::string path, std::unique_ptr<File> file, uint64_t size)
-      : path_(std::move(path)), file_(std::move(file)), size_(size) {}
-
-  absl::Status MoveWindow(uint64_t offset, uint64_t size) {
-    window_offset_ = offset / kDirectAlignment * kDirectAlignment;
-    window_bytes_ = 0;
-    const uint64_t left = offset < size_ ? size_ - window_offset_ : 0;
-    const uint64_t wanted = RoundUp(std::min(left, std::max(kReadBytes, offset - window_offset_ + size)));
-    if (wanted == 0) return absl::OkStatus();
-    if (wanted > capacity_) {
-      window_.reset(static_cast<char*>(std::aligned_alloc(kDirectAlignment, wanted)));
-      CHECK(window_ != nullptr) << wanted << " bytes";
-      capacity_ = wanted;
-    }
-    absl::StatusOr<size_t> read = file_->Read(window_offset_, wanted, window_.get());
-    if (!read.ok()) return Annotate(read.status(), absl::StrCat("reading ", path_, " at offset ", window_offset_));
-    window_bytes_ = *read;
-    return absl::OkStatus();
-  }
-
-  const std::string path_;
-  const std::unique_ptr<File> file_;
-  const uint64_t size_;
-  std::unique_ptr<char[], Free> window_;
-  uint64_t capacity_ = 0;
-  uint64_t window_offset_ = 0;
-  uint64_t window_bytes_ = 0;
-};
 
 // Walks from record to record and, at the first that is bad, decides between torn and damaged.
 class Scanner {
@@ -170,7 +110,7 @@ class Scanner {
 
   absl::Status OpenSegment(uint64_t segment) {
     if (reader_ != nullptr && segment == segment_) return absl::OkStatus();
-    ASSIGN_OR_RETURN(reader_, SegmentReader::Open(env_, SegmentPath(dir_, segment)));
+    ASSIGN_OR_RETURN(reader_, DirectReader::Open(env_, SegmentPath(dir_, segment)));
     segment_ = segment;
     if (reader_->size() <= options_.segment_bytes) return absl::OkStatus();
     return absl::InvalidArgumentError(absl::StrCat(reader_->path(), ": has ", reader_->size(),
@@ -260,7 +200,7 @@ class Scanner {
   const std::string dir_;
   const CommitLogOptions options_;
   LogScan scan_;
-  std::unique_ptr<SegmentReader> reader_;
+  std::unique_ptr<DirectReader> reader_;
   uint64_t segment_ = 0;  // That reader_ reads.
   std::string found_;
 };
