@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
-#include "broker/grpc/broker_codec.h"
+#include "codec/broker_codec.h"
 
 namespace barid::broker {
 namespace {
@@ -141,7 +141,7 @@ void DeliveriesStream::Encode(broker_pb::DeliveryFrame* frame) {
     if (answer.next == answer.result.deliveries.size()) {
       broker_pb::Piece* const end = frame->add_pieces();
       end->set_receive_id(answer.id);
-      broker::Encode(answer.result.status, end->mutable_end());
+      barid::Encode(answer.result.status, end->mutable_end());
       encoded += kHeadCost;
     } else {
       collected_.push_back(std::move(answer));

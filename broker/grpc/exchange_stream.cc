@@ -3,7 +3,7 @@
 #include <iterator>
 #include <utility>
 
-#include "broker/grpc/broker_codec.h"
+#include "codec/broker_codec.h"
 
 namespace barid::broker {
 namespace {
@@ -96,16 +96,16 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     out->set_id(answer.id);
     bool is_complete = true;
     if (const auto* append = std::get_if<AppendResult>(&answer.result)) {
-      broker::Encode(*append, out->mutable_append());
+      barid::Encode(*append, out->mutable_append());
       budget -= EncodedCost(*append);
     } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
-      broker::Encode(*settle, out->mutable_settle());
+      barid::Encode(*settle, out->mutable_settle());
       budget -= EncodedCost(*settle);
     } else if (const auto* stats = std::get_if<StatsResult>(&answer.result)) {
-      if (!stats->status.ok()) broker::Encode(stats->status, out->mutable_stats()->mutable_status());
+      if (!stats->status.ok()) barid::Encode(stats->status, out->mutable_stats()->mutable_status());
       for (; budget > 0 && answer.first_queue < stats->queues.size(); ++answer.first_queue) {
         const QueueStats& queue = stats->queues[answer.first_queue];
-        broker::Encode(queue, out->mutable_stats()->add_queues());
+        barid::Encode(queue, out->mutable_stats()->add_queues());
         budget -= EncodedCost(queue);
       }
       is_complete = answer.first_queue == stats->queues.size();

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "proxy/grpc/broker_codec.h"
+#include "codec/broker_codec.h"
 
 namespace barid::proxy {
 namespace {
@@ -129,11 +129,11 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
   for (const Queued& call : collected_) {
     broker_pb::Call* const out = frame->add_calls();
     out->set_id(call.id);
-    if (const auto* append = std::get_if<AppendCall>(&call.request)) proxy::Encode(*append, out->mutable_append());
-    if (const auto* settle = std::get_if<SettleCall>(&call.request)) proxy::Encode(*settle, out->mutable_settle());
-    if (const auto* sent = std::get_if<SentReport>(&call.request)) proxy::Encode(*sent, out->mutable_sent());
-    if (const auto* clients = std::get_if<ClientReport>(&call.request)) proxy::Encode(*clients, out->mutable_clients());
-    if (const auto* stats = std::get_if<StatsCall>(&call.request)) proxy::Encode(*stats, out->mutable_stats());
+    if (const auto* append = std::get_if<AppendCall>(&call.request)) barid::Encode(*append, out->mutable_append());
+    if (const auto* settle = std::get_if<SettleCall>(&call.request)) barid::Encode(*settle, out->mutable_settle());
+    if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
+    if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());
+    if (const auto* stats = std::get_if<StatsCall>(&call.request)) barid::Encode(*stats, out->mutable_stats());
   }
   collected_.clear();  // Lets go of the messages.
 }

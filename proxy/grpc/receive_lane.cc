@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "proxy/grpc/broker_codec.h"
+#include "codec/broker_codec.h"
 
 namespace barid::proxy {
 namespace {
@@ -103,7 +103,7 @@ bool ReceiveLane::Collect() {
 void ReceiveLane::Encode(broker_pb::ReceiveFrame* frame) {
   for (const Queued& call : collected_) {
     broker_pb::Receive* const out = frame->add_receives();
-    proxy::Encode(call.call, out);
+    barid::Encode(call.call, out);
     out->set_id(call.id);
   }
   for (const uint64_t id : collected_cancels_) frame->add_cancels(id);

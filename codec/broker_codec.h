@@ -1,0 +1,50 @@
+#ifndef BARID_CODEC_BROKER_CODEC_H_
+#define BARID_CODEC_BROKER_CODEC_H_
+
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "barid/broker/v1/broker.pb.h"
+#include "base/broker_calls.h"
+
+// The calls of a broker and their answers as messages of barid.broker.v1. The proxy encodes calls and decodes answers, the
+// broker does the reverse. Decode is the inverse of Encode, down to microseconds, below which times and durations are cut.
+namespace barid {
+
+namespace broker_pb = ::barid::broker::v1;
+
+// Messages are copied, here and once more when protobuf writes the frame: about 0.1 us per KiB.
+void Encode(const AppendCall& in, broker_pb::Append* out);
+void Encode(const ReceiveCall& in, broker_pb::Receive* out);  // But for the id.
+void Encode(const SettleCall& in, broker_pb::Settle* out);
+void Encode(const SentReport& in, broker_pb::SentReport* out);
+void Encode(const ClientReport& in, broker_pb::ClientReport* out);
+void Encode(const StatsCall& in, broker_pb::Stats* out);
+
+// The messages share `owner`, which holds `in`: nothing is copied, and the frame lives as long as the last of them.
+AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>& owner);
+ReceiveCall Decode(const broker_pb::Receive& in);
+// kInvalidArgument for a kind that we do not know.
+absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in);
+SentReport Decode(const broker_pb::SentReport& in);
+ClientReport Decode(const broker_pb::ClientReport& in);
+StatsCall Decode(const broker_pb::Stats& in);
+
+void Encode(const absl::Status& in, broker_pb::Status* out);
+void Encode(const AppendResult& in, broker_pb::AppendAnswer* out);
+void Encode(const SettleResult& in, broker_pb::SettleAnswer* out);
+void Encode(const QueueStats& in, broker_pb::QueueStats* out);
+// Everything but the message's bytes.
+void EncodeHead(const Delivery& in, broker_pb::Delivery* out);
+
+absl::Status Decode(const broker_pb::Status& in);
+AppendResult Decode(const broker_pb::AppendAnswer& in);
+SettleResult Decode(const broker_pb::SettleAnswer& in);
+QueueStats Decode(const broker_pb::QueueStats& in);
+// Everything but the message's bytes.
+Delivery DecodeHead(const broker_pb::Delivery& in);
+
+}  // namespace barid
+
+#endif  // BARID_CODEC_BROKER_CODEC_H_

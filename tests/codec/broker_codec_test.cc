@@ -1,0 +1,308 @@
+#include "codec/broker_codec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <tuple>
+#include <typeinfo>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/util/message_differencer.h"
+
+namespace barid {
+namespace {
+
+using ::google::protobuf::FieldDescriptor;
+using ::google::protobuf::Message;
+using ::google::protobuf::Reflection;
+using ::testing::HasSubstr;
+
+// Gives every field of a message, also those that are added later, a value that no other field has.
+class Filler {
+ public:
+  void Fill(Message* message) {
+    for (int i = 0; i < message->GetDescriptor()->field_count(); ++i) {
+      const FieldDescriptor* const field = message->GetDescriptor()->field(i);
+      // Of payloads one: a status does not keep their order.
+      const int count = field->is_repeated() && field->name() != "payloads" ? 2 : 1;
+      for (int n = 0; n < count; ++n) FillOne(message, field);
+    }
+  }
+
+ private:
+  template <typename T>
+  void Put(Message* message, const FieldDescriptor* field, void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
+           void (Reflection::*add)(Message*, const FieldDescriptor*, T) const, T value) {
+    (message->GetReflection()->*(field->is_repeated() ? add : set))(message, field, std::move(value));
+  }
+
+  void FillOne(Message* message, const FieldDescriptor* field) {
+    const Reflection* const reflection = message->GetReflection();
+    const int n = ++last_;
+    switch (field->cpp_type()) {
+      case FieldDescriptor::CPPTYPE_MESSAGE:
+        return Fill(field->is_repeated() ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field));
+      case FieldDescriptor::CPPTYPE_INT32:
+        // A status has codes up to 16.
+        return Put<int32_t>(message, field, &Reflection::SetInt32, &Reflection::AddInt32, field->name() == "code" ? 1 + n % 16 : n);
+      case FieldDescriptor::CPPTYPE_INT64:
+        return Put<int64_t>(message, field, &Reflection::SetInt64, &Reflection::AddInt64, n);
+      case FieldDescriptor::CPPTYPE_UINT32:
+        return Put<uint32_t>(message, field, &Reflection::SetUInt32, &Reflection::AddUInt32, n);
+      case FieldDescriptor::CPPTYPE_UINT64:
+        return Put<uint64_t>(message, field, &Reflection::SetUInt64, &Reflection::AddUInt64, n);
+      case FieldDescriptor::CPPTYPE_BOOL:
+        return Put<bool>(message, field, &Reflection::SetBool, &Reflection::AddBool, true);
+      case FieldDescriptor::CPPTYPE_ENUM: {
+        const int last = field->enum_type()->value(field->enum_type()->value_count() - 1)->number();
+        return Put<int>(message, field, &Reflection::SetEnumValue, &Reflection::AddEnumValue, last);
+      }
+      case FieldDescriptor::CPPTYPE_STRING:
+        return Put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString, absl::StrCat("text ", n));
+      default:
+        FAIL() << field->full_name() << " is of a kind that no field had so far";
+    }
+  }
+
+  int last_ = 100;
+};
+
+template <typename T>
+T Filled() {
+  T message;
+  Filler().Fill(&message);
+  return message;
+}
+
+// `sent` went through the structs and is `returned`. A field that one end forgot is missing.
+void ExpectSame(const Message& sent, const Message& returned) {
+  std::string difference;
+  ::google::protobuf::util::MessageDifferencer differencer;
+  differencer.ReportDifferencesToString(&difference);
+  EXPECT_TRUE(differencer.Compare(sent, returned)) << sent.GetTypeName() << ":\n" << difference;
+}
+
+// The fields of the structs, so that one which is in a struct alone is noticed: a new one does not compile until it is here,
+// and then fails until it is on the wire.
+auto Fields(const AppendCall& in) {
+  const auto& [shard, topic, revision, queue, messages] = in;
+  return std::make_tuple(shard, topic, revision, queue, messages.size());
+}
+auto Fields(const AppendCall::Message& in) {
+  const auto& [stored, tag_hash] = in;
+  return std::make_tuple(stored.size(), tag_hash);
+}
+auto Fields(const AppendResult& in) {
+  const auto& [status, entries] = in;
+  return std::make_tuple(status, entries.size());
+}
+auto Fields(const AppendResult::Entry& in) {
+  const auto& [status, queue, offset] = in;
+  return std::make_tuple(status, queue, offset);
+}
+auto Fields(const ReceiveCall& in) {
+  const auto& [shard, group, topic, revision, tags, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
+  return std::make_tuple(shard, group, topic, revision, tags, max_messages, max_bytes, invisible, renew, client, attempt, wait);
+}
+auto Fields(const Delivery& in) {
+  const auto& [stored, queue, offset, attempt, nonce, store_time, invisible, origin] = in;
+  return std::make_tuple(queue, offset, attempt, nonce, store_time, invisible, origin.has_value());
+}
+auto Fields(const Delivery::Origin& in) {
+  const auto& [topic, topic_name, message_id, attempts, reason] = in;
+  return std::make_tuple(topic, topic_name, message_id, attempts, reason);
+}
+auto Fields(const SettleCall& in) {
+  const auto& [shard, entries] = in;
+  return std::make_tuple(shard, entries.size());
+}
+auto Fields(const SettleEntry& in) {
+  const auto& [group, queue, offset, nonce, kind, delay, reason] = in;
+  return std::make_tuple(group, queue, offset, nonce, kind, delay, reason);
+}
+auto Fields(const SettleResult& in) {
+  const auto& [status, entries] = in;
+  return std::make_tuple(status, entries.size());
+}
+auto Fields(const SentReport& in) {
+  const auto& [shard, entries] = in;
+  return std::make_tuple(shard, entries.size());
+}
+auto Fields(const SentReport::Entry& in) {
+  const auto& [group, queue, offset, nonce] = in;
+  return std::make_tuple(group, queue, offset, nonce);
+}
+auto Fields(const ClientReport& in) {
+  const auto& [proxy, alive, gone] = in;
+  return std::make_tuple(proxy, alive, gone);
+}
+auto Fields(const StatsCall& in) {
+  const auto& [topic, group] = in;
+  return std::make_tuple(topic, group);
+}
+auto Fields(const QueueStats& in) {
+  const auto& [shard, queue, first, end, bytes, groups] = in;
+  return std::make_tuple(shard, queue, first, end, bytes, groups.size());
+}
+auto Fields(const QueueStats::Group& in) {
+  const auto& [group, floor, next, in_flight, ready_again] = in;
+  return std::make_tuple(group, floor, next, in_flight, ready_again);
+}
+
+// Every field came to have a value that it does not have by itself.
+template <typename T>
+void ExpectAllSet(const T& decoded) {
+  const auto fields = Fields(decoded);
+  const auto defaults = Fields(T());
+  const std::vector<bool> left = [&]<size_t... i>(std::index_sequence<i...>) {
+    return std::vector<bool>{(std::get<i>(fields) == std::get<i>(defaults))...};
+  }(std::make_index_sequence<std::tuple_size_v<decltype(fields)>>());
+  for (size_t i = 0; i < left.size(); ++i) EXPECT_FALSE(left[i]) << "field " << i + 1 << " of " << typeid(T).name();
+}
+
+TEST(BrokerCodecTest, AnAppendSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::Append>();
+  const AppendCall call = Decode(sent, nullptr);
+  ExpectAllSet(call);
+  ExpectAllSet(call.messages.at(0));
+  broker_pb::Append returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, MessagesOfAnAppendAreNotCopiedAndKeepTheFrame) {
+  auto frame = std::make_shared<broker_pb::Append>(Filled<broker_pb::Append>());
+  const char* const bytes = frame->messages(0).stored().data();
+  const AppendCall call = Decode(*frame, frame);
+  const std::weak_ptr<broker_pb::Append> weak = frame;
+  frame = nullptr;
+  EXPECT_EQ(call.messages.at(0).stored.data(), bytes);
+  EXPECT_FALSE(weak.expired());
+}
+
+TEST(BrokerCodecTest, TheAnswerToAnAppendSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::AppendAnswer>();
+  const AppendResult result = Decode(sent);
+  ExpectAllSet(result);
+  ExpectAllSet(result.entries.at(0));
+  broker_pb::AppendAnswer returned;
+  Encode(result, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, AReceiveSurvivesTheWire) {
+  auto sent = Filled<broker_pb::Receive>();
+  sent.clear_id();  // The lane's.
+  const ReceiveCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::Receive returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, ADeliverySurvivesTheWireButForItsBytes) {
+  auto sent = Filled<broker_pb::Delivery>();
+  sent.clear_stored();  // Travels in pieces.
+  Delivery delivery = DecodeHead(sent);
+  ExpectAllSet(delivery);
+  ExpectAllSet(delivery.origin.value());
+  EXPECT_EQ(delivery.stored.size(), 0u);
+  delivery.stored = Buffer(std::string(sent.stored_bytes(), 'x'));
+  broker_pb::Delivery returned;
+  EncodeHead(delivery, &returned);
+  ExpectSame(sent, returned);
+
+  delivery.origin = std::nullopt;
+  returned.Clear();
+  EncodeHead(delivery, &returned);
+  EXPECT_FALSE(DecodeHead(returned).origin.has_value());
+}
+
+TEST(BrokerCodecTest, ASettleSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::Settle>();
+  const absl::StatusOr<SettleCall> call = Decode(sent);
+  ASSERT_TRUE(call.ok()) << call.status();
+  ExpectAllSet(*call);
+  ExpectAllSet(call->entries.at(0));
+  broker_pb::Settle returned;
+  Encode(*call, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, TheAnswerToASettleSurvivesTheWire) {
+  auto sent = Filled<broker_pb::SettleAnswer>();
+  sent.add_entries();  // OK among errors keeps its place.
+  Filler().Fill(sent.add_entries());
+  const SettleResult result = Decode(sent);
+  ExpectAllSet(result);
+  broker_pb::SettleAnswer returned;
+  Encode(result, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, ReportsSurviveTheWire) {
+  const auto sent = Filled<broker_pb::SentReport>();
+  const SentReport report = Decode(sent);
+  ExpectAllSet(report);
+  ExpectAllSet(report.entries.at(0));
+  broker_pb::SentReport returned;
+  Encode(report, &returned);
+  ExpectSame(sent, returned);
+
+  const auto clients = Filled<broker_pb::ClientReport>();
+  const ClientReport client_report = Decode(clients);
+  ExpectAllSet(client_report);
+  broker_pb::ClientReport clients_returned;
+  Encode(client_report, &clients_returned);
+  ExpectSame(clients, clients_returned);
+}
+
+TEST(BrokerCodecTest, StatsSurviveTheWire) {
+  const auto sent = Filled<broker_pb::Stats>();
+  const StatsCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::Stats returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto queue = Filled<broker_pb::QueueStats>();
+  const QueueStats stats = Decode(queue);
+  ExpectAllSet(stats);
+  ExpectAllSet(stats.groups.at(0));
+  broker_pb::QueueStats queue_returned;
+  Encode(stats, &queue_returned);
+  ExpectSame(queue, queue_returned);
+}
+
+TEST(BrokerCodecTest, OkIsNothingOnTheWire) {
+  broker_pb::AppendAnswer answer;
+  Encode(AppendResult{absl::OkStatus(), {AppendResult::Entry()}}, &answer);
+  EXPECT_FALSE(answer.has_status());
+  EXPECT_FALSE(answer.entries(0).has_status());
+  EXPECT_TRUE(Decode(answer).status.ok());
+  EXPECT_TRUE(Decode(answer).entries.at(0).status.ok());
+}
+
+TEST(BrokerCodecTest, ForEverIsForEverAtTheOtherEnd) {
+  ReceiveCall call;
+  call.invisible = absl::InfiniteDuration();
+  broker_pb::Receive encoded;
+  Encode(call, &encoded);
+  EXPECT_EQ(Decode(encoded).invisible, absl::InfiniteDuration());
+}
+
+TEST(BrokerCodecTest, RefusesASettlementOfAKindThatItDoesNotKnow) {
+  broker_pb::Settle settle;
+  settle.add_entries()->set_kind(static_cast<broker_pb::SettleKind>(broker_pb::SettleKind_MAX + 1));
+  const absl::Status status = Decode(settle).status();
+  EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("settle kind"));
+}
+
+}  // namespace
+}  // namespace barid
