@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "base/awaited.h"
 #include "base/clock.h"
 #include "base/mutex.h"
 
@@ -149,20 +150,12 @@ std::unique_ptr<Executor> NewThreadExecutor(absl::string_view thread_name) {
 }
 
 void RunAndWait(Executor* executor, Executor::Task task) {
-  struct {
-    Mutex mu;
-    CondVar done_changed;
-    bool done ABSL_GUARDED_BY(mu) = false;
-  } state;
-  executor->Post([&state, &task] {
+  Awaited<bool> done;
+  executor->Post([&done, &task] {
     task();
-    // Signalled under the lock: the waiter destroys the state as soon as it has the lock and sees `done`.
-    MutexLock lock(&state.mu);
-    state.done = true;
-    state.done_changed.Signal();
+    done.Set(true);
   });
-  MutexLock lock(&state.mu);
-  while (!state.done) state.done_changed.Wait(&state.mu);
+  done.Wait();
 }
 
 }  // namespace barid

@@ -5,6 +5,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "base/awaited.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "storage/identity.h"
@@ -21,29 +22,6 @@ constexpr absl::Duration kMetadataPatience = absl::Seconds(2);
 absl::Status Stopped() { return absl::UnavailableError("the broker does not host the shard (yet, or any more)"); }
 
 std::string LogIdText(uint64_t log_id) { return absl::StrCat(absl::Hex(log_id, absl::kZeroPad16)); }
-
-// Waits for a callback of another thread.
-template <typename T>
-class Answer {
- public:
-  void Set(T value) {
-    MutexLock lock(&mu_);
-    value_.emplace(std::move(value));
-    cv_.SignalAll();
-  }
-  std::optional<T> WaitFor(absl::Duration patience) {
-    MutexLock lock(&mu_);
-    while (!value_) {
-      if (!cv_.WaitFor(&mu_, patience)) break;
-    }
-    return std::move(value_);
-  }
-
- private:
-  Mutex mu_;
-  CondVar cv_;
-  std::optional<T> value_ ABSL_GUARDED_BY(mu_);
-};
 
 }  // namespace
 
@@ -98,7 +76,7 @@ absl::StatusOr<BrokerRegistration> Broker::FindReplicas() const {
 absl::StatusOr<BrokerGrant> Broker::Register(BrokerRegistration registration, absl::Duration patience) {
   const absl::Duration give_up = clock_->SinceBoot() + patience;
   while (true) {
-    auto answer = std::make_shared<Answer<absl::StatusOr<BrokerGrant>>>();
+    auto answer = std::make_shared<Awaited<absl::StatusOr<BrokerGrant>>>();
     controller_->RegisterBroker(registration,
                                 [answer](absl::StatusOr<BrokerGrant> grant) { answer->Set(std::move(grant)); });
     const absl::Duration left = give_up - clock_->SinceBoot();
@@ -106,7 +84,7 @@ absl::StatusOr<BrokerGrant> Broker::Register(BrokerRegistration registration, ab
     if (!grant) return absl::UnavailableError(absl::StrCat("the controller did not answer within ", absl::FormatDuration(patience)));
     if (!absl::IsUnavailable(grant->status()) || clock_->SinceBoot() >= give_up) return *std::move(grant);
     LOG(WARNING) << "the controller is not there yet" << KV("error", grant->status());
-    Answer<bool> pause;  // Nobody answers: this is the wait before the next try.
+    Awaited<bool> pause;  // Nobody answers: this is the wait before the next try.
     pause.WaitFor(absl::Milliseconds(500));
   }
 }
@@ -167,7 +145,7 @@ absl::StatusOr<uint64_t> Broker::CheckIdentity(const BrokerGrant& grant, const S
   }
   if (shard.log_id.empty()) {
     // Before the first record: from now on only this log is the shard's.
-    auto answer = std::make_shared<Answer<absl::Status>>();
+    auto answer = std::make_shared<Awaited<absl::Status>>();
     controller_->RegisterReplica(options_.id, {shard.shard.id, found},
                                  [answer](auto metadata) { answer->Set(metadata.status()); });
     RETURN_IF_ERROR(answer->WaitFor(absl::Seconds(10)).value_or(absl::UnavailableError("the controller did not answer")));
@@ -197,7 +175,7 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
     hosted_[hosted->id] = std::move(owner);
     metadata = metadata_;
   }
-  auto led = std::make_shared<Answer<absl::Status>>();
+  auto led = std::make_shared<Awaited<absl::Status>>();
   hosted->executor->Post([this, hosted, metadata, led, epoch = shard.shard.epoch] {
     hosted->shard->SetOnHalt([this](const absl::Status& why) { on_halt_(why); });
     if (metadata != nullptr && metadata->revision() > hosted->metadata_revision) {
@@ -391,7 +369,7 @@ void Broker::Stop() {
     hosted = std::exchange(hosted_, {});
   }
   for (const auto& [id, one] : hosted) {
-    auto written = std::make_shared<Answer<absl::Status>>();
+    auto written = std::make_shared<Awaited<absl::Status>>();
     one->executor->Post([one = one.get(), written] {
       one->shard->Drain();
       one->shard->Checkpoint([written](absl::Status status) { written->Set(std::move(status)); });

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/awaited.h"
 #include "base/clock.h"
 #include "base/env.h"
 #include "base/log.h"
@@ -39,26 +40,13 @@ class RemoteController {
 
   // Waits for the first snapshot. Blocks.
   absl::Status WaitForSnapshot(absl::Duration patience) {
-    struct Arrival {
-      Mutex mu;
-      CondVar cv;
-      bool arrived ABSL_GUARDED_BY(mu) = false;
-    };
-    auto arrival = std::make_shared<Arrival>();
-    client_->Watch([arrival](std::shared_ptr<const Metadata> metadata) {
-      MutexLock lock(&arrival->mu);
-      arrival->arrived |= metadata->revision() > 0;
-      arrival->cv.SignalAll();
+    auto arrived = std::make_shared<Awaited<bool>>();
+    client_->Watch([arrived](std::shared_ptr<const Metadata> metadata) {
+      if (metadata->revision() > 0) arrived->Set(true);
     });
-    const absl::Duration give_up = RealClock()->SinceBoot() + patience;
-    MutexLock lock(&arrival->mu);
-    while (!arrival->arrived) {
-      const absl::Duration left = give_up - RealClock()->SinceBoot();
-      if (left <= absl::ZeroDuration()) {
-        return absl::UnavailableError(absl::StrCat("no controller answered within ", absl::FormatDuration(patience),
-                                                   "; check controller.endpoints"));
-      }
-      arrival->cv.WaitFor(&arrival->mu, left);
+    if (!arrived->WaitFor(patience)) {
+      return absl::UnavailableError(absl::StrCat("no controller answered within ", absl::FormatDuration(patience),
+                                                 "; check controller.endpoints"));
     }
     return absl::OkStatus();
   }
