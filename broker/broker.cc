@@ -8,7 +8,8 @@
 #include "base/awaited.h"
 #include "base/log.h"
 #include "base/status.h"
-#include "storage/identity.h"
+#include "storage/files.h"
+#include "storage/log_scan.h"
 
 namespace barid::broker {
 namespace {
@@ -57,7 +58,7 @@ absl::StatusOr<BrokerRegistration> Broker::FindReplicas() const {
   BrokerRegistration registration;
   registration.id = options_.id;
   const std::string dir = JoinPath(options_.data_dir, "shards");
-  RETURN_IF_ERROR(env_->CreateDir(dir));
+  RETURN_IF_ERROR(storage::CreateDirDurably(env_, dir));
   ASSIGN_OR_RETURN(const std::vector<std::string> names, env_->ListDir(dir));
   for (const std::string& name : names) {
     uint64_t id = 0;
@@ -114,7 +115,7 @@ absl::Status Broker::Start(const std::string& endpoint, absl::Duration patience)
 }
 
 // The log that the shard must have here. An empty one is never started in the place of another.
-absl::StatusOr<uint64_t> Broker::CheckIdentity(const BrokerGrant& grant, const ShardGrant& shard) {
+absl::StatusOr<storage::Identity> Broker::CheckIdentity(const BrokerGrant& grant, const ShardGrant& shard) {
   const std::string dir = ShardDir(shard.shard.id);
   const std::string path = JoinPath(dir, "identity");
   absl::StatusOr<storage::Identity> identity = storage::ReadIdentity(env_, path);
@@ -126,7 +127,8 @@ absl::StatusOr<uint64_t> Broker::CheckIdentity(const BrokerGrant& grant, const S
     do {
       fresh.log_id = random_->Next();
     } while (fresh.log_id == 0);
-    RETURN_IF_ERROR(env_->CreateDir(dir));
+    // The controller will know this log: from then on it must not go with its directory's name.
+    RETURN_IF_ERROR(storage::CreateDirDurably(env_, dir));
     RETURN_IF_ERROR(storage::WriteIdentity(env_, path, fresh));
     identity = fresh;
   }
@@ -150,17 +152,31 @@ absl::StatusOr<uint64_t> Broker::CheckIdentity(const BrokerGrant& grant, const S
                                  [answer](auto metadata) { answer->Set(metadata.status()); });
     RETURN_IF_ERROR(answer->WaitFor(absl::Seconds(10)).value_or(absl::UnavailableError("the controller did not answer")));
   }
-  return identity->log_id;
+  if (identity->has_records) {
+    // Looked at before anything is made in its place, so that what is left can be repaired.
+    const std::string log_dir = JoinPath(dir, "log");
+    ASSIGN_OR_RETURN(const bool exists, env_->Exists(log_dir));
+    std::vector<uint64_t> segments;
+    if (exists) {
+      ASSIGN_OR_RETURN(segments, storage::ListSegments(env_, log_dir));
+    }
+    if (segments.empty()) {
+      return absl::DataLossError(absl::StrCat(path, " says that log ", found, " of shard ", shard.shard.name,
+                                              " has records, and there is none in ", log_dir,
+                                              "; nothing was changed. Restore log and state from a backup."));
+    }
+  }
+  return identity;
 }
 
 absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
-  ASSIGN_OR_RETURN(const uint64_t log_id, CheckIdentity(grant, shard));
+  ASSIGN_OR_RETURN(storage::Identity identity, CheckIdentity(grant, shard));
   auto owner = std::make_unique<Hosted>();
   Hosted* const hosted = owner.get();
   hosted->id = shard.shard.id;
   hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()));
   ShardOptions options = options_.shard;
-  options.log.log_id = log_id;
+  options.log.log_id = identity.log_id;
   const ShardContext context{env_,
                              clock_,
                              hosted->executor.get(),
@@ -168,44 +184,59 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
                              read_executor_.get(),
                              checkpoint_executor_.get()};
   ASSIGN_OR_RETURN(hosted->shard, Shard::Open(shard.shard.id, ShardDir(shard.shard.id), options, context));
+  absl::Status status;
+  if (identity.has_records && hosted->shard->state().applied_index() == 0) {
+    status = absl::DataLossError(absl::StrCat("log ", LogIdText(identity.log_id), " had records, and none is left in ",
+                                              ShardDir(hosted->id), ". Restore log and state from a backup."));
+  }
+  if (status.ok()) status = Lead(hosted, shard.shard.epoch);
+  if (status.ok() && !identity.has_records) {
+    // Before the shard can be called: what it acknowledges is never missed in silence. A start that dies before this is
+    // done has lost nothing, and the next one goes on from wherever it is.
+    identity.has_records = true;
+    status = storage::WriteIdentity(env_, JoinPath(ShardDir(hosted->id), "identity"), identity);
+  }
+  if (!status.ok()) Close(hosted);
+  MutexLock lock(&mu_);
+  hosted_[hosted->id] = std::move(owner);
+  if (metadata_ != nullptr) Tell(hosted, metadata_);
+  return status;
+}
 
-  std::shared_ptr<const Metadata> metadata;
+absl::Status Broker::Lead(Hosted* hosted, Epoch epoch) {
   {
     MutexLock lock(&mu_);
-    hosted_[hosted->id] = std::move(owner);
-    metadata = metadata_;
+    if (metadata_ != nullptr) Tell(hosted, metadata_);
   }
   auto led = std::make_shared<Awaited<absl::Status>>();
-  hosted->executor->Post([this, hosted, metadata, led, epoch = shard.shard.epoch] {
+  hosted->executor->Post([this, hosted, led, epoch] {
     hosted->shard->SetOnHalt([this](const absl::Status& why) { on_halt_(why); });
-    if (metadata != nullptr && metadata->revision() > hosted->metadata_revision) {
-      hosted->metadata_revision = metadata->revision();
-      hosted->shard->SetMetadata(metadata);
-    }
     hosted->shard->Lead(epoch, options_.id, [led](absl::Status status) { led->Set(std::move(status)); });
   });
-  std::optional<absl::Status> status = led->WaitFor(absl::Minutes(1));
-  return status ? *status : absl::DeadlineExceededError("the shard's first record was not durable within a minute");
+  return led->WaitFor(absl::Minutes(1))
+      .value_or(absl::DeadlineExceededError("the shard's first record was not durable within a minute"));
+}
+
+void Broker::Tell(Hosted* hosted, std::shared_ptr<const Metadata> metadata) {
+  hosted->executor->Post([hosted, metadata = std::move(metadata)] {
+    if (hosted->shard == nullptr || metadata->revision() < hosted->metadata_revision) return;
+    hosted->metadata_revision = metadata->revision();
+    hosted->shard->SetMetadata(metadata);
+    for (Hosted::Waiting& waiting : std::exchange(hosted->waiting, {})) {
+      if (waiting.revision <= hosted->metadata_revision) {
+        waiting.task(absl::OkStatus());
+      } else {
+        hosted->waiting.push_back(std::move(waiting));
+      }
+    }
+    if (hosted->waiting.empty()) hosted->cancelled.clear();
+  });
 }
 
 void Broker::OnMetadata(std::shared_ptr<const Metadata> metadata) {
   MutexLock lock(&mu_);
   metadata_ = metadata;
-  for (const auto& [id, owner] : hosted_) {
-    owner->executor->Post([hosted = owner.get(), metadata] {
-      if (hosted->shard == nullptr || metadata->revision() < hosted->metadata_revision) return;
-      hosted->metadata_revision = metadata->revision();
-      hosted->shard->SetMetadata(metadata);
-      for (Hosted::Waiting& waiting : std::exchange(hosted->waiting, {})) {
-        if (waiting.revision <= hosted->metadata_revision) {
-          waiting.task(absl::OkStatus());
-        } else {
-          hosted->waiting.push_back(std::move(waiting));
-        }
-      }
-      if (hosted->waiting.empty()) hosted->cancelled.clear();
-    });
-  }
+  for (const auto& [id, owner] : hosted_) Tell(owner.get(), metadata);
 }
 
 void Broker::WhenKnown(Hosted* hosted, int64_t revision, absl::AnyInvocable<void(absl::Status)> task) {
@@ -368,26 +399,29 @@ void Broker::Stop() {
     MutexLock lock(&mu_);
     hosted = std::exchange(hosted_, {});
   }
-  for (const auto& [id, one] : hosted) {
-    auto written = std::make_shared<Awaited<absl::Status>>();
-    one->executor->Post([one = one.get(), written] {
-      one->shard->Drain();
-      one->shard->Checkpoint([written](absl::Status status) { written->Set(std::move(status)); });
-    });
-    const std::optional<absl::Status> status = written->WaitFor(absl::Seconds(30));
-    if (!status || !status->ok()) {
-      LOG(WARNING) << "no last checkpoint; the next start replays the log" << KV("shard", id)
-                   << KV("error", status.value_or(absl::DeadlineExceededError("30 s")));
-    }
-    // What was posted before is answered by the shard or, behind this, by its absence.
-    RunAndWait(one->executor.get(), [one = one.get()] {
-      one->shard = nullptr;
-      for (Hosted::Waiting& waiting : std::exchange(one->waiting, {})) waiting.task(Stopped());
-    });
-  }
+  for (const auto& [id, one] : hosted) Close(one.get());
   // Their tasks come home to the shards' executors, so they end before those do.
   read_executor_ = nullptr;
   checkpoint_executor_ = nullptr;
+}
+
+void Broker::Close(Hosted* hosted) {
+  auto written = std::make_shared<Awaited<absl::Status>>();
+  hosted->executor->Post([hosted, written] {
+    if (hosted->shard == nullptr) return written->Set(absl::OkStatus());
+    hosted->shard->Drain();
+    hosted->shard->Checkpoint([written](absl::Status status) { written->Set(std::move(status)); });
+  });
+  const std::optional<absl::Status> status = written->WaitFor(absl::Seconds(30));
+  if (!status || !status->ok()) {
+    LOG(WARNING) << "no last checkpoint; the next start replays the log" << KV("shard", hosted->id)
+                 << KV("error", status.value_or(absl::DeadlineExceededError("30 s")));
+  }
+  // What was posted before is answered by the shard or, behind this, by its absence.
+  RunAndWait(hosted->executor.get(), [hosted] {
+    hosted->shard = nullptr;
+    for (Hosted::Waiting& waiting : std::exchange(hosted->waiting, {})) waiting.task(Stopped());
+  });
 }
 
 }  // namespace barid::broker

@@ -16,6 +16,7 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "broker/shard.h"
+#include "storage/identity.h"
 
 namespace barid::broker {
 
@@ -64,7 +65,7 @@ class Broker : public BrokerApi {
   // A shard and what it runs on. Its members but `executor` belong to the executor.
   struct Hosted {
     ShardId id;
-    std::unique_ptr<Shard> shard;
+    std::unique_ptr<Shard> shard;  // Null once it is closed.
     int64_t metadata_revision = 0;
     // Calls that know of newer metadata than the shard does: run when it is there, or with why they are not.
     struct Waiting {
@@ -82,7 +83,12 @@ class Broker : public BrokerApi {
   absl::StatusOr<BrokerRegistration> FindReplicas() const;
   absl::StatusOr<BrokerGrant> Register(BrokerRegistration registration, absl::Duration patience);
   absl::Status Host(const BrokerGrant& grant, const ShardGrant& shard);
-  absl::StatusOr<uint64_t> CheckIdentity(const BrokerGrant& grant, const ShardGrant& shard);
+  absl::StatusOr<storage::Identity> CheckIdentity(const BrokerGrant& grant, const ShardGrant& shard);
+  absl::Status Lead(Hosted* hosted, Epoch epoch);
+  // Writes a last checkpoint and closes the shard, if it is open. Blocks.
+  static void Close(Hosted* hosted);
+  // Posts metadata to the shard, which passes over what is older than it knows.
+  static void Tell(Hosted* hosted, std::shared_ptr<const Metadata> metadata);
   void OnMetadata(std::shared_ptr<const Metadata> metadata);
   Hosted* Find(ShardId shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   // Runs `task` on the shard's executor once the shard knows metadata `revision`; with kUnavailable if it does not hear of it

@@ -13,12 +13,13 @@ namespace barid::storage {
 namespace {
 
 constexpr absl::string_view kTitle = "barid replica 1";
+constexpr absl::string_view kHasRecords = "records: yes\n";
 
 std::string Hex(uint64_t value) { return absl::StrCat(absl::Hex(value, absl::kZeroPad16)); }
 
 std::string Format(const Identity& identity) {
   std::string text = absl::StrCat(kTitle, "\ncluster: ", identity.cluster, "\nshard: ", identity.shard.value(),
-                                  "\nreplica: ", identity.replica, "\nlog_id: ", Hex(identity.log_id), "\n");
+                                  "\nreplica: ", identity.replica, "\nlog_id: ", Hex(identity.log_id), "\n", identity.has_records ? kHasRecords : "");
   absl::StrAppend(&text, "crc32c: ", absl::Hex(Crc32c(text), absl::kZeroPad8), "\n");
   return text;
 }
@@ -58,8 +59,9 @@ absl::StatusOr<Identity> ReadIdentity(Env* env, absl::string_view path) {
   if (!has(3, "replica")) return bad(3, "replica: <name>");
   identity.replica = std::string(value);
   if (!has(4, "log_id") || !absl::SimpleHexAtoi(value, &identity.log_id)) return bad(4, "log_id: <16 hex digits>");
+  identity.has_records = has(5, "records");
   // What was read must be, byte for byte, what would be written: that covers the checksum's line, and what follows it.
-  if (text != Format(identity)) return bad(5, "the checksum of the lines before it, and nothing behind it");
+  if (text != Format(identity)) return bad(identity.has_records ? 6 : 5, "the checksum of the lines before it, and nothing behind it");
   return identity;
 }
 

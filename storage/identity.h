@@ -19,6 +19,8 @@ struct Identity {
   ShardId shard;
   std::string replica;
   uint64_t log_id = 0;
+  // A record of the log was durable once: a log without any is not this one.
+  bool has_records = false;
 
   friend bool operator==(const Identity&, const Identity&) = default;
 };

@@ -7,6 +7,7 @@ Both shapes (everything in one process; controller + 2 brokers + 2 proxies) go t
 """
 
 import argparse
+import hashlib
 import json
 import os
 import pathlib
@@ -57,6 +58,12 @@ def barid(*words, cwd=None, **variables):
         kill(child)
         raise Failed(f"barid {' '.join(map(str, words))} did not end within {PATIENCE} s") from None
     return child.returncode, out, err
+
+
+def contents(directory):
+    """Every file below a directory, with what is in it and when it was written."""
+    files = (path for path in sorted(directory.rglob("*")) if path.is_file())
+    return [(str(path), path.stat().st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()) for path in files]
 
 
 def inspect(directory, *flags):
@@ -583,6 +590,20 @@ class Scenarios:
                 self.assertEqual((status, out), (EXIT_DAMAGE, ""), err)
                 self.assertTrue(any(log_id in err for log_id in log_ids), err)
                 self.assertIn(str(shards), err)
+            shutil.rmtree(shards)
+            kept.rename(shards)
+
+        with self.subTest("nor is one whose identity alone is left"):
+            shutil.copytree(shards, kept)
+            for part in (*shards.glob("*/log"), *shards.glob("*/state")):
+                shutil.rmtree(part)
+            left = contents(shards)
+            for _ in range(2):
+                status, out, err = barid(*broker.command())
+                self.assertEqual((status, out), (EXIT_DAMAGE, ""), err)
+                self.assertIn("has records, and there is none in", err)
+                self.assertEqual(contents(shards), left)
+                self.assertEqual([*shards.glob("*/log"), *shards.glob("*/state")], [])
             shutil.rmtree(shards)
             kept.rename(shards)
 

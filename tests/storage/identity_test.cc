@@ -27,12 +27,23 @@ TEST_F(IdentityTest, CanBeReadByPeople) {
                                     "log_id: 000000000000feed\ncrc32c: "));
 }
 
+TEST_F(IdentityTest, KeepsThatTheLogHasRecords) {
+  Identity begun = identity_;
+  begun.has_records = true;
+  ASSERT_THAT(WriteIdentity(&disk_, kPath, begun), IsOk());
+  ASSERT_THAT(ReadIdentity(&disk_, kPath), IsOk());
+  EXPECT_EQ(*ReadIdentity(&disk_, kPath), begun);
+  EXPECT_THAT(ReadFile(&disk_, kPath).value(), ::testing::HasSubstr("\nrecords: yes\ncrc32c: "));
+}
+
 TEST_F(IdentityTest, MissingIsNotFound) {
   EXPECT_THAT(ReadIdentity(&disk_, kPath), Fails(absl::StatusCode::kNotFound));
 }
 
 TEST_F(IdentityTest, EveryFlippedBitIsSeen) {
-  ASSERT_THAT(WriteIdentity(&disk_, kPath, identity_), IsOk());
+  Identity begun = identity_;
+  begun.has_records = true;
+  ASSERT_THAT(WriteIdentity(&disk_, kPath, begun), IsOk());
   const uint64_t bits = ReadFile(&disk_, kPath).value().size() * 8;
   for (uint64_t bit = 0; bit < bits; ++bit) {
     disk_.FlipBit(kPath, bit);
