@@ -298,16 +298,22 @@ class PosixEnv : public Env {
     const std::string path = JoinPath(dir, "LOCK");
     Descriptor descriptor = OpenDescriptor(path, O_RDWR | O_CREAT);
     if (!descriptor.ok()) return ErrnoStatus(errno, "open", path);
-    if (Retry([&] { return ::flock(descriptor.get(), LOCK_EX | LOCK_NB); }) != 0) {
-      if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "lock", path);
-      return absl::FailedPreconditionError(
-          absl::StrCat(dir, ": another process uses this directory; its lock is ", Holder(descriptor)));
-    }
+    RETURN_IF_ERROR(Lock(descriptor, dir));
     // For whoever is refused. A holder without a number only costs the reader of that error a search.
     const std::string pid = absl::StrCat(::getpid(), "\n");
     if (::ftruncate(descriptor.get(), 0) != 0 || ::pwrite(descriptor.get(), pid.data(), pid.size(), 0) < 0) {
       LOG(WARNING) << "could not write the process id into the lock file" << KV("path", path);
     }
+    return std::make_unique<PosixDirLock>(std::move(descriptor));
+  }
+
+  absl::StatusOr<std::unique_ptr<DirLock>> LockDirUnchanged(absl::string_view dir) override {
+    const std::string path = JoinPath(dir, "LOCK");
+    ASSIGN_OR_RETURN(const bool exists, Exists(path));
+    const std::string locked = exists ? path : std::string(dir);  // The directory itself keeps out others that only look.
+    Descriptor descriptor = OpenDescriptor(locked, O_RDONLY);
+    if (!descriptor.ok()) return ErrnoStatus(errno, "open", locked);
+    RETURN_IF_ERROR(Lock(descriptor, dir));
     return std::make_unique<PosixDirLock>(std::move(descriptor));
   }
 
@@ -322,6 +328,12 @@ class PosixEnv : public Env {
   }
 
  private:
+  static absl::Status Lock(const Descriptor& descriptor, absl::string_view dir) {
+    if (Retry([&] { return ::flock(descriptor.get(), LOCK_EX | LOCK_NB); }) == 0) return absl::OkStatus();
+    if (errno != EWOULDBLOCK) return ErrnoStatus(errno, "lock", dir);
+    return absl::FailedPreconditionError(
+        absl::StrCat(dir, ": another process uses this directory; its lock is ", Holder(descriptor)));
+  }
   static std::string Holder(const Descriptor& lock_file) {
     char text[32];
     const ssize_t size = ::pread(lock_file.get(), text, sizeof(text), 0);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "base/env.h"
+#include "base/overlay_env.h"
 #include "base/setting_types.h"
 #include "base/status.h"
 #include "broker/command.h"
@@ -40,14 +41,14 @@ std::string TimeText(int64_t time_us) {
 }
 
 // The records of a log, counted by kind, printed if wanted.
-absl::Status InspectLog(const InspectOptions& options, const std::string& dir, uint64_t log_id, LogIndex* last_index) {
+absl::Status InspectLog(Env* env, const InspectOptions& options, const std::string& dir, uint64_t log_id, LogIndex* last_index) {
   storage::CommitLogOptions log_options;
   log_options.segment_bytes = static_cast<uint64_t>(options.segment_bytes);
   log_options.log_id = log_id;
-  ASSIGN_OR_RETURN(const storage::LogStart start, storage::FindLogStart(RealEnv(), dir, log_options));
+  ASSIGN_OR_RETURN(const storage::LogStart start, storage::FindLogStart(env, dir, log_options));
   std::map<uint16_t, int64_t> kinds;
   ASSIGN_OR_RETURN(const storage::LogScan scan,
-                   storage::ScanLog(RealEnv(), dir, log_options, start, [&](const storage::Record& record) -> absl::Status {
+                   storage::ScanLog(env, dir, log_options, start, [&](const storage::Record& record) -> absl::Status {
                      ++kinds[record.header.type];
                      ASSIGN_OR_RETURN(const broker::Command command,
                                       broker::DecodeCommand(record.header.type, record.payload.view()));
@@ -103,13 +104,13 @@ absl::Status PrintEntries(broker::State* state) {
   return absl::OkStatus();
 }
 
-absl::Status InspectCheckpoint(const InspectOptions& options, const std::string& dir, LogIndex last_index) {
-  ASSIGN_OR_RETURN(const bool exists, RealEnv()->Exists(dir));
+absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const std::string& dir, LogIndex last_index) {
+  ASSIGN_OR_RETURN(const bool exists, env->Exists(dir));
   if (!exists) {
     std::printf("  checkpoint: none\n");
     return absl::OkStatus();
   }
-  ASSIGN_OR_RETURN(const std::unique_ptr<storage::KeyValueStore> store, storage::OpenLevelDbStore(RealEnv(), dir, {}));
+  ASSIGN_OR_RETURN(const std::unique_ptr<storage::KeyValueStore> store, storage::OpenLevelDbStore(env, dir, {}));
   broker::State state(store.get(), 4096);
   RETURN_IF_ERROR(state.Load(*store));
   if (state.applied_index() > last_index) {
@@ -143,26 +144,26 @@ absl::Status InspectCheckpoint(const InspectOptions& options, const std::string&
   return absl::OkStatus();
 }
 
-absl::Status InspectShard(const InspectOptions& options, const std::string& dir) {
-  ASSIGN_OR_RETURN(const storage::Identity identity, storage::ReadIdentity(RealEnv(), JoinPath(dir, "identity")));
+absl::Status InspectShard(Env* env, const InspectOptions& options, const std::string& dir) {
+  ASSIGN_OR_RETURN(const storage::Identity identity, storage::ReadIdentity(env, JoinPath(dir, "identity")));
   std::printf("shard %s\n", absl::StrCat(identity.shard.value(), " in ", dir, ": cluster ", identity.cluster, ", replica ",
                                          identity.replica, ", log ", absl::Hex(identity.log_id, absl::kZeroPad16))
                                 .c_str());
   LogIndex last_index = 0;
-  const absl::Status log = InspectLog(options, JoinPath(dir, "log"), identity.log_id, &last_index);
+  const absl::Status log = InspectLog(env, options, JoinPath(dir, "log"), identity.log_id, &last_index);
   if (absl::IsNotFound(log)) {
     std::printf("  log: empty\n");
   } else {
     RETURN_IF_ERROR(Annotate(log, "log"));
   }
-  return Annotate(InspectCheckpoint(options, JoinPath(dir, "state"), last_index), "checkpoint");
+  return Annotate(InspectCheckpoint(env, options, JoinPath(dir, "state"), last_index), "checkpoint");
 }
 
-absl::Status Inspect(const InspectOptions& options) {
+absl::Status Inspect(Env* env, const InspectOptions& options) {
   const std::string shards = JoinPath(options.dir, "shards");
-  ASSIGN_OR_RETURN(const std::vector<std::string> names, RealEnv()->ListDir(shards));
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, env->ListDir(shards));
   for (const std::string& name : names) {
-    const absl::Status inspected = InspectShard(options, JoinPath(shards, name));
+    const absl::Status inspected = InspectShard(env, options, JoinPath(shards, name));
     if (!inspected.ok()) return Annotate(inspected, absl::StrCat("shard ", name));
   }
   std::printf("%s: everything verified\n", absl::StrCat(names.size(), names.size() == 1 ? " shard" : " shards").c_str());
@@ -194,12 +195,14 @@ int RunInspect(const std::vector<std::string>& arguments) {
     std::fprintf(stderr, "%s", kUsage);
     return kExitBadSetting;
   }
-  const absl::StatusOr<std::unique_ptr<DirLock>> lock = RealEnv()->LockDir(options.dir);
+  // LevelDB cannot be opened without tidying it up, so that happens in memory.
+  OverlayEnv env(RealEnv());
+  const absl::StatusOr<std::unique_ptr<DirLock>> lock = env.LockDir(options.dir);
   if (!lock.ok()) {
     std::fprintf(stderr, "barid inspect: %s; stop it first\n", std::string(lock.status().message()).c_str());
     return kExitDataDirInUse;
   }
-  const absl::Status inspected = Inspect(options);
+  const absl::Status inspected = Inspect(&env, options);
   if (inspected.ok()) return kExitDrained;
   std::fprintf(stderr, "barid inspect: %s\n", std::string(inspected.message()).c_str());
   return absl::IsDataLoss(inspected) ? kExitDamage : kExitFailed;

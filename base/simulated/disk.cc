@@ -327,13 +327,13 @@ absl::Status SimulatedDisk::Rename(absl::string_view from, absl::string_view to)
   return Finish(fate, Move(from, to));
 }
 
-absl::Status SimulatedDisk::TakeLock(const std::string& path) {
+absl::Status SimulatedDisk::TakeLock(const std::string& path, bool leaves_file) {
   ASSIGN_OR_RETURN(const NodePtr dir, FindDir(path));
   if (!locked_dirs_.insert(path).second) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": locked already, held by this process"));
   }
   // The real one makes this file, so whoever lists the directory meets it here too.
-  if (dir->entries.count("LOCK") == 0) Change({{dir, "LOCK", std::make_shared<Node>()}});
+  if (leaves_file && dir->entries.count("LOCK") == 0) Change({{dir, "LOCK", std::make_shared<Node>()}});
   return absl::OkStatus();
 }
 
@@ -341,7 +341,15 @@ absl::StatusOr<std::unique_ptr<DirLock>> SimulatedDisk::LockDir(absl::string_vie
   ASSIGN_OR_RETURN(const Fate fate, Begin(CallKind::kLockDir, path, true));
   const std::string normal = absl::StrCat("/", absl::StrJoin(Parts(path), "/"));
   MutexLock lock(&mu_);
-  RETURN_IF_ERROR(Finish(fate, TakeLock(normal)));
+  RETURN_IF_ERROR(Finish(fate, TakeLock(normal, true)));
+  return std::make_unique<Lock>(this, normal, process_);
+}
+
+absl::StatusOr<std::unique_ptr<DirLock>> SimulatedDisk::LockDirUnchanged(absl::string_view path) {
+  ASSIGN_OR_RETURN(const Fate fate, Begin(CallKind::kLockDir, path, false));
+  const std::string normal = absl::StrCat("/", absl::StrJoin(Parts(path), "/"));
+  MutexLock lock(&mu_);
+  RETURN_IF_ERROR(Finish(fate, TakeLock(normal, false)));
   return std::make_unique<Lock>(this, normal, process_);
 }
 

@@ -55,6 +55,7 @@ class SimulatedDisk : public Env {
   absl::Status RemoveDir(absl::string_view path) override;
   absl::Status Rename(absl::string_view from, absl::string_view to) override;
   absl::StatusOr<std::unique_ptr<DirLock>> LockDir(absl::string_view path) override;
+  absl::StatusOr<std::unique_ptr<DirLock>> LockDirUnchanged(absl::string_view path) override;
   absl::StatusOr<Space> GetSpace(absl::string_view path) override;
 
   // --- Crashes. Files open at the time answer kUnavailable for ever after; locks are dropped. ---
@@ -165,7 +166,7 @@ class SimulatedDisk : public Env {
   absl::Status MakeDirs(absl::string_view path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Unlink(absl::string_view path, bool is_dir) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
   absl::Status Move(absl::string_view from, absl::string_view to) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  absl::Status TakeLock(const std::string& path) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
+  absl::Status TakeLock(const std::string& path, bool leaves_file) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
 
   // Does a directory operation, as a running process sees it.
   void Change(DirOperation operation) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);

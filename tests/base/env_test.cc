@@ -93,6 +93,26 @@ TEST_F(RealEnvTest, ASecondHolderOfALockIsToldWhoHasIt) {
   EXPECT_THAT(env_->LockDir(dir_), IsOk());
 }
 
+TEST_F(RealEnvTest, ALockOfOneWhoLooksChangesNothing) {
+  auto unused = env_->LockDirUnchanged(dir_);
+  ASSERT_THAT(unused, IsOk());
+  EXPECT_THAT(env_->ListDir(dir_), IsOkAndHolds(IsEmpty()));
+  EXPECT_THAT(env_->LockDirUnchanged(dir_), StatusIs(StatusCode::kFailedPrecondition));
+  unused->reset();
+  EXPECT_THAT(env_->LockDirUnchanged(Path("none")), StatusIs(StatusCode::kNotFound));
+
+  ASSERT_THAT(WriteFileDurably(env_, Path("LOCK"), "12345\n"), IsOk());
+  auto lock = env_->LockDirUnchanged(dir_);
+  ASSERT_THAT(lock, IsOk());
+  EXPECT_THAT(ReadFile(env_, Path("LOCK")), IsOkAndHolds("12345\n"));
+  EXPECT_THAT(env_->LockDir(dir_), StatusIs(StatusCode::kFailedPrecondition));
+  lock->reset();
+  const auto owner = env_->LockDir(dir_);
+  ASSERT_THAT(owner, IsOk());
+  EXPECT_THAT(env_->LockDirUnchanged(dir_),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr(absl::StrCat("held by pid ", getpid()))));
+}
+
 TEST_F(RealEnvTest, ALockEndsWithItsProcess) {
   const pid_t child = fork();
   if (child == 0) {

@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include "base/overlay_env.h"
 #include "base/random.h"
 #include "storage/leveldb_journal.h"
 #include "tests/storage/testing.h"
@@ -95,9 +96,9 @@ class LevelDbStoreTest : public ::testing::Test {
  protected:
   LevelDbStoreTest() { options_.write_buffer_bytes = 64 << 10; }
 
-  absl::Status TryReopen(SimulatedDisk* disk) {
+  absl::Status TryReopen(Env* env) {
     store_.reset();
-    auto store = OpenLevelDbStore(disk, kDir, options_);
+    auto store = OpenLevelDbStore(env, kDir, options_);
     if (!store.ok()) return store.status();
     store_ = *std::move(store);
     return absl::OkStatus();
@@ -157,6 +158,26 @@ class LevelDbStoreTest : public ::testing::Test {
   KeyValueStoreOptions options_;
   std::unique_ptr<KeyValueStore> store_;
 };
+
+TEST_F(LevelDbStoreTest, IsReadThroughAnOverlayWithoutAChange) {
+  Reopen();
+  WriteMuch();
+  ASSERT_THAT(store_->Write({{"last", "in the journal"}}), IsOk());
+  const Entries expected = ScanAll(*store_);
+  store_.reset();
+  disk_.KillProcess();
+  const int64_t changes = disk_.changes();
+  for (int i = 0; i < 2; ++i) {
+    OverlayEnv overlay(&disk_);
+    ASSERT_THAT(TryReopen(&overlay), IsOk());
+    EXPECT_EQ(ScanAll(*store_), expected);
+    ASSERT_THAT(store_->Write({{"a", "goes nowhere"}}), IsOk());
+    store_.reset();
+  }
+  EXPECT_EQ(disk_.changes(), changes);
+  Reopen();
+  EXPECT_EQ(ScanAll(*store_), expected);
+}
 
 TEST_F(LevelDbStoreTest, WhatWasWrittenIsThereAfterAPowerCut) {
   Reopen();
