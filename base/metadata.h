@@ -41,6 +41,16 @@ inline constexpr size_t kMaxTopicNameBytes = 127;
 inline constexpr size_t kMaxGroupNameBytes = 120;
 inline constexpr char kDeadLetterPrefix[] = "%DLQ%";
 
+// What a topic and a group may be set to. The controller refuses anything else; who asks it may say so before.
+inline constexpr int32_t kMaxQueuesPerShard = 64;
+inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;  // Of a body.
+inline constexpr absl::Duration kMinRetentionAge = absl::Seconds(1);
+inline constexpr absl::Duration kMaxRetentionAge = absl::Hours(24 * 3650);
+inline constexpr int32_t kMaxAttempts = 1000;
+inline constexpr size_t kMaxRetryDelays = 64;
+inline constexpr absl::Duration kMaxRetryDelay = absl::Hours(24);
+inline constexpr double kMaxRetryMultiplier = 100;
+
 // kInvalidArgument, saying what was found and what is allowed: `^[%|a-zA-Z0-9_-]+$`, at most the bytes above.
 absl::Status ValidateTopicName(absl::string_view name);
 absl::Status ValidateGroupName(absl::string_view name);

@@ -19,7 +19,7 @@ struct RetryFlags {
   std::vector<std::string> backoff;
 
   void Add(FlagSet* flags) {
-    flags->Add("max_attempts", &max_attempts, Default(RetryPolicy().max_attempts), Between(1, 1000),
+    flags->Add("max_attempts", &max_attempts, Default(RetryPolicy().max_attempts), Between(1, kMaxAttempts),
                "Deliveries of one message, the first included, before it goes to the dead letters.");
     flags->Add("backoff", &backoff, Default(std::vector<std::string>()),
                "Delays after the first failed delivery, the second and so on; the last one repeats. Without: "
@@ -31,12 +31,16 @@ struct RetryFlags {
   absl::Status Fill(const FlagSet& flags, admin::RetryPolicy* policy) const {
     if (flags.Given("max_attempts")) policy->set_max_attempts(max_attempts);
     if (!flags.Given("backoff")) return absl::OkStatus();
+    if (backoff.size() > kMaxRetryDelays) {
+      return UsageError(absl::StrCat("--backoff has ", backoff.size(), " delays, expected at most ", kMaxRetryDelays));
+    }
     policy->clear_delays();
     for (const std::string& text : backoff) {
       absl::Duration delay;
-      if (!cli::ParseDuration(absl::StripAsciiWhitespace(text), &delay) || delay < absl::ZeroDuration()) {
-        return UsageError(
-            absl::StrCat("--backoff has \"", text, "\", expected durations between commas, such as 1s,5s,1m"));
+      if (!cli::ParseDuration(absl::StripAsciiWhitespace(text), &delay) || delay < absl::ZeroDuration() ||
+          delay > kMaxRetryDelay) {
+        return UsageError(absl::StrCat("--backoff has \"", text, "\", expected durations up to ",
+                                       DurationText(kMaxRetryDelay), " between commas, such as 1s,5s,1m"));
       }
       ToProto(delay, policy->add_delays());
     }

@@ -4,6 +4,7 @@
 #include "cli/describe.h"
 #include "cli/receiver.h"
 #include "cli/text.h"
+#include "proxy/options.h"
 
 namespace barid::cli {
 namespace {
@@ -18,8 +19,9 @@ class Receive : public Command {
     flags->Add("no_ack", &no_ack_, Default(false),
                "Do not acknowledge: the messages are delivered again when they become visible.");
     flags->Add("tag", &receiver_.tags, Default("*"), "Only messages with one of these tags: \"a || b\".");
+    const proxy::ProxyOptions server;
     flags->Add("invisible", &receiver_.invisible, Default(absl::Seconds(30)),
-               Between(absl::Seconds(1), absl::Hours(12)),
+               Between(server.min_invisible, server.max_invisible),
                "For how long no other member of the group sees the messages.");
   }
 

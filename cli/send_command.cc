@@ -3,6 +3,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
+#include "base/metadata.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/describe.h"
@@ -62,6 +63,10 @@ class Send : public Command {
       message->set_body(body_);
     }
     if (message->body().empty()) return UsageError("the body is empty, give at least one byte");
+    if (static_cast<int64_t>(message->body().size()) > kMaxMessageBytes) {
+      return UsageError(absl::StrCat("the body has ", message->body().size(), " bytes, no topic takes more than ",
+                                     kMaxMessageBytes));
+    }
     v2::SystemProperties* const system = message->mutable_system_properties();
     if (flags.Given("tag")) system->set_tag(tag_);
     for (const std::string& key : keys_) system->add_keys(key);

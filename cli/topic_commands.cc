@@ -23,13 +23,15 @@ struct TopicFlags {
 
   void Add(FlagSet* flags) {
     const TopicMetadata defaults;
-    flags->Add("queues", &queues, Default(defaults.queues_per_shard), Between(1, 1024), "Queues in every shard.");
-    flags->Add("retention", &retention, Default(defaults.retention.age), AtLeast(absl::Seconds(1)),
+    flags->Add("queues", &queues, Default(defaults.queues_per_shard), Between(1, kMaxQueuesPerShard),
+               "Queues in every shard.");
+    flags->Add("retention", &retention, Default(defaults.retention.age), Between(kMinRetentionAge, kMaxRetentionAge),
                "How long messages are kept, settled or not.");
     flags->Add("retention_bytes", &retention_bytes, Default(0 * kMiB), AtLeast(0 * kMiB),
                "How much of the topic is kept in one shard; 0: no limit.");
     flags->Add("keep_unsettled", &keep_unsettled, Default(false), "Let nothing go that some group has not settled.");
-    flags->Add("max_message_bytes", &max_message_bytes, Default(4 * kMiB), AtLeast(1 * kKiB), "The largest body.");
+    flags->Add("max_message_bytes", &max_message_bytes, Default(ByteSize(defaults.max_message_bytes)),
+               Between(ByteSize(1), ByteSize(kMaxMessageBytes)), "The largest body.");
   }
 
   // Sets what was given: a create leaves the rest to the server, an update as it is.

@@ -29,14 +29,6 @@ inline constexpr size_t kMaxNamespaceBytes = 64;
 inline constexpr size_t kMaxBrokerIdBytes = 64;
 inline constexpr size_t kMaxEndpointBytes = 262;  // The longest DNS name, and ":65535" with room for brackets.
 inline constexpr size_t kMaxLogIdBytes = 64;
-inline constexpr int32_t kMaxQueuesPerShard = 64;
-inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;
-inline constexpr absl::Duration kMinRetentionAge = absl::Seconds(1);
-inline constexpr absl::Duration kMaxRetentionAge = absl::Hours(24 * 3650);
-inline constexpr int32_t kMaxAttempts = 1000;
-inline constexpr size_t kMaxRetryDelays = 64;
-inline constexpr absl::Duration kMaxRetryDelay = absl::Hours(24);
-inline constexpr double kMaxRetryMultiplier = 100;
 inline constexpr size_t kSigningKeys = 2;  // Valid at once: a receipt outlives one rotation.
 
 struct Plan {

@@ -12,9 +12,6 @@
 namespace barid::proxy {
 namespace {
 
-constexpr int32_t kMaxQueuesPerShard = 4096;
-constexpr int32_t kMaxAttempts = 1000;
-
 absl::Status Expect(bool holds, absl::string_view what, int64_t found, absl::string_view expected) {
   if (holds) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(what, " is ", found, ", expected ", expected));
@@ -49,8 +46,9 @@ absl::StatusOr<RetryPolicy> PolicyFromProto(const admin::RetryPolicy& proto) {
     ASSIGN_OR_RETURN(policy.max, Positive(proto.max(), "the maximal retry delay"));
   }
   if (proto.multiplier() != 0) policy.multiplier = proto.multiplier();
-  if (!(policy.multiplier >= 1 && policy.multiplier <= 100)) {
-    return absl::InvalidArgumentError(absl::StrCat("the retry multiplier is ", policy.multiplier, ", expected 1 to 100"));
+  if (!(policy.multiplier >= 1 && policy.multiplier <= kMaxRetryMultiplier)) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the retry multiplier is ", policy.multiplier, ", expected 1 to ", kMaxRetryMultiplier));
   }
   // Only attempts were named: the usual delays.
   if (policy.delays.empty() && !proto.has_initial() && !proto.has_max() && proto.multiplier() == 0) {

@@ -4,6 +4,7 @@
 #include <sstream>
 
 #include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "cli/command.h"
 #include "cli/text.h"
@@ -104,13 +105,24 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"BadType", {"topic", "create", "a", "--type=odd"}, "--type is \"odd\""},
         BadLine{
             "NoQueues", {"topic", "create", "a", "--queues=0"}, "--queues is \"0\", expected a whole number, from 1"},
+        BadLine{"TooManyQueues", {"topic", "create", "a", "--queues=65"}, "--queues is \"65\", expected a whole number, from 1 to 64"},
         BadLine{"BadRetention", {"topic", "create", "a", "--retention=3"}, "--retention is \"3\""},
         BadLine{"BadSize", {"topic", "create", "a", "--max-message-bytes=big"}, "--max-message-bytes is \"big\""},
+        BadLine{"LongRetention", {"topic", "create", "a", "--retention=3651d"}, "--retention is \"3651d\""},
+        BadLine{"LargeSize",
+                {"topic", "create", "a", "--max-message-bytes=5MiB"},
+                "to 4MiB"},
         BadLine{"NoChange", {"topic", "update", "a"}, "nothing to change"},
         BadLine{"NoGroupChange", {"group", "update", "a"}, "nothing to change"},
         BadLine{"BadOrder", {"group", "create", "g", "--order=lifo"}, "expected one of none, fifo"},
         BadLine{"BadAttempts", {"group", "create", "g", "--max-attempts=0"}, "--max-attempts is \"0\""},
         BadLine{"BadBackoff", {"group", "create", "g", "--backoff=1s,x"}, "--backoff has \"x\""},
+        BadLine{"LongBackoff",
+                {"group", "create", "g", "--backoff=1s,25h"},
+                "--backoff has \"25h\", expected durations up to 24h between commas"},
+        BadLine{"ManyBackoffs",
+                {"group", "update", "g", absl::StrCat("--backoff=", absl::StrJoin(std::vector<int>(65, 0), "s,"), "s")},
+                "--backoff has 65 delays, expected at most 64"},
         BadLine{"BadStart", {"group", "create", "g", "--start=now"}, "--start is \"now\""},
         BadLine{"NoBody", {"send", "t"}, "either by --body TEXT or by --file PATH"},
         BadLine{"TwoBodies", {"send", "t", "--body=a", "--file=b"}, "either by --body TEXT or by --file PATH"},
@@ -119,6 +131,10 @@ INSTANTIATE_TEST_SUITE_P(
         BadLine{"BadProperty", {"send", "t", "--body=a", "--property=k"}, "expected NAME=VALUE"},
         BadLine{"NoCount", {"send", "t", "--body=a", "--count=0"}, "--count is \"0\""},
         BadLine{"NoGroup", {"receive", "t"}, "--group is missing"},
+        BadLine{"ShortInvisible",
+                {"receive", "t", "--group=g", "--invisible=9s"},
+                "from 10s to 12h"},
+        BadLine{"LongInvisible", {"receive", "t", "--group=g", "--invisible=13h"}, "from 10s to 12h"},
         BadLine{"NegativeWait", {"receive", "t", "--group=g", "--wait=-1s"}, "--wait is \"-1s\""},
         BadLine{"BadShell", {"completion", "fish"}, "expected bash or zsh"},
         BadLine{"BadRate", {"bench", "send", "--rate=-1"}, "--rate is \"-1\""},
