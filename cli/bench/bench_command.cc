@@ -30,7 +30,8 @@ namespace {
 
 // In an open loop: what is more than this waits at the client, and its latency counts on.
 constexpr int kMaxOpenLoopOutstanding = 4096;
-constexpr int kFillOutstanding = 256;
+constexpr int kFillOutstanding = 64;
+constexpr int kFillBatch = 32;
 
 struct BenchOptions {
   int64_t size = 1024;
@@ -260,7 +261,7 @@ class Bench : public Command {
     const SendRequests requests = RequestsFor(topic);
     LoadRun run(options_, *client_, target, &interrupted_);
     SendLoad load(run.lanes(), &requests);
-    load.StartClosedLoop(kFillOutstanding, messages);
+    load.StartClosedLoop(kFillOutstanding, kFillBatch, messages);
     run.WaitUntilIdle();
     Round round;
     run.Finish(&round);
@@ -343,7 +344,7 @@ class BenchSend : public Bench {
         load.SendOne(due);
       });
     } else {
-      load.StartClosedLoop(options_.outstanding, /*limit=*/0);
+      load.StartClosedLoop(options_.outstanding, /*batch=*/1, /*limit=*/0);
     }
     Round round;
     run.WarmUp(options_.warm_up);

@@ -1,8 +1,10 @@
 #include "cli/bench/send_load.h"
 
+#include <algorithm>
 #include <cstring>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -40,13 +42,20 @@ SendRequests::SendRequests(v2::Message message, uint32_t run) : run_(absl::StrFo
   after_id_ = grpc::Slice(bytes.substr(id + kIdBytes));
 }
 
-grpc::ByteBuffer SendRequests::Make(uint64_t number) const {
+grpc::ByteBuffer SendRequests::Make(uint64_t first, int count) const {
   static constexpr char kDigits[] = "0123456789abcdef";
   char id[kIdBytes];
   memcpy(id, run_.data(), kRunDigits);
-  for (size_t i = kIdBytes; i > kRunDigits; --i, number >>= 4) id[i - 1] = kDigits[number & 0xf];
-  const grpc::Slice slices[] = {before_id_, grpc::Slice(id, kIdBytes), after_id_};
-  return grpc::ByteBuffer(slices, 3);
+  // Requests behind one another are one request with the messages of all.
+  absl::InlinedVector<grpc::Slice, 3> slices;
+  for (int i = 0; i < count; ++i) {
+    uint64_t number = first + i;
+    for (size_t j = kIdBytes; j > kRunDigits; --j, number >>= 4) id[j - 1] = kDigits[number & 0xf];
+    slices.push_back(before_id_);
+    slices.emplace_back(id, kIdBytes);
+    slices.push_back(after_id_);
+  }
+  return grpc::ByteBuffer(slices.data(), slices.size());
 }
 
 int64_t SendRequests::NumberOf(absl::string_view message_id) const {
@@ -56,7 +65,7 @@ int64_t SendRequests::NumberOf(absl::string_view message_id) const {
   return static_cast<int64_t>(number);
 }
 
-// Makes a message's call and counts it.
+// Makes a call and counts its messages.
 class SendLoad::Call : public RawUnaryCall {
  public:
   Call(SendLoad* load, Lane* lane) : load_(load), lane_(lane) {}
@@ -64,11 +73,10 @@ class SendLoad::Call : public RawUnaryCall {
  protected:
   ~Call() = default;
 
-  uint64_t Send(absl::Duration since) {
+  void Send(absl::Duration since, uint64_t first, int messages) {
     since_ = since;
-    const uint64_t number = load_->next_number_.fetch_add(1, std::memory_order_relaxed);
-    Start(lane_, Method(), load_->requests_->Make(number));
-    return number;
+    messages_ = messages;
+    Start(lane_, Method(), load_->requests_->Make(first, messages));
   }
 
   // Whether it makes sense to go on.
@@ -86,7 +94,7 @@ class SendLoad::Call : public RawUnaryCall {
     } else if (answer->status().code() != v2::OK) {
       meter.Fail(absl::StrCat(answer->status().message(), " (", v2::Code_Name(answer->status().code()), ")"));
     } else if (lane_->is_measuring()) {
-      ++meter.sent;
+      meter.sent += messages_;
       ++meter.calls;
       meter.send.Record(RealClock()->SinceBoot() - since_);
     }
@@ -98,6 +106,7 @@ class SendLoad::Call : public RawUnaryCall {
 
  private:
   absl::Duration since_;
+  int messages_ = 0;
 };
 
 class SendLoad::LoopCall final : public Call {
@@ -111,11 +120,12 @@ class SendLoad::LoopCall final : public Call {
 
  private:
   void Next() {
-    const bool is_enough = load_->limit_ > 0 && static_cast<int64_t>(load_->next_number_) >= load_->limit_;
-    if (lane_->is_stopping() || is_enough) {
+    uint64_t first = 0;
+    const int messages = lane_->is_stopping() ? 0 : load_->Take(&first);
+    if (messages == 0) {
       lane_->active().fetch_sub(1);
     } else {
-      Send(RealClock()->SinceBoot());
+      Send(RealClock()->SinceBoot(), first, messages);
     }
   }
 
@@ -135,7 +145,9 @@ class SendLoad::SingleCall final : public Call {
   uint64_t Begin(absl::Duration due) {
     lane_->active().fetch_add(1);
     load_->outstanding_.fetch_add(1);
-    return Send(due);
+    const uint64_t number = load_->next_number_.fetch_add(1, std::memory_order_relaxed);
+    Send(due, number, 1);
+    return number;
   }
 
  private:
@@ -151,7 +163,17 @@ SendLoad::SendLoad(std::vector<Lane*> lanes, const SendRequests* requests)
     : lanes_(std::move(lanes)), requests_(requests) {}
 SendLoad::~SendLoad() = default;
 
-void SendLoad::StartClosedLoop(int outstanding, int64_t limit) {
+int SendLoad::Take(uint64_t* first) {
+  *first = next_number_.load(std::memory_order_relaxed);
+  while (true) {
+    const int64_t left = limit_ > 0 ? limit_ - static_cast<int64_t>(*first) : batch_;
+    const int count = static_cast<int>(std::clamp<int64_t>(left, 0, batch_));
+    if (next_number_.compare_exchange_weak(*first, *first + count, std::memory_order_relaxed)) return count;
+  }
+}
+
+void SendLoad::StartClosedLoop(int outstanding, int batch, int64_t limit) {
+  batch_ = batch;
   limit_ = limit;
   for (int i = 0; i < outstanding; ++i) loop_.push_back(std::make_unique<LoopCall>(this, lanes_[i % lanes_.size()]));
   for (const auto& call : loop_) call->Begin();

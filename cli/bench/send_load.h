@@ -15,7 +15,7 @@ namespace barid::cli {
 
 namespace v2 = apache::rocketmq::v2;
 
-// Requests of one message each, alike but for the message's id. What they have in common is serialised once and shared;
+// Requests of messages that are alike but for the message's id. What they have in common is serialised once and shared;
 // only the id, short enough to live inside a slice, is written for each.
 //
 // Ids are the run's eight hex digits and the message's number in twelve.
@@ -24,7 +24,8 @@ class SendRequests {
   // Everything but the id is taken from `message`.
   SendRequests(v2::Message message, uint32_t run);
 
-  grpc::ByteBuffer Make(uint64_t number) const;
+  // Of `count` messages, numbered from `first`.
+  grpc::ByteBuffer Make(uint64_t first, int count = 1) const;
 
   // The number in an id of this run; -1 for any other id.
   int64_t NumberOf(absl::string_view message_id) const;
@@ -42,14 +43,15 @@ class SendLoad {
   SendLoad(std::vector<Lane*> lanes, const SendRequests* requests);
   ~SendLoad();
 
-  // Keeps so many calls outstanding until the phase is kStopping, or, if `limit` is positive, until so many were made.
-  void StartClosedLoop(int outstanding, int64_t limit);
+  // Keeps so many calls of `batch` messages outstanding until the phase is kStopping, or, if `limit` is positive, until
+  // exactly so many messages were sent.
+  void StartClosedLoop(int outstanding, int batch, int64_t limit);
 
   // One more message, whose latency counts from `due`. Any thread. Returns the number of the message.
   uint64_t SendOne(absl::Duration due);
   // Calls of SendOne that have not ended.
   int outstanding() const { return outstanding_; }
-  // The number that the next message gets.
+  // The number that the next message gets: so many were sent.
   uint64_t next_number() const { return next_number_; }
 
  private:
@@ -57,10 +59,14 @@ class SendLoad {
   class LoopCall;
   class SingleCall;
 
+  // The numbers of a closed loop's next call. Returns how many, 0 if the limit is reached.
+  int Take(uint64_t* first);
+
   const std::vector<Lane*> lanes_;
   const SendRequests* const requests_;
   std::atomic<uint64_t> next_number_ = 0;
   std::atomic<int> outstanding_ = 0;
+  int batch_ = 1;
   int64_t limit_ = 0;
   std::vector<std::unique_ptr<LoopCall>> loop_;
 };

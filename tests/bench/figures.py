@@ -1,0 +1,361 @@
+#!/usr/bin/env python3
+"""Measures what docs/benchmarks.md shows, and writes its tables there.
+
+    tests/bench/figures.py                        all of it: about 20 minutes on a quiet machine, 40 GB of disk
+    tests/bench/figures.py --only publish idle    a part; the rows of the others stay
+    tests/bench/figures.py --rounds 1 --duration 1s --only publish --page /tmp/page.md
+
+Every throughput is measured in turn with the cheapest server that does nothing (`baridctl bench --baseline`), so ratios say more than
+absolute figures. A page has one marked part per figure, which this replaces; what stands around them is written by hand.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "conformance"))
+
+from children import kill, wait_until  # noqa: E402
+from server import Process  # noqa: E402
+
+# Above this the echo itself is hindered: the run says nothing.
+ECHO_CPU_LIMIT_US = 22.0
+
+
+class Run:
+    """What all figures need: the programs, how long to measure, a directory for servers' data."""
+
+    def __init__(self, arguments, directory):
+        self.barid = str(arguments.barid)
+        self.baridctl = str(arguments.baridctl)
+        self.rounds = arguments.rounds
+        self.duration = arguments.duration
+        self.quick = arguments.quick
+        self.directory = directory
+        self._servers = 0
+
+    def fresh(self):
+        self._servers += 1
+        directory = self.directory / str(self._servers)
+        directory.mkdir()
+        return directory
+
+    def bench(self, endpoint, *words, rounds=None, pids=()):
+        command = [self.baridctl, "--endpoint", endpoint, "bench", *words, "--rounds", str(rounds or self.rounds), "-o", "json"]
+        if pids:
+            command += ["--server-pid", ",".join(str(pid) for pid in pids)]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if done.returncode != 0:
+            raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")
+        return json.loads(done.stdout)
+
+
+class Standalone:
+    def __init__(self, run, directory=None):
+        self._run = run
+        self._directory = directory or run.fresh()
+        self.process = Process(run.barid, "standalone", "standalone", self._directory)
+
+    def __enter__(self):
+        self.process.start()
+        self.endpoint = self.process.endpoint
+        self.pids = ()
+        return self
+
+    def __exit__(self, *_):
+        kill(self.process._child)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+class Separate:
+    """A controller, a broker and a proxy, each a process."""
+
+    def __init__(self, run):
+        self._directory = run.fresh()
+        self._run = run
+        self._processes = []
+
+    def _start(self, role, *arguments):
+        process = Process(self._run.barid, role, role, self._directory, arguments)
+        self._processes.append(process)
+        process.start()
+        return process
+
+    def __enter__(self):
+        controller = self._start("controller", "--controller.shards-per-broker=1")
+        endpoints = f"--controller.endpoints={controller.endpoint}"
+        self._start("broker", endpoints)
+        proxy = self._start("proxy", endpoints, "--auto-create.topics=true", "--auto-create.groups=true", "--public.admin=true")
+        self.endpoint = proxy.endpoint
+        self.pids = tuple(process._child.pid for process in self._processes)
+        return self
+
+    def __exit__(self, *_):
+        for process in reversed(self._processes):
+            kill(process._child)
+        shutil.rmtree(self._directory, ignore_errors=True)
+
+
+def values(report, side, name):
+    return [both[side][name] for both in report["rounds"] if name in both.get(side, {})]
+
+
+def spread(numbers, digits=0):
+    if not numbers:
+        return "-"
+    def text(number):
+        return f"{number:,.{digits}f}"
+    return f"{text(min(numbers))} / {text(statistics.median(numbers))} / {text(max(numbers))}"
+
+
+def ratios(report, name):
+    return [server / echo for server, echo in zip(values(report, "server", name), values(report, "echo", name)) if echo]
+
+
+def verdict(value, goal, at_least=True):
+    met = value >= goal if at_least else value <= goal
+    return "met" if met else "**missed**"
+
+
+def check_echo(report, what):
+    cpu = statistics.median(values(report, "echo", "server_cpu_us_per_message"))
+    if cpu > ECHO_CPU_LIMIT_US:
+        raise SystemExit(f"{what}: the echo itself took {cpu:.1f} us per call, more than {ECHO_CPU_LIMIT_US}: the machine is too busy, "
+                         "the run is void")
+
+
+def publish_table(run, shape, goal):
+    lines = [f"| {'through proxy and broker, ' if shape is Separate else ''}durable publish, 1 KiB | messages/s | echo | ratio | goal | server CPU per message, us | "
+             "echo | ratio | goal | p50 / p99 / p99.9, us |", "|---|---|---|---|---|---|---|---|---|---|"]
+    for outstanding in (1, 64, 512):
+        with shape(run) as server:
+            report = run.bench(server.endpoint, "send", "--outstanding", str(outstanding), "--duration", run.duration, "--baseline",
+                               pids=server.pids)
+        if outstanding == 64:
+            check_echo(report, "publish")
+        rate, cpu = ratios(report, "messages_per_second"), ratios(report, "server_cpu_us_per_message")
+        median = {p: statistics.median(values(report, "server", f"send_{p}_us")) for p in ("p50", "p99", "p99.9")}
+        goals = ("reported", "") if outstanding == 1 else (
+            f">= {goal}: {verdict(statistics.median(rate), goal)}",
+            "" if shape is Separate else f"<= 1.5: {verdict(statistics.median(cpu), 1.5, at_least=False)}")
+        lines.append(
+            f"| {outstanding} outstanding | {spread(values(report, 'server', 'messages_per_second'))} | "
+            f"{spread(values(report, 'echo', 'messages_per_second'))} | {spread(rate, 2)} | {goals[0]} | "
+            f"{spread(values(report, 'server', 'server_cpu_us_per_message'), 1)} | "
+            f"{spread(values(report, 'echo', 'server_cpu_us_per_message'), 1)} | {spread(cpu, 2)} | {goals[1]} | "
+            f"{median['p50']:,.0f} / {median['p99']:,.0f} / {median['p99.9']:,.0f} |")
+    return lines
+
+
+def publish(run):
+    return publish_table(run, Standalone, 0.85)
+
+
+def separate(run):
+    return publish_table(run, Separate, 0.6)
+
+
+def fdatasync_p99_us(directory):
+    """Of writes like a log's: a little, into zeroed blocks."""
+    path = directory / "fdatasync"
+    file = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        os.pwrite(file, b"\0" * (16 << 20), 0)
+        os.fsync(file)
+        times = []
+        for i in range(2000):
+            os.pwrite(file, b"x" * 1100, i * 1100)
+            begin = time.perf_counter()
+            os.fdatasync(file)
+            times.append(time.perf_counter() - begin)
+    finally:
+        os.close(file)
+        path.unlink()
+    return sorted(times)[len(times) * 99 // 100] * 1e6
+
+
+def open_loop(run):
+    with Standalone(run) as server:
+        saturated = statistics.median(values(run.bench(server.endpoint, "send", "--outstanding", "64", "--duration", run.duration, rounds=1),
+                                             "server", "messages_per_second"))
+        rate = int(saturated / 2)
+        ours, echo, sync = [], [], []
+        for _ in range(run.rounds):
+            report = run.bench(server.endpoint, "send", "--rate", str(rate), "--duration", run.duration, "--baseline", rounds=1)
+            ours += values(report, "server", "send_p99_us")
+            echo += values(report, "echo", "send_p99_us")
+            sync.append(fdatasync_p99_us(run.directory))
+    bound = statistics.median(e + 2 * s for e, s in zip(echo, sync))
+    return ["| publish, open loop at half of the saturated rate | p99, us | echo's p99, us | p99 of fdatasync, us | goal: echo's + 2 x fdatasync's |",
+            "|---|---|---|---|---|",
+            f"| {rate:,} messages/s | {spread(ours)} | {spread(echo)} | {spread(sync)} | "
+            f"<= {bound:,.0f}: {verdict(statistics.median(ours), bound, at_least=False)} |"]
+
+
+def end_to_end(run):
+    with Standalone(run) as server:
+        e2e = values(run.bench(server.endpoint, "e2e", "--rate", "1000", "--duration", run.duration), "server", "end_to_end_p50_us")
+        sends = values(run.bench(server.endpoint, "send", "--rate", "1000", "--duration", run.duration), "server", "send_p50_us")
+    ratio = statistics.median(e2e) / statistics.median(sends)
+    return ["| at 1,000 messages/s | send to receive, p50, us | publish, p50, us | ratio of medians | goal |", "|---|---|---|---|---|",
+            f"| standalone | {spread(e2e)} | {spread(sends)} | {ratio:.2f} | <= 2: {verdict(ratio, 2, at_least=False)} |"]
+
+
+def receive(run):
+    lines = ["| receive and acknowledge, batches of 32 | messages/s | no-op server | ratio | server CPU per message, us | no-op server | ratio | goal |",
+             "|---|---|---|---|---|---|---|---|"]
+    backlog = "20000" if run.quick else "300000"
+    for ack, what in (("batch", "one ack per batch"), ("single", "one ack per message")):
+        with Standalone(run) as server:
+            report = run.bench(server.endpoint, "receive", "--ack", ack, "--backlog", backlog, "--duration", run.duration, "--baseline")
+        cpu = ratios(report, "server_cpu_us_per_message")
+        goal = f"<= 1.5: {verdict(statistics.median(cpu), 1.5, at_least=False)}" if ack == "batch" else "reported"
+        lines.append(f"| {what} | {spread(values(report, 'server', 'messages_per_second'))} | {spread(values(report, 'echo', 'messages_per_second'))} | "
+                     f"{spread(ratios(report, 'messages_per_second'), 2)} | {spread(values(report, 'server', 'server_cpu_us_per_message'), 1)} | "
+                     f"{spread(values(report, 'echo', 'server_cpu_us_per_message'), 1)} | {spread(cpu, 2)} | {goal} |")
+    return lines
+
+
+def backlog(run):
+    lines = ["| backlog in one topic | send, 64 outstanding, messages/s | to 10,000 | goal | receive, batches of 32, messages/s | to 10,000 | goal |",
+             "|---|---|---|---|---|---|---|"]
+    first = None
+    for messages in (10_000, 100_000) if run.quick else (10_000, 1_000_000, 10_000_000):
+        rounds = 1 if messages > 1_000_000 else run.rounds
+        with Standalone(run) as server:
+            send = values(run.bench(server.endpoint, "send", "--backlog", str(messages), "--duration", run.duration, rounds=rounds),
+                          "server", "messages_per_second")
+        with Standalone(run) as server:
+            take = values(run.bench(server.endpoint, "receive", "--backlog", str(messages), "--duration", "10s", rounds=rounds),
+                          "server", "messages_per_second")
+        send_median, take_median = statistics.median(send), statistics.median(take)
+        first = first or (send_median, take_median)
+        is_goal = messages == 10_000_000
+        lines.append(f"| {messages:,} | {spread(send)} | {send_median / first[0]:.2f} | "
+                     f"{'>= 0.9: ' + verdict(send_median / first[0], 0.9) if is_goal else ''} | {spread(take)} | {take_median / first[1]:.2f} | "
+                     f"{'>= 0.8: ' + verdict(take_median / first[1], 0.8) if is_goal else ''} |")
+    return lines
+
+
+def cpu_seconds(pid):
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(") ", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_mib(pid):
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1]) / 1024
+
+
+def time_to_serve(process):
+    begin = time.monotonic()
+    process.start()
+    return time.monotonic() - begin
+
+
+def idle(run):
+    starts, memory = [], []
+    for _ in range(run.rounds):
+        directory = run.fresh()
+        process = Process(run.barid, "standalone", "standalone", directory)
+        starts.append(time_to_serve(process))
+        pid = process._child.pid
+        memory.append(resident_mib(pid))
+        if len(starts) == run.rounds:
+            before = cpu_seconds(pid)
+            seconds = 2 if run.quick else 20
+            time.sleep(seconds)  # What is measured is that nothing happens.
+            idle_cpu = (cpu_seconds(pid) - before) / seconds * 100
+        kill(process._child)
+    with tempfile.NamedTemporaryFile() as stripped:
+        subprocess.run(["strip", "-o", stripped.name, run.barid], check=True)
+        binary = os.path.getsize(stripped.name) / 2**20
+    libraries = 0
+    for line in subprocess.run(["ldd", run.barid], stdout=subprocess.PIPE, text=True, check=True).stdout.splitlines():
+        found = re.search(r"=> (/\S+)", line)
+        if found and not re.search(r"lib(c|m|pthread|dl|rt)\.so", found[1]):
+            libraries += os.path.getsize(os.path.realpath(found[1])) / 2**20
+    start, resident = statistics.median(starts), statistics.median(memory)
+    return ["| standalone, no client | figure | goal |", "|---|---|---|",
+            f"| start to serving, s | {spread(starts, 3)} | <= 0.2: {verdict(start, 0.2, at_least=False)} |",
+            f"| resident after start, MiB | {spread(memory, 1)} | <= 40: {verdict(resident, 40, at_least=False)} |",
+            f"| CPU while idle, % of a core | {idle_cpu:.2f} | < 0.2: {verdict(idle_cpu, 0.2, at_least=False)} |",
+            f"| `barid` stripped, and the libraries that it links beyond libc, MiB | {binary:.1f} + {libraries:.1f} | "
+            f"<= 30: {verdict(binary + libraries, 30, at_least=False)} |"]
+
+
+def log_bytes(directory):
+    # Zeros ahead of the tail are part of a file: close enough for gigabytes.
+    return sum(file.stat().st_size for file in directory.glob("standalone/shards/*/log/*"))
+
+
+def restart(run):
+    lines = ["| restart after kill -9 under load | start to serving, s | goal |", "|---|---|---|"]
+    for gib in ((0.1,) if run.quick else (1, 10)):
+        directory = run.fresh()
+        process = Process(run.barid, "standalone", "standalone", directory)
+        process.start()
+        load = subprocess.Popen([run.baridctl, "--endpoint", process.endpoint, "bench", "send", "--size", "32KiB", "--outstanding", "64",
+                                 "--duration", "1h"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            wait_until(lambda: log_bytes(directory) >= gib * 2**30, time.monotonic() + 600, f"{gib} GiB of log")
+            times = []
+            for _ in range(run.rounds):
+                os.kill(process._child.pid, signal.SIGKILL)
+                process._child.wait()
+                times.append(time_to_serve(process))
+        finally:
+            load.kill()
+            load.wait()
+        kill(process._child)
+        shutil.rmtree(directory)
+        goal = f"<= 2: {verdict(statistics.median(times), 2, at_least=False)}" if gib == 10 else ""
+        lines.append(f"| {gib} GiB of log | {spread(times, 2)} | {goal} |")
+    return lines
+
+
+FIGURES = {figure.__name__.replace("_", "-"): figure
+           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart)}
+
+
+def replace_part(page, name, lines):
+    begin, end = f"<!-- figures: {name} -->", f"<!-- end: {name} -->"
+    part = "\n".join([begin, *lines, end])
+    if begin in page:
+        return re.sub(re.escape(begin) + ".*?" + re.escape(end), lambda _: part, page, flags=re.S)
+    return page.rstrip("\n") + "\n\n" + part + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", nargs="+", choices=sorted(FIGURES), default=list(FIGURES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--duration", default="3s", help="of one round")
+    parser.add_argument("--quick", action="store_true", help="small backlogs and logs: to try this program, not to measure")
+    parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs" / "benchmarks.md")
+    parser.add_argument("--barid", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "barid")
+    parser.add_argument("--baridctl", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "baridctl")
+    parser.add_argument("--directory", type=pathlib.Path, help="where servers keep their data: on the disk to be measured")
+    arguments = parser.parse_args()
+    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    with tempfile.TemporaryDirectory(dir=arguments.directory, prefix="barid-figures-") as directory:
+        run = Run(arguments, pathlib.Path(directory))
+        for name in arguments.only:
+            lines = FIGURES[name](run)
+            note = f"Commit {commit}, {arguments.rounds} rounds of {arguments.duration}; minimum / median / maximum."
+            print("\n".join(["", f"== {name}", *lines]), flush=True)
+            page = arguments.page.read_text() if arguments.page.exists() else ""
+            arguments.page.write_text(replace_part(page, name, [note, "", *lines]))
+
+
+if __name__ == "__main__":
+    main()
