@@ -171,19 +171,23 @@ absl::StatusOr<StoredMessageView> DecodeStoredMessage(absl::string_view bytes) {
   return view;
 }
 
-std::vector<std::pair<absl::string_view, absl::string_view>> StoredMessageView::Properties() const {
-  std::vector<std::pair<absl::string_view, absl::string_view>> pairs;
-  absl::string_view in = user_properties;
+bool PropertyReader::Next(absl::string_view* key, absl::string_view* value) {
   uint64_t tag = 0;
   absl::string_view entry;
-  while (GetVarint(&in, &tag) && tag == Tag(2, 2) && GetLengthPrefixed(&in, &entry)) {
-    std::pair<absl::string_view, absl::string_view> pair;
-    absl::string_view text;
-    while (GetVarint(&entry, &tag) && GetLengthPrefixed(&entry, &text)) {
-      (tag == Tag(1, 2) ? pair.first : pair.second) = text;
-    }
-    pairs.push_back(pair);
+  if (!GetVarint(&rest_, &tag) || tag != Tag(2, 2) || !GetLengthPrefixed(&rest_, &entry)) return false;
+  *key = *value = absl::string_view();
+  absl::string_view text;
+  while (GetVarint(&entry, &tag) && GetLengthPrefixed(&entry, &text)) {
+    (tag == Tag(1, 2) ? *key : *value) = text;
   }
+  return true;
+}
+
+std::vector<std::pair<absl::string_view, absl::string_view>> StoredMessageView::Properties() const {
+  std::vector<std::pair<absl::string_view, absl::string_view>> pairs;
+  PropertyReader reader(user_properties);
+  std::pair<absl::string_view, absl::string_view> pair;
+  while (reader.Next(&pair.first, &pair.second)) pairs.push_back(pair);
   return pairs;
 }
 

@@ -46,6 +46,18 @@ struct MessageDraft {
 // Encodes it, with the SHA-1 of the body as its digest. One allocation.
 Buffer EncodeStoredMessage(const MessageDraft& draft);
 
+// Reads the pairs of StoredMessageView::user_properties one after the other, without copying.
+class PropertyReader {
+ public:
+  explicit PropertyReader(absl::string_view user_properties) : rest_(user_properties) {}
+
+  // False at the end, or where the bytes do not follow the format.
+  bool Next(absl::string_view* key, absl::string_view* value);
+
+ private:
+  absl::string_view rest_;
+};
+
 // Reads the parts without copying; views live as long as the bytes.
 struct StoredMessageView {
   MessageType type = MessageType::kUnspecified;
