@@ -51,6 +51,7 @@ struct ReceiveCall {
   TopicId topic;
   int64_t metadata_revision = 0;
   std::vector<std::string> tags;  // Any of these; empty: all messages.
+  std::string sql;                // And those that match this (docs/filters.md); empty: all.
   int32_t max_messages = 32;
   int64_t max_bytes = int64_t{8} << 20;  // At least one message is given, however large.
   absl::Duration invisible;

@@ -43,11 +43,15 @@ void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> 
     return refuse(RetryAfterError(absl::Seconds(1), absl::StrCat("more than ", core_->options().max_waiting_receives,
                                                                  " receives wait on this shard")));
   }
+  absl::StatusOr<std::shared_ptr<const filter::Filter>> filter = nullptr;
+  if (!call.sql.empty()) filter = filters_.Compile(call.sql);
+  if (!filter.ok()) return refuse(filter.status());
   auto receive = std::make_unique<Pending>();
   receive->call = std::move(call);
   if (draining_) receive->call.wait = absl::ZeroDuration();
   receive->done = std::move(done);
   for (const std::string& tag : receive->call.tags) receive->tag_hashes.push_back(TagHash(tag));
+  receive->filter = *std::move(filter);
   const int64_t now = core_->NowMicros();
   receive->deadline_us = now + absl::ToInt64Microseconds(receive->call.wait);
   const Subscription subscription{receive->call.topic, receive->call.group};
@@ -198,6 +202,7 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
 
   // First what was returned or has lapsed; what the filter leaves out of that is settled in passing,
   std::vector<std::pair<QueueOffset, LogIndex>> unwanted;
+  FilterScan::Slice unjudged(queue);
   for (const QueueOffset offset : cursor->again) {
     if (*messages_left <= 0 || *bytes_left <= 0) break;
     if (reserved->again.contains(offset)) continue;
@@ -214,8 +219,14 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
       bury_(key, offset, delivery.nonce, "attempts exhausted");
       continue;
     }
-    if (!Matches(*receive, entry.tag_hash)) {
+    const FilterScan::Verdict verdict = filters_.Look(receive->filter.get(), entry);
+    if (!Matches(*receive, entry.tag_hash) || verdict == FilterScan::Verdict::kFilteredOut) {
       unwanted.emplace_back(offset, delivery.nonce);
+      continue;
+    }
+    if (verdict == FilterScan::Verdict::kNotKnown) {
+      later = true;
+      if (!unjudged.Add(offset, entry)) break;
       continue;
     }
     if (!pick(offset, *block)) break;
@@ -225,6 +236,7 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
   }
 
   if (!unwanted.empty()) SettleUnwanted(key, reserved, unwanted);
+  if (!unjudged.empty()) filters_.Evaluate(subscription, receive->filter, std::move(unjudged));
 
   // then what is new.
   deliver.set_from(reserved->next);
@@ -250,7 +262,15 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
       }
       block_number = scan / kBlockEntries;
     }
-    if (Matches(*receive, block->entries[static_cast<size_t>(scan % kBlockEntries)].tag_hash)) {
+    const IndexEntry& entry = block->entries[static_cast<size_t>(scan % kBlockEntries)];
+    const FilterScan::Verdict verdict = filters_.Look(receive->filter.get(), entry);
+    if (Matches(*receive, entry.tag_hash) && verdict != FilterScan::Verdict::kFilteredOut) {
+      if (verdict == FilterScan::Verdict::kNotKnown) {
+        filters_.EvaluateFrom(subscription, receive->filter, queue, scan, bounds->end,
+                              [&](const IndexEntry& other) { return Matches(*receive, other.tag_hash); });
+        later = true;
+        break;
+      }
       if (!pick(scan, *block)) {
         full = true;
         break;

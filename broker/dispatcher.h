@@ -15,6 +15,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
+#include "broker/filter_scan.h"
 #include "broker/shard_core.h"
 
 namespace barid::broker {
@@ -32,7 +33,11 @@ class Dispatcher {
   // How dead letters are made: by visibility.h.
   using BuryFn = absl::AnyInvocable<void(const CursorKey&, QueueOffset, LogIndex nonce, absl::string_view reason)>;
 
-  explicit Dispatcher(ShardCore* core) : core_(core) {}
+  explicit Dispatcher(ShardCore* core)
+      : core_(core), filters_(core, [this](const Subscription& subscription) {
+          Wake(subscription.first, subscription.second);
+          ServeWoken();
+        }) {}
 
   void SetBury(BuryFn bury) { bury_ = std::move(bury); }
   void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
@@ -76,6 +81,7 @@ class Dispatcher {
     ReceiveCall call;
     Callback<ReceiveResult> done;
     std::vector<uint32_t> tag_hashes;
+    std::shared_ptr<const filter::Filter> filter;  // None: no SQL.
     int64_t deadline_us = 0;
     int64_t invisible_until_us = 0;
     bool waiting = true;
@@ -113,6 +119,7 @@ class Dispatcher {
   std::vector<QueueKey> QueuesOf(TopicId topic) const;
 
   ShardCore* const core_;
+  FilterScan filters_;
   BuryFn bury_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> receives_;

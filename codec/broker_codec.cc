@@ -116,6 +116,7 @@ ReceiveCall Decode(const broker_pb::Receive& in) {
   out.topic = TopicId(in.topic());
   out.metadata_revision = in.metadata_revision();
   out.tags.assign(in.tags().begin(), in.tags().end());
+  out.sql = in.sql();
   out.max_messages = in.max_messages();
   out.max_bytes = in.max_bytes();
   out.invisible = DecodeDuration(in.invisible_us());

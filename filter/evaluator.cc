@@ -29,6 +29,7 @@ Evaluation Evaluator::Run() {
   const Truth truth = Condition(program_.root);
   // Without the steps for all of it nothing is known of it.
   result_.truth = steps_ < 0 ? Truth::kUnknown : truth;
+  result_.steps = kMaxEvaluationSteps - steps_;
   return result_;
 }
 

@@ -26,6 +26,7 @@ struct Evaluation {
   // The first problem that was met, whatever came of it, and the property it is about (-1: none), an index into names().
   Problem problem = Problem::kNone;
   int name = -1;
+  int64_t steps = 0;  // What it cost.
 };
 
 // An SQL filter, compiled (docs/filters.md). Immutable: any thread.

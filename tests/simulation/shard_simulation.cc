@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <utility>
 
+#include "absl/strings/str_join.h"
 #include "base/log.h"
 #include "base/stored_message.h"
 
@@ -280,6 +281,11 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
   call.group = group.id;
   call.topic = group.topic;
   call.tags = group.tags;
+  if (random_.OneIn(3)) {
+    // The same in other words.
+    call.tags.clear();
+    call.sql = group.tags.empty() ? "TAGS IS NULL OR TAGS <> ''" : absl::StrCat("TAGS IN ('", absl::StrJoin(group.tags, "', '"), "')");
+  }
   call.max_messages = random_.OneIn(3) || draining_ ? 32 : 1 + static_cast<int32_t>(random_.Below(6));
   if (random_.OneIn(8) && !draining_) call.max_bytes = 200;
   call.invisible = draining_ ? absl::Seconds(10) : absl::Milliseconds(100) + RandomDuration(kLongestHold);
