@@ -51,6 +51,7 @@ void Encode(const ReceiveCall& in, broker_pb::Receive* out) {
   out->set_topic(in.topic.value());
   out->set_metadata_revision(in.metadata_revision);
   for (const std::string& tag : in.tags) out->add_tags(tag);
+  out->set_sql(in.sql);
   out->set_max_messages(in.max_messages);
   out->set_max_bytes(in.max_bytes);
   out->set_invisible_us(absl::ToInt64Microseconds(in.invisible));

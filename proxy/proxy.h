@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/controller_calls.h"
 #include "base/executor.h"
+#include "filter/filter_cache.h"
 #include "proxy/catalog.h"
 #include "proxy/clients.h"
 #include "proxy/options.h"
@@ -42,6 +43,8 @@ class Proxy {
   Sender& sender() { return sender_; }
   Receiver& receiver() { return receiver_; }
   Settler& settler() { return settler_; }
+  // Of SQL filters that were read before.
+  filter::FilterCache& filters() { return filters_; }
 
  private:
   void Tick();
@@ -56,6 +59,7 @@ class Proxy {
   Sender sender_;
   Receiver receiver_;
   Settler settler_;
+  filter::FilterCache filters_{size_t{8} << 20};
   int64_t refreshed_revision_ = 0;  // On the executor.
 };
 

@@ -123,6 +123,7 @@ void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
   call.topic = journey->topic;
   call.metadata_revision = journey->outcome.metadata->revision();
   call.tags = request.tags;
+  call.sql = request.sql;
   call.max_messages = request.max_messages;
   call.max_bytes = request.max_bytes;
   call.invisible = request.invisible;

@@ -24,6 +24,7 @@ struct ReceiveRequest {
   ResourceName group;
   std::string shard_name;  // As in the route; an unknown one: any shard.
   std::vector<std::string> tags;
+  std::string sql;
   int32_t max_messages = 32;
   int64_t max_bytes = int64_t{8} << 20;
   absl::Duration invisible;

@@ -210,6 +210,12 @@ absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view ex
   return tags;
 }
 
+absl::Status CheckSqlExpression(absl::string_view expression, filter::FilterCache* cache) {
+  const absl::Status read = cache->Get(expression).status();
+  if (read.ok()) return read;
+  return Refuse(Reason::kIllegalFilterExpression, absl::StrCat("the SQL filter cannot be read at ", read.message()));
+}
+
 absl::Status CheckReceiveInvisible(absl::Duration invisible, const ProxyOptions& options) {
   if (invisible >= options.min_invisible && invisible <= options.max_invisible) return absl::OkStatus();
   return Refuse(Reason::kIllegalInvisibleTime,

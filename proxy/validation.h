@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "base/metadata.h"
 #include "base/stored_message.h"
+#include "filter/filter_cache.h"
 #include "proxy/options.h"
 
 // The bounds of what clients may ask. Pure functions; each answers OK or a refusal (proxy/refusal.h) whose sentence names
@@ -29,6 +30,9 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
 
 // The tags of `a || b`; none for all messages (`*` or nothing).
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags);
+
+// An SQL filter (docs/filters.md); the refusal says at which character it is wrong. Those that can be read stay in the cache.
+absl::Status CheckSqlExpression(absl::string_view expression, filter::FilterCache* cache);
 
 absl::Status CheckReceiveInvisible(absl::Duration invisible, const ProxyOptions& options);
 absl::Status CheckChangedInvisible(absl::Duration invisible, const ProxyOptions& options);

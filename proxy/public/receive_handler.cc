@@ -87,9 +87,11 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
   topic_as_named_ = {topic.resource_namespace(), topic.name()};
   request.shard_name = proto.message_queue().broker().name();
   if (proto.filter_expression().type() == v2::SQL) {
-    return Refuse(Reason::kIllegalFilterExpression, "the filter's type is SQL, this version takes TAG only");
+    RETURN_IF_ERROR(CheckSqlExpression(proto.filter_expression().expression(), &proxy_->filters()));
+    request.sql = proto.filter_expression().expression();
+  } else {
+    ASSIGN_OR_RETURN(request.tags, ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
   }
-  ASSIGN_OR_RETURN(request.tags, ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
   request.max_messages = std::clamp(proto.batch_size(), 1, options.limits.max_receive_messages);
   request.max_bytes = options.limits.max_receive_bytes;
   request.auto_renew = proto.auto_renew();

@@ -290,6 +290,7 @@ TEST_F(BrokerHopTest, ReceivesCarryEveryField) {
   ReceiveCall call = Ask();
   call.metadata_revision = 12;
   call.tags = {"a", "\xff"};
+  call.sql = "a = '\xff'";
   call.max_messages = 3;
   call.max_bytes = 99;
   call.invisible = absl::Seconds(15);
@@ -305,6 +306,7 @@ TEST_F(BrokerHopTest, ReceivesCarryEveryField) {
   EXPECT_EQ(seen.topic, call.topic);
   EXPECT_EQ(seen.metadata_revision, 12);
   EXPECT_EQ(seen.tags, call.tags);
+  EXPECT_EQ(seen.sql, call.sql);
   EXPECT_EQ(seen.max_messages, 3);
   EXPECT_EQ(seen.max_bytes, 99);
   EXPECT_EQ(seen.invisible, absl::Seconds(15));

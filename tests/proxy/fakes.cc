@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "filter/filter.h"
 
 namespace barid::proxy {
 
@@ -206,6 +207,13 @@ std::vector<Delivery> FakeBroker::Pick(const ReceiveCall& call) {
     if (in_flight_.contains(place) || settled_.contains(place)) continue;
     const auto matches = [&](const std::string& tag) { return TagHash(tag) == queue[i].tag_hash; };
     if (!call.tags.empty() && std::none_of(call.tags.begin(), call.tags.end(), matches)) continue;
+    if (!call.sql.empty()) {
+      const auto filter = filter::Filter::Compile(call.sql);
+      CHECK_OK(filter.status());
+      const auto message = DecodeStoredMessage(queue[i].bytes.view());
+      CHECK_OK(message.status());
+      if ((*filter)->Evaluate(*message).truth != filter::Truth::kTrue) continue;
+    }
     Delivery& delivery = picked.emplace_back();
     delivery.stored = queue[i].bytes;
     delivery.queue = {call.topic, 0};

@@ -126,6 +126,25 @@ TEST_F(ReceiveHandlerTest, TagsFilter) {
   EXPECT_THAT(Bodies(ReceiveMessages(request)), ElementsAre("g1"));
 }
 
+void SetSql(v2::ReceiveMessageRequest* request, const std::string& expression) {
+  request->mutable_filter_expression()->set_type(v2::SQL);
+  request->mutable_filter_expression()->set_expression(expression);
+}
+
+TEST_F(ReceiveHandlerTest, SqlFilters) {
+  SendTagged("r1", "red");
+  SendTagged("g1", "green");
+  SendTagged("b1", "blue");
+  v2::ReceiveMessageRequest request = ReceiveRequestOf();
+  SetSql(&request, "TAGS LIKE '_re%' OR TAGS = 'blue'");
+  EXPECT_THAT(Bodies(ReceiveMessages(request)), ElementsAre("g1", "b1"));
+  EXPECT_THAT(broker(0).receives.back().tags, IsEmpty());
+  EXPECT_EQ(broker(0).receives.back().sql, "TAGS LIKE '_re%' OR TAGS = 'blue'");
+  // As a tag expression it would be two tags.
+  SetSql(&request, "TAGS = 'red' AND KEYS IS NULL");
+  EXPECT_THAT(Bodies(ReceiveMessages(request)), ElementsAre("r1"));
+}
+
 TEST_F(ReceiveHandlerTest, BatchesAreClamped) {
   const std::pair<int, int> cases[] = {{-1, 1}, {0, 1}, {1, 1}, {32, 32}, {33, 32}, {1 << 30, 32}};
   for (const auto& [asked, given] : cases) {
@@ -159,7 +178,12 @@ TEST_F(ReceiveHandlerTest, WhatIsWrongIsSaid) {
       {[](auto* r) { r->clear_invisible_duration(); }, v2::ILLEGAL_INVISIBLE_TIME, "is 0"},
       {[](auto* r) { r->mutable_invisible_duration()->set_seconds(43'201); }, v2::ILLEGAL_INVISIBLE_TIME, "is 12h1s"},
       {[](auto* r) { r->mutable_filter_expression()->set_expression("a|b"); }, v2::ILLEGAL_FILTER_EXPRESSION, "a|b"},
-      {[](auto* r) { r->mutable_filter_expression()->set_type(v2::SQL); }, v2::ILLEGAL_FILTER_EXPRESSION, "takes TAG only"},
+      {[](auto* r) { SetSql(r, "*"); }, v2::ILLEGAL_FILTER_EXPRESSION,
+       "the SQL filter cannot be read at position 1: found \"*\", expected a name, a literal, NOT, a sign or ("},
+      {[](auto* r) { SetSql(r, ""); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 1: found the end, expected a condition"},
+      {[](auto* r) { SetSql(r, "a > 1 AND"); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 10: found the end"},
+      {[](auto* r) { SetSql(r, "a > 'x' + 1"); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 5: found \"'x'\", expected a number"},
+      {[](auto* r) { SetSql(r, "a = '" + std::string(20'000, 'x') + "'"); }, v2::ILLEGAL_FILTER_EXPRESSION, "at most 16384"},
       {[](auto* r) { r->mutable_group()->set_name("a b"); }, v2::ILLEGAL_CONSUMER_GROUP, "illegal character"},
       {[](auto* r) { r->clear_group(); }, v2::ILLEGAL_CONSUMER_GROUP, "is empty"},
       {[](auto* r) { r->clear_message_queue(); }, v2::ILLEGAL_TOPIC, "is empty"},
