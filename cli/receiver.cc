@@ -56,8 +56,8 @@ absl::StatusOr<std::vector<v2::Message>> Receiver::ReceiveFrom(const v2::Message
   v2::ReceiveMessageRequest request;
   *request.mutable_group() = client_->Resource(options_.group);
   *request.mutable_message_queue() = shard;
-  request.mutable_filter_expression()->set_type(v2::TAG);
-  request.mutable_filter_expression()->set_expression(options_.tags);
+  request.mutable_filter_expression()->set_type(options_.sql.empty() ? v2::TAG : v2::SQL);
+  request.mutable_filter_expression()->set_expression(options_.sql.empty() ? options_.tags : options_.sql);
   request.set_batch_size(std::min(max, kMaxBatch));
   ToProto(options_.invisible, request.mutable_invisible_duration());
   ToProto(wait, request.mutable_long_polling_timeout());

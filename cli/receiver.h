@@ -17,6 +17,7 @@ struct ReceiverOptions {
   std::string topic;
   std::string group;
   std::string tags = "*";  // A tag expression.
+  std::string sql;         // An SQL filter in place of it, if not empty.
   absl::Duration invisible = absl::Seconds(30);
 };
 

@@ -18,16 +18,19 @@ class Tail : public Command {
  public:
   void AddFlags(FlagSet* flags) override {
     flags->Add("tag", &tags_, Default("*"), "Only messages with one of these tags: \"a || b\".");
+    flags->Add("sql", &sql_, Default(""), "Only messages that match this condition, in place of --tag: \"amount > 5\".");
     flags->Add("max", &max_, Default(0), AtLeast(0), "Stop after so many messages; 0: at an interrupt only.");
   }
 
   absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
+    if (!sql_.empty() && tags_ != "*") return UsageError("--tag and --sql are two filters, give one of them");
     std::unique_ptr<Receiver> receiver;
     OnInterrupt interrupt;  // Lives until the group is deleted, and looks at the receiver as long.
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
     ReceiverOptions options;
     options.topic = arguments[0];
     options.tags = tags_;
+    options.sql = sql_;
     ASSIGN_OR_RETURN(options.group, CreateGroup(client));
     absl::StatusOr<std::unique_ptr<Receiver>> created = Receiver::Create(client, options);
     absl::Status followed = created.status();
@@ -85,6 +88,7 @@ class Tail : public Command {
   }
 
   std::string tags_;
+  std::string sql_;
   int32_t max_ = 0;
 };
 

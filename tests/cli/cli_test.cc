@@ -116,6 +116,23 @@ TEST_F(CliTest, ReceivesNoMoreThanAskedFor) {
   EXPECT_EQ(server_.acked(), 40);
 }
 
+TEST_F(CliTest, FiltersByTagOrBySql) {
+  Do("topic create orders");
+  Do("group create billing");
+  Do("send orders --body a --count 3");
+  Do("receive orders --group billing --tag a||b");
+  EXPECT_EQ(server_.last_filter().type(), v2::TAG);
+  EXPECT_EQ(server_.last_filter().expression(), "a||b");
+  Do("receive orders --group billing --sql amount>5");
+  EXPECT_EQ(server_.last_filter().type(), v2::SQL);
+  EXPECT_EQ(server_.last_filter().expression(), "amount>5");
+  for (const char* line : {"receive orders --group billing --sql a --tag b", "tail orders --sql a --tag b"}) {
+    const Result result = Run(line);
+    EXPECT_EQ(result.code, ExitCode::kUsage) << line;
+    EXPECT_THAT(result.err, HasSubstr("--tag and --sql are two filters")) << line;
+  }
+}
+
 TEST_F(CliTest, DoesNotAcknowledgeWithNoAck) {
   Do("topic create orders");
   Do("group create billing");

@@ -25,6 +25,7 @@ struct FakeServer::State {
   int sends ABSL_GUARDED_BY(mu) = 0;
   int acked ABSL_GUARDED_BY(mu) = 0;
   int returned ABSL_GUARDED_BY(mu) = 0;
+  v2::FilterExpression last_filter ABSL_GUARDED_BY(mu);
   grpc::Status admin_status ABSL_GUARDED_BY(mu);
 
   void Store(const std::string& topic, v2::Message message) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu) {
@@ -107,6 +108,7 @@ class FakeServer::Messaging : public v2::MessagingService::Service {
     std::vector<v2::Message> found;
     {
       MutexLock lock(&state_->mu);
+      state_->last_filter = request->filter_expression();
       if (state_->groups.count(request->group().name()) == 0) {
         v2::ReceiveMessageResponse frame;
         Set(v2::CONSUMER_GROUP_NOT_FOUND, "there is no group " + request->group().name(), frame.mutable_status());
@@ -333,6 +335,11 @@ int FakeServer::acked() {
 int FakeServer::returned() {
   MutexLock lock(&state_->mu);
   return state_->returned;
+}
+
+v2::FilterExpression FakeServer::last_filter() {
+  MutexLock lock(&state_->mu);
+  return state_->last_filter;
 }
 
 std::map<std::string, admin::Topic> FakeServer::topics() {

@@ -31,6 +31,7 @@ class FakeServer {
   std::vector<v2::Message> sent(const std::string& topic);
   int acked();
   int returned();
+  v2::FilterExpression last_filter();  // Of the last receive.
   std::map<std::string, admin::Topic> topics();
   std::map<std::string, admin::Group> groups();
 

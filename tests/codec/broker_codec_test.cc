@@ -106,8 +106,8 @@ auto Fields(const AppendResult::Entry& in) {
   return std::make_tuple(status, queue, offset);
 }
 auto Fields(const ReceiveCall& in) {
-  const auto& [shard, group, topic, revision, tags, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
-  return std::make_tuple(shard, group, topic, revision, tags, max_messages, max_bytes, invisible, renew, client, attempt, wait);
+  const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
+  return std::make_tuple(shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait);
 }
 auto Fields(const Delivery& in) {
   const auto& [stored, queue, offset, attempt, nonce, store_time, invisible, origin] = in;
