@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "base/stored_message.h"
+#include "broker/mutation.h"
 
 namespace barid::broker {
 namespace {
@@ -91,6 +92,8 @@ std::vector<FilterScan::Judged> FilterScan::Judge(const filter::Filter& filter, 
     }
     const filter::Evaluation evaluation = filter.Evaluate(*message);
     judged.matches = evaluation.truth == filter::Truth::kTrue;
+    if (BARID_MUTATION(kFilterDeliversAll)) judged.matches = true;
+    if (BARID_MUTATION(kFilterLosesMatches)) judged.matches = false;
     judged.problem = evaluation.problem;
     judged.name = evaluation.name;
     steps += evaluation.steps;

@@ -27,6 +27,8 @@ namespace barid::broker {
   X(kMakeVisibleForgotten)      /* a lapse is not noticed */                                                           \
   X(kMakeVisibleSettles)        /* a lapse settles */                                                                  \
   X(kMakeVisibleEarly)          /* a lapse applies to a deadline that was moved */                                     \
+  X(kFilterDeliversAll)         /* what an SQL filter leaves out is delivered */                                         \
+  X(kFilterLosesMatches)        /* what matches an SQL filter is passed over */                                          \
   X(kHoldForever)               /* a held delivery has no cap */                                                       \
   X(kClientGoneForgotten)       /* a dead client keeps what it holds */                                                \
   X(kMoveLosesMessage)          /* a dead letter is removed here and not added there */                                \
