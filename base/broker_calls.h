@@ -31,6 +31,8 @@ struct AppendCall {
   struct Message {
     Buffer stored;  // base/stored_message.h
     uint32_t tag_hash = 0;
+    // When it is to enter its queue, in whole microseconds; at once if that is over, or not given.
+    std::optional<absl::Time> deliver_at = std::nullopt;
   };
   using Messages = absl::InlinedVector<Message, 1>;
   Messages messages;
@@ -40,9 +42,20 @@ struct AppendResult {
   struct Entry {
     absl::Status status;
     int32_t queue = 0;
-    QueueOffset offset = 0;
+    QueueOffset offset = 0;         // 0 for a message that has not entered its queue.
+    std::optional<TimerKey> timer = std::nullopt;  // Of a message with a delivery time: what RecallCall takes.
   };
   absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
+  ShardId shard = ShardId();               // Where they are; filled in by the proxy.
+};
+
+// Withdraws a scheduled message: from then on it is never delivered.
+struct RecallCall {
+  ShardId shard;
+  TimerKey timer;
+};
+struct RecallResult {
+  absl::Status status;  // kNotFound: it has been delivered or recalled already, or its topic was deleted.
 };
 
 struct ReceiveCall {
@@ -135,6 +148,7 @@ struct QueueStats {
   QueueOffset first = 0;
   QueueOffset end = 0;
   int64_t bytes = 0;
+  int64_t delayed = 0;  // Scheduled messages that have not entered it.
   struct Group {
     GroupId group;
     QueueOffset floor = 0;     // Everything below is settled.
@@ -159,6 +173,7 @@ class BrokerApi {
   virtual ~BrokerApi() = default;
 
   virtual void Append(AppendCall call, Callback<AppendResult> done) = 0;
+  virtual void Recall(RecallCall call, Callback<RecallResult> done) = 0;
 
   // Returns an id for CancelReceive.
   virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;

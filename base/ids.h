@@ -56,6 +56,22 @@ struct QueueKey {
   }
 };
 
+// A scheduled message of a shard, named for ever; ordered by when it is due.
+struct TimerKey {
+  int64_t deliver_at_us = 0;  // Leader time, microseconds since the Unix epoch.
+  LogIndex index = 0;         // The record that has its bytes,
+  uint32_t entry = 0;         // and its place there.
+
+  friend constexpr auto operator<=>(const TimerKey&, const TimerKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const TimerKey& key) {
+    return H::combine(std::move(h), key.deliver_at_us, key.index, key.entry);
+  }
+  friend std::ostream& operator<<(std::ostream& out, const TimerKey& key) {
+    return out << key.deliver_at_us << "/" << key.index << "/" << key.entry;
+  }
+};
+
 // The dead-letter topic of a group exists in every shard without being created: its id is the group's, marked.
 inline constexpr uint64_t kDeadLetterBit = uint64_t{1} << 63;
 constexpr TopicId DeadLetterTopicId(GroupId group) { return TopicId(group.value() | kDeadLetterBit); }

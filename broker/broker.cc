@@ -283,6 +283,20 @@ void Broker::Append(AppendCall call, Callback<AppendResult> done) {
   done(AppendResult{Stopped(), {}});
 }
 
+void Broker::Recall(RecallCall call, Callback<RecallResult> done) {
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, call, done = std::move(done)]() mutable {
+        if (hosted->shard == nullptr) return done({Stopped()});
+        hosted->shard->Recall(call, std::move(done));
+      });
+      return;
+    }
+  }
+  done({Stopped()});
+}
+
 uint64_t Broker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   const uint64_t id = next_receive_id_++;
   {

@@ -1,11 +1,12 @@
 // How a State is written to the checkpoint store and read back. docs/storage-format.md draws the entries:
 //
 //   m                               what was applied: index, epoch, time, position, end, chain, log start, hash
-//   q topic queue                   first, end, bytes, deleted
+//   q topic queue                   first, end, bytes, deleted, timers
 //   c group topic queue             next
 //   d group topic queue chunk       deliveries in flight of 256 offsets
 //   r range                         live pointers into 4,096 log indexes, position of the first record
 //   i topic queue block             broker/index.h
+//   t due index entry               broker/timer_table.h
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and itself, an
 // index block's of itself.
@@ -13,16 +14,14 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/coding.h"
-#include "base/crc32c.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "broker/mutation.h"
+#include "broker/sealed_entry.h"
 #include "broker/state.h"
 
 namespace barid::broker {
 namespace {
-
-using Operation = storage::KeyValueStore::Operation;
 
 constexpr char kMetaKey[] = "m";
 
@@ -48,25 +47,8 @@ bool GetCursorKey(absl::string_view* in, CursorKey* key) {
   return true;
 }
 
-Operation Sealed(std::string key, std::string value) {
-  const uint32_t crc = ExtendCrc32c(Crc32c(key), value);
-  PutFixed(&value, crc);
-  return {std::move(key), std::move(value)};
-}
-
 absl::Status Damaged(absl::string_view key, absl::string_view what) {
   return absl::DataLossError(absl::StrCat("checkpoint entry of kind '", key.substr(0, 1), "': ", what));
-}
-
-// Takes the checksum off.
-absl::Status Open(absl::string_view key, absl::string_view* value) {
-  if (value->size() < sizeof(uint32_t)) return Damaged(key, "too short");
-  const absl::string_view covered = value->substr(0, value->size() - sizeof(uint32_t));
-  if (LoadFixed<uint32_t>(value->data() + covered.size()) != ExtendCrc32c(Crc32c(key), covered)) {
-    return Damaged(key, "checksum does not match");
-  }
-  *value = covered;
-  return absl::OkStatus();
 }
 
 void PutDelivery(std::string* out, QueueOffset offset, const InFlight& d) {
@@ -132,6 +114,7 @@ State::Checkpoint State::TakeCheckpoint() {
     PutFixed(&value, queue->end);
     PutFixed(&value, queue->bytes);
     value.push_back(queue->deleted ? 1 : 0);
+    PutFixed(&value, queue->delayed);
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
   for (const CursorKey& key : dirty_cursors_) {
@@ -185,19 +168,32 @@ State::Checkpoint State::TakeCheckpoint() {
   dirty_since_checkpoint_ = false;
   checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
   checkpoint.blocks = index_.TakeChanges();
+  checkpoint.timers = timers_.TakeChanges();
   if (BARID_MUTATION(kCheckpointForgetsBlocks) && !checkpoint.blocks.empty()) checkpoint.blocks.pop_back();
   return checkpoint;
 }
 
 void State::Written(const Checkpoint& checkpoint, bool durable) {
   index_.Written(checkpoint.blocks, durable);
+  timers_.Written(checkpoint.timers, durable);
   // A store that failed to write refuses everything from then on, and its shard halts: nothing else to take back.
+}
+
+std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint* checkpoint) {
+  std::vector<storage::KeyValueStore::Operation> operations = std::move(checkpoint->operations);
+  operations.reserve(operations.size() + checkpoint->blocks.size());
+  for (const auto& [key, block] : checkpoint->blocks) {
+    operations.push_back({StoreKey(key), std::nullopt});
+    if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
+  }
+  TimerTable::AppendOperations(checkpoint->timers, &operations);
+  return operations;
 }
 
 absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& store) {
   ASSIGN_OR_RETURN(const std::string bytes, store.Get(kMetaKey));
   absl::string_view in = bytes;
-  RETURN_IF_ERROR(Open(kMetaKey, &in));
+  RETURN_IF_ERROR(OpenSealed(kMetaKey, &in));
   CheckpointMeta meta;
   if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) || !GetFixed(&in, &meta.applied.time_us) ||
       !GetFixed(&in, &meta.applied.position) || !GetFixed(&in, &meta.applied.end_position) ||
@@ -226,7 +222,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   // Reads all entries of one kind; `read` gets the key without its kind and the value without its checksum.
   const auto scan = [&](const char* kind, const char* end, auto read) {
     const absl::Status scanned = store.Scan(kind, end, [&](absl::string_view key, absl::string_view value) {
-      error = Open(key, &value);
+      error = OpenSealed(key, &value);
       if (error.ok() && !read(key.substr(1), value)) error = Damaged(key, "does not parse");
       return error.ok();
     });
@@ -242,6 +238,8 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
       return false;
     }
     queue.deleted = deleted != 0;
+    // Absent from what was written before there were timers.
+    if (!value.empty() && !GetFixed(&value, &queue.delayed)) return false;
     queues_[queue_key] = queue;
     return true;
   }));

@@ -33,7 +33,8 @@ absl::string_view CommandName(uint16_t type) {
   static constexpr absl::string_view kNames[] = {"none",        "EpochStart", "Append",         "OpenCursor",
                                                  "Deliver",     "Skip",       "Hold",           "Settle",
                                                  "MakeVisible", "ClientGone", "Move",           "Expire",
-                                                 "Trim",        "ConfigureQueue", "StateHash",  "CloseGroup"};
+                                                 "Trim",        "ConfigureQueue", "StateHash",  "CloseGroup",
+                                                 "Schedule",    "FireTimer",  "CancelTimer"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }

@@ -37,6 +37,23 @@ namespace barid::broker {
   X(kExpireKeepsDeliveries)     /* deliveries of expired messages stay */                                              \
   X(kTrimIgnoresLive)           /* space is freed below a live entry */                                                \
   X(kCloseGroupForgotten)       /* a deleted group keeps its cursors */                                                \
+  X(kScheduleAtOnce)            /* a scheduled message enters its queue when it is sent */                             \
+  X(kScheduleForgotten)         /* a scheduled message makes no timer */                                               \
+  X(kScheduleLosesWhatIsDue)    /* a scheduled message that is due already makes no entry */                           \
+  X(kScheduleOffsetOff)         /* scheduled messages of one record share an offset */                                 \
+  X(kTimerHoldsNoLog)           /* a timer does not keep the log that has its message */                               \
+  X(kFireEarly)                 /* a timer fires two seconds early */                                                  \
+  X(kFireForgotten)             /* the leader fires nothing */                                                         \
+  X(kFireLosesMessage)          /* a timer goes and its message does not enter the queue */                            \
+  X(kFireKeepsTimer)            /* a message enters its queue and its timer stays */                                   \
+  X(kCancelForgotten)           /* a recall is answered and not applied */                                             \
+  X(kCancelOfTheGone)           /* a recall of what was delivered is taken */                                          \
+  X(kTimersOfTheDeletedStay)    /* a deleted queue keeps its timers */                                                 \
+  X(kTimersOfAnOldReading)      /* far timers are brought in as they were before a checkpoint */                       \
+  X(kTimerHorizonTooFar)        /* far timers that were not brought in count as near */                                \
+  X(kTimersLeaveUnwritten)      /* far timers leave memory before a checkpoint has them */                             \
+  X(kCheckpointForgetsTimers)                                                                                          \
+  X(kCheckpointKeepsGoneTimers) /* timers that fired or were recalled stay in the store */                             \
   X(kCheckpointForgetsCursors)  /* cursors changed since the last checkpoint are not written */                        \
   X(kCheckpointForgetsDeliveries)                                                                                      \
   X(kCheckpointForgetsBlocks)                                                                                          \

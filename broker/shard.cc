@@ -15,6 +15,15 @@ namespace {
 constexpr absl::Duration kTick = absl::Milliseconds(20);
 constexpr int64_t kRecordScansMicros = 1'000'000;
 
+// 0 for a message without a delivery time: due at once.
+int64_t DeliverAt(const AppendCall::Message& message) {
+  return message.deliver_at ? std::max<int64_t>(absl::ToUnixMicros(*message.deliver_at), 0) : 0;
+}
+
+bool IsScheduled(const AppendCall& call) {
+  return std::any_of(call.messages.begin(), call.messages.end(), [](const auto& message) { return message.deliver_at; });
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Shard>> Shard::Open(ShardId id, absl::string_view dir, const ShardOptions& options,
@@ -24,7 +33,7 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Open(ShardId id, absl::string_view
 }
 
 Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
-    : id_(id), core_(std::move(core)), dispatcher_(core_.get()), visibility_(core_.get()), retention_(core_.get()) {
+    : id_(id), core_(std::move(core)), dispatcher_(core_.get()), visibility_(core_.get()), timers_(core_.get()), retention_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
@@ -44,12 +53,14 @@ Shard::~Shard() {
   const absl::Status gone = absl::UnavailableError("the broker is shutting down");
   dispatcher_.EndAll(gone);
   visibility_.EndAll(gone);
+  timers_.EndAll(gone);
 }
 
 void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
   core_->Lead(epoch, leader, [this, done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
     if (!outcome.ok()) return done(outcome.status());
     visibility_.OnLead();
+    timers_.OnLead();
     serving_ = true;
     CheckDisk();
     ArmTick();
@@ -107,6 +118,18 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   return QueueKey{call.topic, queue};
 }
 
+absl::Status Shard::CheckSize(size_t bulk_bytes) {
+  const uint64_t most = core_->options().log.segment_bytes / 2;
+  if (bulk_bytes > most) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the messages of one call have ", bulk_bytes, " bytes, at most ", most, " fit into the log at once"));
+  }
+  // Between two ticks a fast disk takes gigabytes.
+  appended_since_disk_check_ += static_cast<int64_t>(bulk_bytes);
+  if (appended_since_disk_check_ > core_->options().disk_reserve_bytes / 8) CheckDisk();
+  return absl::OkStatus();
+}
+
 void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   const auto refuse = [&done](absl::Status why) { done(AppendResult{std::move(why), {}}); };
   if (!leading()) {
@@ -120,6 +143,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   if (core_->pending_bytes() > core_->options().max_pending_bytes) {
     return refuse(RetryAfterError(absl::Milliseconds(100), "too many bytes wait for the disk"));
   }
+  if (IsScheduled(call)) return Schedule(std::move(call), std::move(done));
   log::Append append;
   Bytes bulk;
   for (AppendCall::Message& message : call.messages) {
@@ -128,14 +152,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
     entry->set_tag_hash(message.tag_hash);
     bulk.Append(std::move(message.stored));
   }
-  const uint64_t most = core_->options().log.segment_bytes / 2;
-  if (bulk.size() > most) {
-    return refuse(absl::InvalidArgumentError(
-        absl::StrCat("the messages of one call have ", bulk.size(), " bytes, at most ", most, " fit into the log at once")));
-  }
-  // Between two ticks a fast disk takes gigabytes.
-  appended_since_disk_check_ += static_cast<int64_t>(bulk.size());
-  if (appended_since_disk_check_ > core_->options().disk_reserve_bytes / 8) CheckDisk();
+  if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return refuse(std::move(status));
   const absl::StatusOr<QueueKey> queue = ChooseQueue(call);
   if (!queue.ok()) return refuse(queue.status());
   SetKey(append.mutable_queue(), *queue);
@@ -164,6 +181,41 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
                  });
 }
 
+void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
+  log::Schedule schedule;
+  Bytes bulk;
+  std::vector<std::optional<int64_t>> deliver_at;  // Of each message, if it has a delivery time.
+  for (AppendCall::Message& message : call.messages) {
+    log::Schedule::Entry* const entry = schedule.add_entries();
+    entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
+    entry->set_tag_hash(message.tag_hash);
+    entry->set_deliver_at(DeliverAt(message));
+    deliver_at.push_back(message.deliver_at ? std::optional<int64_t>(entry->deliver_at()) : std::nullopt);
+    bulk.Append(std::move(message.stored));
+  }
+  if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return done({std::move(status), {}});
+  const absl::StatusOr<QueueKey> queue = ChooseQueue(call);
+  if (!queue.ok()) return done({queue.status(), {}});
+  SetKey(schedule.mutable_queue(), *queue);
+  core_->Propose(Command(std::move(schedule)), std::move(bulk),
+                 [this, deliver_at = std::move(deliver_at), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                   AppendResult result;
+                   if (!outcome.ok() || !outcome->status.ok()) {
+                     result.status = outcome.ok() ? outcome->status : outcome.status();
+                     return done(std::move(result));
+                   }
+                   result.entries.resize(deliver_at.size());
+                   for (size_t i = 0; i < deliver_at.size(); ++i) {
+                     AppendResult::Entry& entry = result.entries[i];
+                     entry.queue = outcome->queue.queue;
+                     entry.offset = outcome->entered[i].value_or(0);
+                     if (!deliver_at[i]) continue;
+                     entry.timer = {*deliver_at[i], core_->state().applied_index(), static_cast<uint32_t>(i)};
+                   }
+                   done(std::move(result));
+                 });
+}
+
 std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   std::vector<QueueStats> all;
   for (const auto& [key, queue] : core_->state().queues()) {
@@ -174,6 +226,7 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
     stats.first = queue.first;
     stats.end = queue.end;
     stats.bytes = queue.bytes;
+    stats.delayed = queue.delayed;
   }
   for (const auto& [key, cursor] : core_->state().cursors()) {
     if (call.group != GroupId() && key.group != call.group) continue;
@@ -198,6 +251,10 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
     if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
   } else if (std::holds_alternative<log::Append>(command) || std::holds_alternative<log::Move>(command)) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+  } else if (std::holds_alternative<log::Schedule>(command)) {
+    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+  } else if (std::holds_alternative<log::FireTimer>(command)) {
+    for (const QueueKey& queue : outcome.queues) dispatcher_.Wake(queue);
   } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
     for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
   } else if (const auto* settle = std::get_if<log::Settle>(&command)) {
@@ -222,6 +279,7 @@ void Shard::Tick() {
   if (!leading()) return;
   const int64_t now = core_->NowMicros();
   visibility_.Tick(now);
+  timers_.Tick(now);
   dispatcher_.ExpireWaiting(now);
   if (now >= next_scan_record_us_) {
     next_scan_record_us_ = now + kRecordScansMicros;
@@ -230,6 +288,7 @@ void Shard::Tick() {
   if (now >= next_retention_us_) {
     next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
     retention_.Run();
+    timers_.CancelOfDeletedQueues();
     CheckDisk();
   }
   core_->MaybeCheckpoint();

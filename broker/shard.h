@@ -9,6 +9,7 @@
 #include "broker/dispatcher.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
+#include "broker/timers.h"
 #include "broker/visibility.h"
 
 namespace barid::broker {
@@ -30,6 +31,7 @@ class Shard {
   void SetOnHalt(std::function<void(const absl::Status&)> on_halt) { on_halt_ = std::move(on_halt); }
 
   void Append(AppendCall call, Callback<AppendResult> done);
+  void Recall(RecallCall call, Callback<RecallResult> done) { timers_.Recall(call.timer, std::move(done)); }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
     dispatcher_.Receive(id, std::move(call), std::move(done));
     ArmTick();
@@ -56,6 +58,10 @@ class Shard {
   // Which queue the next message of a topic goes to; makes the topic's queues if they are not here yet.
   absl::StatusOr<QueueKey> ChooseQueue(const AppendCall& call);
   void EnsureQueues(const TopicMetadata& topic);
+  // Whether so many bytes of messages may go into the log now.
+  absl::Status CheckSize(size_t bulk_bytes);
+  // The same as Append for messages of which some have a delivery time.
+  void Schedule(AppendCall call, Callback<AppendResult> done);
   // Wakes the receives that may find something new.
   void OnApplied(const Command& command, const Outcome& outcome);
   void ArmTick();
@@ -66,6 +72,7 @@ class Shard {
   const std::unique_ptr<ShardCore> core_;
   Dispatcher dispatcher_;
   Visibility visibility_;
+  Timers timers_;
   Retention retention_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

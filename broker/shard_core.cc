@@ -17,7 +17,7 @@ ShardCore::ShardCore(absl::string_view dir, const ShardOptions& options, const S
       options_(options),
       context_(context),
       store_(std::move(store)),
-      state_(store_.get(), options.max_clean_blocks),
+      state_(store_.get(), options.max_clean_blocks, static_cast<size_t>(options.max_near_timers)),
       clock_(context.clock),
       tail_(options.tail_cache_bytes),
       checkpoint_time_(context.clock->SinceBoot()),
@@ -164,7 +164,8 @@ void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
       proposal.done(outcome.status());
       return Halt(outcome.status());
     }
-    const bool has_bodies = std::holds_alternative<log::Append>(proposal.command);
+    const bool has_bodies =
+        std::holds_alternative<log::Append>(proposal.command) || std::holds_alternative<log::Schedule>(proposal.command);
     tail_.Add(placed.index, has_bodies ? std::move(proposal.payload) : Bytes());
     if (hooks_.on_applied) hooks_.on_applied(proposal.command, *outcome);
     proposal.done(*std::move(outcome));
@@ -288,13 +289,7 @@ void ShardCore::Checkpoint(absl::AnyInvocable<void(absl::Status)> done) {
   auto checkpoint = std::make_shared<State::Checkpoint>(state_.TakeCheckpoint());
   context_.checkpoint_executor->Post([this, checkpoint, store = store_, waiters = std::move(waiters), self = self_,
                                       home = context_.shard_executor]() mutable {
-    auto operations = std::move(checkpoint->operations);
-    operations.reserve(operations.size() + checkpoint->blocks.size());
-    for (const auto& [key, block] : checkpoint->blocks) {
-      operations.push_back({StoreKey(key), block == nullptr ? std::nullopt
-                                                            : std::optional<std::string>(EncodeIndexBlock(*block))});
-    }
-    const absl::Status written = store->Write(std::move(operations));
+    const absl::Status written = store->Write(TakeOperations(checkpoint.get()));
     home->Post([this, checkpoint, written, waiters = std::move(waiters), self]() mutable {
       if (*self != nullptr) {
         checkpointing_ = false;

@@ -30,6 +30,7 @@ struct ShardOptions {
   storage::CommitLogOptions log;
   storage::KeyValueStoreOptions store;
   size_t max_clean_blocks = 2048;                       // Index blocks in memory beyond those not yet checkpointed.
+  int64_t max_near_timers = 65'536;                     // Scheduled messages in memory: the first ones due.
   int64_t checkpoint_log_bytes = int64_t{64} << 20;     // A checkpoint at least this often: bounds the replay.
   absl::Duration checkpoint_interval = absl::Seconds(5);
   int64_t tail_cache_bytes = int64_t{32} << 20;         // Newest messages, served from memory.
@@ -112,6 +113,8 @@ class ShardCore : private Committer::Listener {
   const ShardOptions& options() const { return options_; }
   const ShardContext& context() const { return context_; }
   const std::string& dir() const { return dir_; }
+  // The checkpoint store, to be read on context().read_executor.
+  const std::shared_ptr<storage::KeyValueStore>& store() const { return store_; }
   uint64_t log_first_position() const { return log_->first_position(); }
 
   // Wraps a task so that it does nothing once this object is gone.

@@ -14,8 +14,18 @@ namespace {
 
 // The hash of one entry of the state. The first number keeps kinds apart.
 uint64_t HashQueue(const QueueKey& key, const Queue& queue) {
-  return StableHash({1, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.first),
-                     static_cast<uint64_t>(queue.end), static_cast<uint64_t>(queue.bytes), queue.deleted});
+  const uint64_t hash =
+      StableHash({1, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.first),
+                  static_cast<uint64_t>(queue.end), static_cast<uint64_t>(queue.bytes), queue.deleted});
+  // Apart, so that a queue without timers hashes as it did before there were any.
+  if (queue.delayed == 0) return hash;
+  return hash + StableHash({20, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.delayed)});
+}
+
+uint64_t HashTimer(const TimerKey& key, const Timer& timer) {
+  // Without the position, as with entries.
+  return StableHash({21, static_cast<uint64_t>(key.deliver_at_us), key.index, key.entry, timer.queue.topic.value(),
+                     static_cast<uint64_t>(timer.queue.queue), timer.offset, timer.bytes, timer.tag_hash});
 }
 
 uint64_t HashEntry(const QueueKey& key, QueueOffset offset, const IndexEntry& entry) {
@@ -35,6 +45,8 @@ uint64_t HashDelivery(const CursorKey& key, QueueOffset offset, const InFlight& 
                      static_cast<uint64_t>(offset), static_cast<uint64_t>(d.attempts), d.nonce,
                      static_cast<uint64_t>(d.invisible_until), flags, d.attempt_id_hash, StableHash(*d.client)});
 }
+
+TimerKey KeyOf(const log::TimerRef& ref) { return {ref.deliver_at(), ref.log_index(), ref.entry()}; }
 
 Outcome Refused(absl::Status why) {
   Outcome outcome;
@@ -101,10 +113,10 @@ void State::SetQueue(const QueueKey& key, const Queue& queue) {
   dirty_queues_.insert(key);
 }
 
-void State::EraseQueue(const QueueKey& key) {
+void State::MaybeEraseQueue(const QueueKey& key) {
   const auto it = queues_.find(key);
   CHECK(it != queues_.end());
-  CHECK_EQ(it->second.first, it->second.end);
+  if (!it->second.deleted || it->second.first != it->second.end || it->second.delayed > 0) return;
   // What has expired stays in its block until that goes.
   index_.DropBelow(key, it->second.end, (it->second.end + kBlockEntries - 1) / kBlockEntries * kBlockEntries);
   hash_ -= HashQueue(key, it->second);
@@ -130,6 +142,31 @@ absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::
   queue.bytes += entry.bytes;
   SetQueue(key, queue);
   return absl::OkStatus();
+}
+
+void State::CountDelayed(const QueueKey& key, int64_t change) {
+  const Queue* const found = FindQueue(key);
+  CHECK(found != nullptr) << "a timer of queue " << key << ", which is not here";  // Only a queue without timers is erased.
+  Queue queue = *found;
+  queue.delayed += change;
+  CHECK_GE(queue.delayed, 0);
+  SetQueue(key, queue);
+}
+
+void State::AddTimer(const TimerKey& key, const Timer& timer) {
+  timers_.Add(key, timer);
+  hash_ += HashTimer(key, timer);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(key.index, 1);
+  CountDelayed(timer.queue, 1);
+}
+
+absl::StatusOr<std::optional<Timer>> State::TakeTimer(const TimerKey& key) {
+  ASSIGN_OR_RETURN(const std::optional<Timer> timer, timers_.Take(key));
+  if (!timer) return std::nullopt;
+  hash_ -= HashTimer(key, *timer);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(key.index, -1);
+  CountDelayed(timer->queue, -1);
+  return timer;
 }
 
 void State::SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next) {
@@ -213,15 +250,18 @@ std::shared_ptr<const std::string> State::Intern(const std::string& client) {
 
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::EpochStart& command) { return Outcome(); }
 
+absl::Status State::CheckTakesMessages(const QueueKey& key) const {
+  const Queue* const queue = FindQueue(key);
+  if (queue != nullptr && (!queue->deleted || BARID_MUTATION(kAppendToDeletedQueue))) return absl::OkStatus();
+  return absl::NotFoundError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " is not here"));
+}
+
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Append& command) {
   const QueueKey key = KeyOf(command.queue());
-  const Queue* const queue = FindQueue(key);
-  if (queue == nullptr || (queue->deleted && !BARID_MUTATION(kAppendToDeletedQueue))) {
-    return Refused(absl::NotFoundError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " is not here")));
-  }
+  if (absl::Status status = CheckTakesMessages(key); !status.ok()) return Refused(std::move(status));
   Outcome outcome;
   outcome.queue = key;
-  outcome.first_offset = queue->end;
+  outcome.first_offset = FindQueue(key)->end;
   uint32_t offset = record.bulk_offset;
   int left = command.entries_size();
   for (const log::Append::Entry& entry : command.entries()) {
@@ -476,7 +516,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& c
   queue.first = first;
   SetQueue(key, queue);
   ExpireCursors(key, first);
-  if (queue.deleted && queue.first == queue.end) EraseQueue(key);
+  MaybeEraseQueue(key);
   return Outcome();
 }
 
@@ -511,7 +551,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Configure
   for (auto it = cursors_.begin(); it != cursors_.end();) {
     it = it->first.queue == key ? EraseCursor(it) : std::next(it);
   }
-  if (queue.first == queue.end) EraseQueue(key);
+  MaybeEraseQueue(key);
   return Outcome();
 }
 
@@ -525,6 +565,63 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseGrou
   }
   if (!any) return Refused(absl::NotFoundError("the group has no cursor here"));
   return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Schedule& command) {
+  const QueueKey key = KeyOf(command.queue());
+  if (absl::Status status = CheckTakesMessages(key); !status.ok()) return Refused(std::move(status));
+  Outcome outcome;
+  outcome.queue = key;
+  uint32_t offset = record.bulk_offset;
+  uint32_t place = 0;
+  for (const log::Schedule::Entry& entry : command.entries()) {
+    const TimerKey timer{entry.deliver_at(), record.index, place++};
+    if (timer.deliver_at_us <= record.time_us || BARID_MUTATION(kScheduleAtOnce)) {
+      outcome.entered.push_back(FindQueue(key)->end);
+      const IndexEntry pointer{record.index, record.position, offset, entry.bytes(), entry.tag_hash(), record.time_us};
+      if (!BARID_MUTATION(kScheduleLosesWhatIsDue)) RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
+    } else {
+      outcome.entered.push_back(std::nullopt);
+      if (!BARID_MUTATION(kScheduleForgotten)) {
+        AddTimer(timer, {key, record.position, offset, entry.bytes(), entry.tag_hash()});
+      }
+    }
+    offset += BARID_MUTATION(kScheduleOffsetOff) ? 0 : entry.bytes();
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::FireTimer& command) {
+  Outcome outcome;
+  for (const log::TimerRef& ref : command.timers()) {
+    const TimerKey key = KeyOf(ref);
+    const bool is_due = key.deliver_at_us <= record.time_us || BARID_MUTATION(kFireEarly);
+    std::optional<Timer> timer;
+    if (is_due) {
+      ASSIGN_OR_RETURN(timer, TakeTimer(key));
+    }
+    outcome.live.push_back(timer.has_value());
+    if (!timer) continue;
+    if (BARID_MUTATION(kFireKeepsTimer)) AddTimer({key.deliver_at_us, record.index, key.entry}, *timer);
+    if (BARID_MUTATION(kFireLosesMessage)) continue;
+    const IndexEntry pointer{key.index, timer->position, timer->offset, timer->bytes, timer->tag_hash, record.time_us};
+    RETURN_IF_ERROR(AddEntry(timer->queue, pointer, std::nullopt));
+    outcome.queues.push_back(timer->queue);
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CancelTimer& command) {
+  Outcome outcome;
+  for (const log::TimerRef& ref : command.timers()) {
+    std::optional<Timer> timer;
+    if (!BARID_MUTATION(kCancelForgotten)) {
+      ASSIGN_OR_RETURN(timer, TakeTimer(KeyOf(ref)));
+    }
+    outcome.live.push_back(timer.has_value() || BARID_MUTATION(kCancelForgotten) || BARID_MUTATION(kCancelOfTheGone));
+    if (timer) MaybeEraseQueue(timer->queue);
+  }
+  return outcome;
 }
 
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::StateHash& command) {
@@ -560,12 +657,22 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     hash += HashNext(key, cursor.next);
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
+  RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
   return hash;
 }
 
 absl::Status State::VerifyCounts() {
   absl::btree_map<LogIndex, int64_t> live;
+  absl::btree_map<QueueKey, int64_t> delayed;
+  RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) {
+    ++live[key.index / kRangeRecords];
+    ++delayed[timer.queue];
+  }));
   for (const auto& [key, queue] : queues_) {
+    if (const int64_t counted = delayed[key]; counted != queue.delayed) {
+      return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ", queue.delayed,
+                                              " timers, there are ", counted));
+    }
     for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
       ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
       ++live[block->entries[static_cast<size_t>(offset % kBlockEntries)].index / kRangeRecords];

@@ -16,6 +16,7 @@
 #include "base/ids.h"
 #include "broker/command.h"
 #include "broker/index.h"
+#include "broker/timer_table.h"
 #include "storage/key_value_store.h"
 
 namespace barid::broker {
@@ -59,7 +60,8 @@ struct Queue {
   QueueOffset first = 0;
   QueueOffset end = 0;
   int64_t bytes = 0;     // Of the stored messages in [first, end).
-  bool deleted = false;  // Takes nothing any more; retention empties it, then it goes.
+  int64_t delayed = 0;   // Scheduled messages that are to enter it.
+  bool deleted = false;  // Takes nothing any more; retention empties it, its timers are cancelled, then it goes.
 };
 
 // What a record is, beside its command.
@@ -83,7 +85,10 @@ struct Outcome {
     int32_t attempt = 0;
   };
   std::vector<Delivered> delivered;  // Deliver: what was kept, in order of offset.
-  std::vector<bool> live;            // Settle, Hold, MakeVisible: whether each entry named a live delivery.
+  // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a timer.
+  std::vector<bool> live;
+  std::vector<std::optional<QueueOffset>> entered;  // Schedule: the offset of each message that was due at once.
+  std::vector<QueueKey> queues;                     // FireTimer: where messages entered; one may stand there several times.
 };
 
 // The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index blocks that
@@ -92,7 +97,8 @@ struct Outcome {
 // Its hash is a sum over entries, kept up to date by each change, so it does not depend on what is in memory.
 class State {
  public:
-  State(const storage::KeyValueStore* store, size_t max_clean_blocks) : index_(store, max_clean_blocks) {}
+  State(const storage::KeyValueStore* store, size_t max_clean_blocks, size_t max_near_timers = 65'536)
+      : index_(store, max_clean_blocks), timers_(store, max_near_timers) {}
 
   // Reads what the last checkpoint wrote. An empty store is an empty state.
   absl::Status Load(const storage::KeyValueStore& store);
@@ -130,11 +136,14 @@ class State {
   TrimPoint trim_point() const;
 
   Index& index() { return index_; }
+  TimerTable& timers() { return timers_; }
+  const TimerTable& timers() const { return timers_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
-    std::vector<storage::KeyValueStore::Operation> operations;  // Without the index blocks,
+    std::vector<storage::KeyValueStore::Operation> operations;  // Without the index blocks and timers,
     Index::Changes blocks;                                      // which are encoded elsewhere.
+    TimerTable::Changes timers;
     RecordInfo applied;
     uint64_t kept_from = 0;  // Log position below which nothing is needed once this checkpoint is durable.
   };
@@ -146,7 +155,7 @@ class State {
 
   // Recomputes the hash from the whole state, reading all index blocks: for inspect and for tests.
   absl::StatusOr<uint64_t> RecomputeHash();
-  // Counts the live pointers of each range anew and compares: for inspect and for tests.
+  // Counts the live pointers of each range and the timers of each queue anew and compares: for inspect and for tests.
   absl::Status VerifyCounts();
 
  private:
@@ -174,17 +183,27 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::ConfigureQueue& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::StateHash& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CloseGroup& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Schedule& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::FireTimer& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CancelTimer& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
-  void EraseQueue(const QueueKey& key);
+  // If it is deleted and empty.
+  void MaybeEraseQueue(const QueueKey& key);
   absl::Status AddEntry(const QueueKey& key, const IndexEntry& entry, std::optional<Provenance> provenance);
+  void AddTimer(const TimerKey& key, const Timer& timer);
+  // nullopt: there is no such timer (any more).
+  absl::StatusOr<std::optional<Timer>> TakeTimer(const TimerKey& key);
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
   void SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery);
   void EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset);
   absl::btree_map<CursorKey, Cursor>::iterator EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it);
   void Link(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
   void Unlink(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
+  void CountDelayed(const QueueKey& key, int64_t change);
+  // Whether messages may be sent to it.
+  absl::Status CheckTakesMessages(const QueueKey& key) const;
   // The live delivery that `ref` names, or nullptr.
   InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
   void ExpireCursors(const QueueKey& key, QueueOffset first);
@@ -201,6 +220,7 @@ class State {
   absl::btree_map<CursorKey, Cursor> cursors_;
   absl::btree_map<LogIndex, Range> ranges_;
   Index index_;
+  TimerTable timers_;
 
   // Derived.
   absl::btree_set<Deadline> deadlines_;
@@ -214,6 +234,9 @@ class State {
   absl::flat_hash_set<LogIndex> dirty_ranges_;
   bool dirty_since_checkpoint_ = false;
 };
+
+// What the checkpoint writes. Takes its operations; encodes its blocks and timers. Any thread.
+std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint* checkpoint);
 
 // What a checkpoint says about the log that it covers. kNotFound: no checkpoint yet.
 struct CheckpointMeta {

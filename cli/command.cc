@@ -162,6 +162,7 @@ const std::vector<CommandEntry>& Commands() {
     AddTopicCommands(all);
     AddGroupCommands(all);
     AddSendCommand(all);
+    AddRecallCommand(all);
     AddReceiveCommand(all);
     AddTailCommand(all);
     AddStatusCommand(all);

@@ -77,6 +77,7 @@ const std::vector<CommandEntry>& Commands();
 void AddTopicCommands(std::vector<CommandEntry>* commands);
 void AddGroupCommands(std::vector<CommandEntry>* commands);
 void AddSendCommand(std::vector<CommandEntry>* commands);
+void AddRecallCommand(std::vector<CommandEntry>* commands);
 void AddReceiveCommand(std::vector<CommandEntry>* commands);
 void AddTailCommand(std::vector<CommandEntry>* commands);
 void AddStatusCommand(std::vector<CommandEntry>* commands);

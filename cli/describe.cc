@@ -44,6 +44,7 @@ void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& qu
     json->BeginObject();
     json->Field("topic", queue.topic().name()).Field("shard", queue.shard()).Field("queue", queue.queue());
     json->Field("first", queue.first()).Field("end", queue.end()).Field("bytes", queue.bytes());
+    json->Field("delayed", queue.delayed());
     json->Key("groups").BeginArray();
     for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
       json->BeginObject();
@@ -73,6 +74,7 @@ void PrintMessage(const v2::Message& message, std::ostream& out) {
   table.AddRow({"keys", Shown(absl::StrJoin(system.keys(), " "))});
   if (system.has_message_group()) table.AddRow({"group", Shown(system.message_group())});
   if (system.has_store_timestamp()) table.AddRow({"stored", TimeText(FromProto(system.store_timestamp()))});
+  if (system.has_delivery_timestamp()) table.AddRow({"due", TimeText(FromProto(system.delivery_timestamp()))});
   if (system.has_dead_letter_queue()) {
     table.AddRow({"died in", absl::StrCat(Shown(system.dead_letter_queue().topic()), ", id ",
                                           Shown(system.dead_letter_queue().message_id()))});
@@ -120,6 +122,7 @@ void PrintMessageJson(const v2::Message& message, std::ostream& out) {
   json.End();
   if (system.has_born_timestamp()) json.Field("born", TimeText(FromProto(system.born_timestamp())));
   if (system.has_store_timestamp()) json.Field("stored", TimeText(FromProto(system.store_timestamp())));
+  if (system.has_delivery_timestamp()) json.Field("due", TimeText(FromProto(system.delivery_timestamp())));
   if (system.has_dead_letter_queue()) {
     json.Key("dead_letter_origin").BeginObject();
     json.Field("topic", system.dead_letter_queue().topic()).Field("id", system.dead_letter_queue().message_id()).End();

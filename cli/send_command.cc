@@ -31,6 +31,9 @@ class Send : public Command {
     flags->AddRepeated("property", &properties_, "A property, NAME=VALUE.");
     flags->Add("group", &group_, Default(""),
                "The message group, for FIFO topics: messages of one group stay in order.");
+    flags->Add("delay", &delay_, Default(absl::ZeroDuration()), AtLeast(absl::ZeroDuration()),
+               "For DELAY topics: deliver it so much later.");
+    flags->Add("at", &at_, Default(""), "For DELAY topics: deliver it at this time, such as 2026-08-17T12:00:00Z.");
     flags->Add("count", &count_, Default(1), Between(1, 1000000),
                "How many times to send it, each with an id of its own.");
   }
@@ -43,7 +46,9 @@ class Send : public Command {
     *message->mutable_topic() = client->Resource(arguments[0]);
     for (int32_t i = 0; i < count_; ++i) {
       message->mutable_system_properties()->set_message_id(client->NextMessageId());
-      ToProto(RealClock()->Now(), message->mutable_system_properties()->mutable_born_timestamp());
+      const absl::Time now = RealClock()->Now();
+      ToProto(now, message->mutable_system_properties()->mutable_born_timestamp());
+      if (flags.Given("delay")) ToProto(now + delay_, message->mutable_system_properties()->mutable_delivery_timestamp());
       ASSIGN_OR_RETURN(const v2::SendMessageResponse response,
                        client->Call(&v2::MessagingService::Stub::SendMessage, request));
       for (const v2::SendResultEntry& entry : response.entries()) RETURN_IF_ERROR(OutcomeOf(entry.status()));
@@ -71,7 +76,7 @@ class Send : public Command {
     if (flags.Given("tag")) system->set_tag(tag_);
     for (const std::string& key : keys_) system->add_keys(key);
     if (flags.Given("group")) system->set_message_group(group_);
-    system->set_message_type(flags.Given("group") ? v2::FIFO : v2::NORMAL);
+    RETURN_IF_ERROR(FillTypeAndTime(flags, system));
     system->set_body_encoding(v2::IDENTITY);
     for (const std::string& property : properties_) {
       const size_t equals = property.find('=');
@@ -83,11 +88,33 @@ class Send : public Command {
     return absl::OkStatus();
   }
 
+  absl::Status FillTypeAndTime(const FlagSet& flags, v2::SystemProperties* system) const {
+    const int kinds = flags.Given("group") + flags.Given("delay") + flags.Given("at");
+    if (kinds > 1) return UsageError("--group, --delay and --at exclude each other, give one of them");
+    system->set_message_type(flags.Given("group") ? v2::FIFO : kinds == 1 ? v2::DELAY : v2::NORMAL);
+    if (!flags.Given("at")) return absl::OkStatus();
+    absl::Time at;
+    if (std::string error; !absl::ParseTime(absl::RFC3339_full, at_, &at, &error)) {
+      return UsageError(absl::StrCat("--at is \"", at_, "\", expected a time such as 2026-08-17T12:00:00Z"));
+    }
+    ToProto(at, system->mutable_delivery_timestamp());
+    return absl::OkStatus();
+  }
+
+  // A scheduled message has no place yet, but a handle by which it can be recalled.
   static void Show(const v2::SendResultEntry& entry, Session* session) {
+    const bool is_scheduled = !entry.recall_handle().empty();
     if (session->json()) {
-      session->out()
-          << JsonWriter().BeginObject().Field("id", entry.message_id()).Field("offset", entry.offset()).End().text()
-          << "\n";
+      JsonWriter json;
+      json.BeginObject().Field("id", entry.message_id());
+      if (is_scheduled) {
+        json.Field("recall_handle", entry.recall_handle());
+      } else {
+        json.Field("offset", entry.offset());
+      }
+      session->out() << json.End().text() << "\n";
+    } else if (is_scheduled) {
+      session->out() << "scheduled " << entry.message_id() << ", recall handle " << entry.recall_handle() << "\n";
     } else {
       session->out() << "sent " << entry.message_id() << " at offset " << entry.offset() << "\n";
     }
@@ -99,6 +126,8 @@ class Send : public Command {
   std::vector<std::string> keys_;
   std::vector<std::string> properties_;
   std::string group_;
+  absl::Duration delay_;
+  std::string at_;
   int32_t count_ = 1;
 };
 

@@ -196,11 +196,11 @@ class TopicDescribe : public Command {
       return absl::OkStatus();
     }
     PrintTopic(response.topic(), session);
-    Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES"});
+    Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES", "DELAYED"});
     Table groups({"GROUP", "SHARD", "QUEUE", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "LAG"});
     for (const admin::QueueStats& queue : response.queues()) {
       queues.AddRow({queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.first()), absl::StrCat(queue.end()),
-                     absl::StrCat(queue.bytes())});
+                     absl::StrCat(queue.bytes()), absl::StrCat(queue.delayed())});
       for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
         groups.AddRow({NameText(place.group()), queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(place.floor()),
                        absl::StrCat(place.next()), absl::StrCat(place.in_flight()), absl::StrCat(place.ready_again()),

@@ -15,6 +15,14 @@ void EncodeQueue(const QueueKey& in, broker_pb::Queue* out) {
   out->set_queue(in.queue);
 }
 
+TimerKey DecodeTimer(const broker_pb::Timer& in) { return {in.deliver_at_us(), in.log_index(), in.entry()}; }
+
+void EncodeTimer(const TimerKey& in, broker_pb::Timer* out) {
+  out->set_deliver_at_us(in.deliver_at_us);
+  out->set_log_index(in.index);
+  out->set_entry(in.entry);
+}
+
 absl::Duration DecodeDuration(int64_t micros) {
   return micros == std::numeric_limits<int64_t>::max() ? absl::InfiniteDuration() : absl::Microseconds(micros);
 }
@@ -42,7 +50,13 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     broker_pb::Append::Message* const to = out->add_messages();
     to->set_stored(message.stored.data(), message.stored.size());
     to->set_tag_hash(message.tag_hash);
+    if (message.deliver_at) to->set_deliver_at_us(absl::ToUnixMicros(*message.deliver_at));
   }
+}
+
+void Encode(const RecallCall& in, broker_pb::Recall* out) {
+  out->set_shard(in.shard.value());
+  EncodeTimer(in.timer, out->mutable_timer());
 }
 
 void Encode(const ReceiveCall& in, broker_pb::Receive* out) {
@@ -105,10 +119,15 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
   out.queue = in.queue();
   out.messages.reserve(in.messages_size());
   for (const broker_pb::Append::Message& message : in.messages()) {
-    out.messages.push_back({Buffer(owner, message.stored()), message.tag_hash()});
+    AppendCall::Message& to = out.messages.emplace_back();
+    to.stored = Buffer(owner, message.stored());
+    to.tag_hash = message.tag_hash();
+    if (message.has_deliver_at_us()) to.deliver_at = absl::FromUnixMicros(message.deliver_at_us());
   }
   return out;
 }
+
+RecallCall Decode(const broker_pb::Recall& in) { return {ShardId(in.shard()), DecodeTimer(in.timer())}; }
 
 ReceiveCall Decode(const broker_pb::Receive& in) {
   ReceiveCall out;
@@ -176,8 +195,12 @@ void Encode(const AppendResult& in, broker_pb::AppendAnswer* out) {
     EncodeUnlessOk(entry.status, to);
     to->set_queue(entry.queue);
     to->set_offset(entry.offset);
+    if (!entry.timer) continue;
+    EncodeTimer(*entry.timer, to->mutable_timer());
   }
 }
+
+void Encode(const RecallResult& in, broker_pb::RecallAnswer* out) { EncodeUnlessOk(in.status, out); }
 
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out) {
   EncodeUnlessOk(in.status, out);
@@ -193,6 +216,7 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
   out->set_first(in.first);
   out->set_end(in.end);
   out->set_bytes(in.bytes);
+  out->set_delayed(in.delayed);
   for (const QueueStats::Group& group : in.groups) {
     broker_pb::QueueStats::Group* const to = out->add_groups();
     to->set_group(group.group.value());
@@ -232,10 +256,16 @@ AppendResult Decode(const broker_pb::AppendAnswer& in) {
   out.status = Decode(in.status());
   out.entries.reserve(in.entries_size());
   for (const broker_pb::AppendAnswer::Entry& entry : in.entries()) {
-    out.entries.push_back({Decode(entry.status()), entry.queue(), entry.offset()});
+    AppendResult::Entry& to = out.entries.emplace_back();
+    to.status = Decode(entry.status());
+    to.queue = entry.queue();
+    to.offset = entry.offset();
+    if (entry.has_timer()) to.timer = DecodeTimer(entry.timer());
   }
   return out;
 }
+
+RecallResult Decode(const broker_pb::RecallAnswer& in) { return {Decode(in.status())}; }
 
 SettleResult Decode(const broker_pb::SettleAnswer& in) {
   SettleResult out;
@@ -252,6 +282,7 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.first = in.first();
   out.end = in.end();
   out.bytes = in.bytes();
+  out.delayed = in.delayed();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
     out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again()});
   }

@@ -127,9 +127,9 @@ const ClusterRecord& ClusterOf(const MetadataState& state) {
 
 absl::Status ValidateTopic(const TopicMetadata& topic) {
   RETURN_IF_ERROR(ValidateName(topic));
-  if (topic.type != MessageType::kNormal) {
+  if (topic.type != MessageType::kNormal && topic.type != MessageType::kDelay) {
     return absl::InvalidArgumentError(absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                                                   ", this version allows normal: a later version brings the others"));
+                                                   ", this version allows normal and delay: a later version brings the others"));
   }
   return ValidateSettings(topic);
 }

@@ -53,6 +53,9 @@ struct ProxyOptions {
 
   // A client is forgotten when it was not heard of for so long and has no stream open.
   absl::Duration client_expiry = absl::Seconds(120);
+  // How far ahead a message may be scheduled.
+  absl::Duration max_delay = absl::Hours(40 * 24);
+
   absl::Duration client_report_interval = absl::Seconds(5);
 
   ProxyLimits limits;

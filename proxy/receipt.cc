@@ -3,7 +3,6 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "base/coding.h"
-#include "base/crypto.h"
 #include "base/log.h"
 #include "proxy/refusal.h"
 
@@ -13,17 +12,10 @@ namespace {
 constexpr uint8_t kVersion = 1;
 constexpr uint8_t kAutoRenew = 1;
 constexpr size_t kPlainBytes = 1 + 1 + 4 + 4 + 4 + 5 * 8;
-constexpr size_t kSignatureBytes = 18;
 constexpr size_t kReceiptBytes = kPlainBytes + kSignatureBytes;
 // A multiple of three bytes has exactly one base64 form: no padding and no spare bits that a forger could turn.
 static_assert(kReceiptBytes % 3 == 0);
 constexpr size_t kHandleChars = kReceiptBytes / 3 * 4;
-
-std::string Sign(const SigningKey& key, absl::string_view plain) {
-  std::string signature = HmacSha256(key.secret, plain);
-  signature.resize(kSignatureBytes);
-  return signature;
-}
 
 absl::Status Invalid(absl::string_view why) {
   return Refuse(Reason::kInvalidReceiptHandle, absl::StrCat("the receipt handle ", why));
@@ -59,11 +51,7 @@ absl::StatusOr<Receipt> DecodeReceipt(absl::string_view handle, const std::vecto
   if (static_cast<uint8_t>(p[0]) != kVersion) {
     return Invalid(absl::StrCat("has version ", static_cast<int>(static_cast<uint8_t>(p[0])), ", expected ", int{kVersion}));
   }
-  const auto key_id = LoadFixed<uint32_t>(p + 2);
-  const SigningKey* key = nullptr;
-  for (const SigningKey& candidate : keys) {
-    if (candidate.id == key_id) key = &candidate;
-  }
+  const SigningKey* const key = FindKey(keys, LoadFixed<uint32_t>(p + 2));
   if (key == nullptr) return Invalid("is signed with a key that is unknown here or no longer valid");
   const absl::string_view plain(p, kPlainBytes);
   if (!ConstantTimeEquals(Sign(*key, plain), absl::string_view(p + kPlainBytes, kSignatureBytes))) {
@@ -79,14 +67,6 @@ absl::StatusOr<Receipt> DecodeReceipt(absl::string_view handle, const std::vecto
   receipt.offset = LoadFixed<int64_t>(p + 38);
   receipt.nonce = LoadFixed<uint64_t>(p + 46);
   return receipt;
-}
-
-const SigningKey* NewestKey(const std::vector<SigningKey>& keys) {
-  const SigningKey* newest = nullptr;
-  for (const SigningKey& key : keys) {
-    if (newest == nullptr || key.id > newest->id) newest = &key;
-  }
-  return newest;
 }
 
 }  // namespace barid::proxy

@@ -9,6 +9,7 @@
 #include "absl/strings/string_view.h"
 #include "base/ids.h"
 #include "base/metadata.h"
+#include "proxy/signature.h"
 
 namespace barid::proxy {
 
@@ -34,9 +35,6 @@ std::string EncodeReceipt(const Receipt& receipt, const SigningKey& key);
 
 // INVALID_RECEIPT_HANDLE (proxy/refusal.h) unless it is exactly what EncodeReceipt made with one of the keys.
 absl::StatusOr<Receipt> DecodeReceipt(absl::string_view handle, const std::vector<SigningKey>& keys);
-
-// The newest key, by id; nullptr without keys.
-const SigningKey* NewestKey(const std::vector<SigningKey>& keys);
 
 }  // namespace barid::proxy
 

@@ -21,6 +21,7 @@ enum class Reason : int {
   kIllegalMessageId = 40009,
   kIllegalFilterExpression = 40010,
   kIllegalInvisibleTime = 40011,
+  kIllegalDeliveryTime = 40012,
   kInvalidReceiptHandle = 40013,
   kMessagePropertyConflictWithType = 40014,
   kMessageCorrupted = 40016,

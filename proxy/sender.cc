@@ -27,13 +27,17 @@ void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages 
       std::move(call), [this, target = *target, topic, revision = metadata.revision(), messages = std::move(messages),
                         done = std::move(done)](AppendResult result) mutable {
         BrokerApi* const leader = result.status.ok() ? nullptr : router_->SecondTry(result.status, target);
+        result.shard = target.shard;
         if (leader == nullptr) return done(std::move(result));
         AppendCall again;
         again.shard = target.shard;
         again.topic = topic;
         again.metadata_revision = revision;
         again.messages = std::move(messages);
-        leader->Append(std::move(again), std::move(done));
+        leader->Append(std::move(again), [shard = target.shard, done = std::move(done)](AppendResult second) mutable {
+          second.shard = shard;
+          done(std::move(second));
+        });
       });
 }
 

@@ -56,7 +56,7 @@ class Sender {
   InflightBytes* inflight() { return &inflight_; }
 
   // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says it
-  // does not lead any more, the right one is asked, once.
+  // does not lead any more, the right one is asked, once. The result says which shard it was.
   void Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, Callback<AppendResult> done);
 
  private:

@@ -176,19 +176,28 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
     return conflict(absl::StrCat("its type is ", absl::AsciiStrToUpper(MessageTypeName(draft.type)), ", the topic ",
                                  topic.name.ToString(), " takes ", absl::AsciiStrToUpper(MessageTypeName(topic.type))));
   }
-  if (draft.type != MessageType::kNormal) {
-    return conflict(absl::StrCat("its type is ", absl::AsciiStrToUpper(MessageTypeName(draft.type)),
-                                 ", this version takes NORMAL messages only"));
+  const std::string type = absl::AsciiStrToUpper(MessageTypeName(draft.type));
+  const bool is_delay = draft.type == MessageType::kDelay;
+  if (draft.type != MessageType::kNormal && !is_delay) {
+    return conflict(absl::StrCat("its type is ", type, ", this version takes NORMAL and DELAY messages only"));
   }
   absl::string_view foreign;
   if (draft.message_group) foreign = "message group";
-  if (draft.delivery_time) foreign = "delivery time";
+  if (draft.delivery_time && !is_delay) foreign = "delivery time";
   if (draft.priority) foreign = "priority";
   if (draft.lite_topic) foreign = "lite topic";
   if (!foreign.empty()) {
-    return conflict(absl::StrCat("its type is NORMAL and it has a ", foreign, ", expected none in a NORMAL message"));
+    return conflict(absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
   }
+  if (is_delay && !draft.delivery_time) return conflict("its type is DELAY and it has no delivery time, expected one");
   return absl::OkStatus();
+}
+
+absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay) {
+  if (!draft.delivery_time || *draft.delivery_time - now <= max_delay) return absl::OkStatus();
+  return RefuseMessage(Reason::kIllegalDeliveryTime, index,
+                       absl::StrCat("its delivery time is ", absl::FormatDuration(*draft.delivery_time - now),
+                                    " ahead, at most ", absl::FormatDuration(max_delay), " are allowed (setting proxy.max_delay)"));
 }
 
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags) {

@@ -28,6 +28,9 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
                                       const ProxyLimits& limits);
 
+// A delivery time may be over, but not farther ahead than `max_delay`.
+absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay);
+
 // The tags of `a || b`; none for all messages (`*` or nothing).
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags);
 

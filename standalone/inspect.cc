@@ -26,14 +26,14 @@ struct InspectOptions {
   std::string dir;
   int64_t segment_bytes = 256 * kMiB;
   bool records = false;  // Each record.
-  bool entries = false;  // Each index entry and delivery.
+  bool entries = false;  // Each index entry, delivery and timer.
 };
 
 constexpr char kUsage[] =
     "usage: barid inspect DIR [--records] [--entries] [--segment-bytes SIZE]\n"
     "\n"
     "  --records        print each record of the logs\n"
-    "  --entries        print each index entry and each delivery in flight\n"
+    "  --entries        print each index entry, each delivery in flight and each scheduled message\n"
     "  --segment-bytes  the setting storage.segment_bytes, if it was changed\n";
 
 std::string TimeText(int64_t time_us) {
@@ -101,7 +101,13 @@ absl::Status PrintEntries(broker::State* state) {
                       .c_str());
     }
   }
-  return absl::OkStatus();
+  return state->timers().VisitAll([](const TimerKey& key, const broker::Timer& timer) {
+    std::printf("    timer %s\n",
+                absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ", TimeText(key.deliver_at_us),
+                             ": record ", key.index, " entry ", key.entry, " at ", timer.position, "+", timer.offset, ", ",
+                             timer.bytes, " bytes")
+                    .c_str());
+  });
 }
 
 absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const std::string& dir, LogIndex last_index) {
@@ -123,7 +129,8 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
                   .c_str());
   for (const auto& [key, queue] : state.queues()) {
     std::printf("    queue %s\n", absl::StrCat(key.topic.value(), "/", key.queue, ": offsets [", queue.first, ", ", queue.end,
-                                               "), ", queue.bytes, " bytes", queue.deleted ? ", deleted" : "")
+                                               "), ", queue.bytes, " bytes, ", queue.delayed, " scheduled",
+                                               queue.deleted ? ", deleted" : "")
                                       .c_str());
   }
   for (const auto& [key, cursor] : state.cursors()) {

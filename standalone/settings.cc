@@ -48,6 +48,8 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("proxy.name", &p->name, Default("proxy-0"), kNeedsRestart, "This proxy's name: unique in the cluster.");
   t->Add("proxy.max_poll", &p->max_poll, Default(absl::Seconds(20)), Between(absl::Seconds(1), absl::Minutes(10)),
          kNeedsRestart, "Longest time that a receive waits for a message.");
+  t->Add("proxy.max_delay", &p->max_delay, Default(absl::Hours(40 * 24)), Between(absl::Seconds(1), absl::Hours(24 * 3660)),
+         kNeedsRestart, "How far ahead a message may be scheduled.");
   t->Add("proxy.max_batch_messages", &p->limits.max_batch_messages, Default(int32_t{1024}), Between(int32_t{1}, int32_t{65536}),
          kNeedsRestart, "Messages in one send.");
   t->Add("proxy.max_batch_bytes", &p->limits.max_batch_bytes, Default(16 * kMiB), Between(1 * kMiB, 100 * kMiB), kNeedsRestart,
@@ -94,6 +96,8 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          Between(int64_t{100}, int64_t{10000000}), kNeedsRestart, "Receives that wait on one shard.");
   t->Add("broker.max_in_flight", &o->max_in_flight, Default(int64_t{100000}), Between(int64_t{1}, int64_t{10000000}),
          kNeedsRestart, "Messages of one queue that one group may have in flight.");
+  t->Add("broker.max_near_timers", &o->max_near_timers, Default(int64_t{65536}), Between(int64_t{1000}, int64_t{100000000}),
+         kNeedsRestart, "Scheduled messages of a shard that are kept in memory, some 100 bytes each: up to twice so many. The others, due later, are on disk.");
   t->Add("broker.disk_reserve", &o->disk_reserve_bytes, Default(1 * kGiB), Between(64 * kMiB, 1 * kTiB), kNeedsRestart,
          "With less disk left, sends are refused while everything else goes on. At least two segments and 64 MiB are kept.");
   t->Add("broker.retention_interval", &o->retention_interval, Default(absl::Seconds(10)),

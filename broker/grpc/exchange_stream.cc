@@ -21,6 +21,7 @@ int64_t CostOf(const broker_pb::Call& call) {
 bool HasAnswer(const broker_pb::Call& call) { return !call.has_sent() && !call.has_clients(); }
 
 int64_t EncodedCost(const AppendResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const RecallResult&) { return kEntryCost; }
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
 
@@ -48,6 +49,8 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
   switch (call.request_case()) {
     case broker_pb::Call::kAppend:
       return broker_->Append(Decode(call.append(), owner), Answering<AppendResult>(call.id(), cost));
+    case broker_pb::Call::kRecall:
+      return broker_->Recall(Decode(call.recall()), Answering<RecallResult>(call.id(), cost));
     case broker_pb::Call::kSettle: {
       absl::StatusOr<SettleCall> settle = Decode(call.settle());
       if (!settle.ok()) return OnAnswer({call.id(), SettleResult{settle.status(), {}}}, cost);
@@ -98,6 +101,9 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     if (const auto* append = std::get_if<AppendResult>(&answer.result)) {
       barid::Encode(*append, out->mutable_append());
       budget -= EncodedCost(*append);
+    } else if (const auto* recall = std::get_if<RecallResult>(&answer.result)) {
+      barid::Encode(*recall, out->mutable_recall());
+      budget -= EncodedCost(*recall);
     } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
       barid::Encode(*settle, out->mutable_settle());
       budget -= EncodedCost(*settle);

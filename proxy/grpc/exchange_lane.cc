@@ -17,6 +17,7 @@ int64_t BytesOf(const AppendCall& call) {
   for (const AppendCall::Message& message : call.messages) bytes += kEntryBytes + static_cast<int64_t>(message.stored.size());
   return bytes;
 }
+int64_t BytesOf(const RecallCall&) { return kEntryBytes; }
 int64_t BytesOf(const SettleCall& call) {
   int64_t bytes = kEntryBytes;
   for (const SettleEntry& entry : call.entries) bytes += kEntryBytes + static_cast<int64_t>(entry.reason.size());
@@ -36,6 +37,7 @@ size_t EntriesOf(const ExchangeLane::Request& request) {
 
 void Fail(ExchangeLane::Done& done, const absl::Status& status) {
   if (auto* append = std::get_if<Callback<AppendResult>>(&done)) (*append)({status, {}});
+  if (auto* recall = std::get_if<Callback<RecallResult>>(&done)) (*recall)({status});
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) (*settle)({status, {}});
   if (auto* stats = std::get_if<Callback<StatsResult>>(&done)) (*stats)({status, {}});
 }
@@ -62,6 +64,10 @@ void Finish(ExchangeLane::Done& done, const broker_pb::Answer& answer, size_t en
       return Fail(done, WrongAnswer(absl::StrCat(result.entries.size(), " entries for ", entries, " messages")));
     }
     return (*append)(std::move(result));
+  }
+  if (auto* recall = std::get_if<Callback<RecallResult>>(&done)) {
+    if (!answer.has_recall()) return Fail(done, WrongAnswer("not one to a recall"));
+    return (*recall)(Decode(answer.recall()));
   }
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) {
     SettleResult result = Decode(answer.settle());
@@ -130,6 +136,7 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     broker_pb::Call* const out = frame->add_calls();
     out->set_id(call.id);
     if (const auto* append = std::get_if<AppendCall>(&call.request)) barid::Encode(*append, out->mutable_append());
+    if (const auto* recall = std::get_if<RecallCall>(&call.request)) barid::Encode(*recall, out->mutable_recall());
     if (const auto* settle = std::get_if<SettleCall>(&call.request)) barid::Encode(*settle, out->mutable_settle());
     if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
     if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());

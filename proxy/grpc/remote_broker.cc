@@ -42,6 +42,8 @@ void RemoteBroker::AwaitEnd() {
 
 void RemoteBroker::Append(AppendCall call, Callback<AppendResult> done) { exchange_->Call(std::move(call), std::move(done)); }
 
+void RemoteBroker::Recall(RecallCall call, Callback<RecallResult> done) { exchange_->Call(call, std::move(done)); }
+
 uint64_t RemoteBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   return receives_->Receive(std::move(call), std::move(done));
 }

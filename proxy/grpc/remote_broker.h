@@ -36,6 +36,7 @@ class RemoteBroker : public BrokerApi {
   void AwaitEnd();
 
   void Append(AppendCall call, Callback<AppendResult> done) override;
+  void Recall(RecallCall call, Callback<RecallResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;

@@ -194,6 +194,7 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
   out->set_first(stats.first);
   out->set_end(stats.end);
   out->set_bytes(stats.bytes);
+  out->set_delayed(stats.delayed);
   for (const QueueStats::Group& place : stats.groups) {
     const GroupMetadata* const group = metadata.FindGroup(place.group);
     if (group == nullptr) continue;  // Deleted just now.

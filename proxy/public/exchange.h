@@ -75,12 +75,10 @@ class Exchange {
 
   // Goes on with `then` on a thread of the transport, so that a shard's thread serialises nothing, and what the call took from
   // the allocator goes back where it came from.
-  template <typename Result>
-  static void Continue(std::unique_ptr<Exchange> exchange, Result result, void (*then)(std::unique_ptr<Exchange>, Result)) {
+  template <typename Then>
+  static void Continue(std::unique_ptr<Exchange> exchange, Then then) {
     edge::UnaryCall* const call = exchange->call_.get();
-    call->Resume([exchange = std::move(exchange), result = std::move(result), then]() mutable {
-      then(std::move(exchange), std::move(result));
-    });
+    call->Resume([exchange = std::move(exchange), then = std::move(then)]() mutable { then(std::move(exchange)); });
   }
 
  private:

@@ -1,6 +1,7 @@
 #include "proxy/public/messaging_service.h"
 
 #include "proxy/public/client_handlers.h"
+#include "proxy/public/recall_handler.h"
 #include "proxy/public/receive_handler.h"
 #include "proxy/public/route_handlers.h"
 #include "proxy/public/send_handler.h"
@@ -13,6 +14,7 @@ namespace barid::proxy {
 void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
   AddRouteHandlers(proxy, table);
   AddSendHandler(proxy, table);
+  AddRecallHandler(proxy, table);
   AddReceiveHandler(proxy, table);
   AddSettleHandlers(proxy, table);
   AddTelemetryHandler(proxy, table);

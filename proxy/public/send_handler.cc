@@ -1,5 +1,6 @@
 #include "proxy/public/send_handler.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -7,7 +8,9 @@
 #include "base/status.h"
 #include "base/stored_message.h"
 #include "proxy/public/exchange.h"
+#include "proxy/recall_handle.h"
 #include "proxy/refusal.h"
+#include "proxy/signature.h"
 #include "proxy/validation.h"
 
 namespace barid::proxy {
@@ -26,7 +29,18 @@ void AnswerAll(SendExchange exchange, const absl::Status& status) {
   exchange->AnswerEntries();
 }
 
-void AnswerResult(SendExchange exchange, AppendResult result) {
+// Any of the messages is scheduled: each of them gets what recalls it.
+void SetRecallHandles(const AppendResult& result, TopicId topic, const Metadata& metadata, v2::SendMessageResponse* response) {
+  const SigningKey* const key = NewestKey(metadata.tables().signing_keys);
+  if (key == nullptr) return;  // Sent all the same.
+  for (size_t i = 0; i < result.entries.size(); ++i) {
+    if (!result.entries[i].timer) continue;
+    v2::SendResultEntry* const entry = response->mutable_entries(static_cast<int>(i));
+    entry->set_recall_handle(EncodeRecallHandle({result.shard, topic, *result.entries[i].timer, entry->message_id()}, *key));
+  }
+}
+
+void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   const int messages = exchange->request().messages_size();
   if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
     result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
@@ -37,6 +51,10 @@ void AnswerResult(SendExchange exchange, AppendResult result) {
     exchange->WriteStatus(result.entries[i].status, entry->mutable_status(), StatusUse::kSend);
     entry->set_message_id(exchange->request().messages(i).system_properties().message_id());
     if (result.entries[i].status.ok()) entry->set_offset(result.entries[i].offset);
+  }
+  const auto is_scheduled = [](const AppendResult::Entry& entry) { return entry.timer.has_value(); };
+  if (std::any_of(result.entries.begin(), result.entries.end(), is_scheduled)) {
+    SetRecallHandles(result, topic, *exchange->proxy()->router().Snapshot(), exchange->response());
   }
   exchange->AnswerEntries();
 }
@@ -49,6 +67,14 @@ MessageType TypeOf(const v2::SystemProperties& properties) {
   if (properties.has_lite_topic()) return MessageType::kLite;
   if (properties.has_priority()) return MessageType::kPriority;
   return MessageType::kNormal;
+}
+
+// To the microsecond, and never earlier than it says.
+absl::Time DeliveryTimeOf(const google::protobuf::Timestamp& proto) {
+  const absl::Time time = FromProto(proto, proto.seconds() < 0 ? absl::UnixEpoch() : absl::InfiniteFuture());
+  if (time == absl::InfiniteFuture()) return time;
+  const absl::Time micros = absl::FromUnixMicros(absl::ToUnixMicros(time));
+  return micros < time ? micros + absl::Microseconds(1) : micros;
 }
 
 // Views into the request.
@@ -69,7 +95,7 @@ MessageDraft DraftOf(const v2::Message& message, absl::string_view peer, absl::T
   draft.body = message.body();
   draft.born_time = system.has_born_timestamp() ? FromProto(system.born_timestamp(), now) : now;
   draft.born_host = system.born_host().empty() ? peer : absl::string_view(system.born_host());
-  if (system.has_delivery_timestamp()) draft.delivery_time = FromProto(system.delivery_timestamp(), now);
+  if (system.has_delivery_timestamp()) draft.delivery_time = DeliveryTimeOf(system.delivery_timestamp());
   return draft;
 }
 
@@ -100,14 +126,15 @@ absl::Status CheckBatch(const v2::SendMessageRequest& request, const ProxyLimits
 
 // Checks and encodes every message.
 absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
-                                                        absl::string_view peer, absl::Time now, const ProxyLimits& limits) {
+                                                        absl::string_view peer, absl::Time now, const ProxyOptions& options) {
   AppendCall::Messages encoded;
   encoded.reserve(request.messages_size());
   for (int i = 0; i < request.messages_size(); ++i) {
     const MessageDraft draft = DraftOf(request.messages(i), peer, now);
-    RETURN_IF_ERROR(CheckMessage(draft, i, limits));
-    RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, limits));
-    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0});
+    RETURN_IF_ERROR(CheckMessage(draft, i, options.limits));
+    RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options.limits));
+    RETURN_IF_ERROR(CheckDeliveryTime(draft, i, now, options.max_delay));
+    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time});
   }
   return encoded;
 }
@@ -118,11 +145,14 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
       proxy->sender().inflight()->Take(static_cast<int64_t>(exchange->request_bytes()));
   if (!share.ok()) return AnswerAll(std::move(exchange), share.status());
   absl::StatusOr<AppendCall::Messages> messages =
-      Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options().limits);
+      Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options());
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
   proxy->sender().Send(metadata, topic.id, *std::move(messages),
-                       [exchange = std::move(exchange), share = *std::move(share)](AppendResult result) mutable {
-                         SendExchange::element_type::Continue(std::move(exchange), std::move(result), AnswerResult);
+                       [exchange = std::move(exchange), share = *std::move(share), topic = topic.id](AppendResult result) mutable {
+                         SendExchange::element_type::Continue(
+                             std::move(exchange), [topic, result = std::move(result)](SendExchange exchange) mutable {
+                               AnswerResult(std::move(exchange), topic, std::move(result));
+                             });
                        });
 }
 

@@ -30,7 +30,7 @@ absl::StatusOr<Names> NamesOf(const Request& request, const Caller& caller) {
   return names;
 }
 
-void AnswerAck(AckExchange exchange, std::vector<absl::Status> statuses) {
+void AnswerAck(AckExchange exchange, const std::vector<absl::Status>& statuses) {
   for (int i = 0; i < exchange->request().entries_size(); ++i) {
     v2::AckMessageResultEntry* const entry = exchange->response()->add_entries();
     entry->set_message_id(exchange->request().entries(i).message_id());
@@ -47,8 +47,8 @@ void AckMessage(AckExchange exchange) {
     return exchange->Answer(Refuse(Reason::kBadRequest, "the request has no entries, expected at least one"));
   }
   const auto answer_all = [](AckExchange exchange, const absl::Status& status) {
-    std::vector<absl::Status> statuses(exchange->request().entries_size(), status);
-    AnswerAck(std::move(exchange), std::move(statuses));
+    const std::vector<absl::Status> statuses(exchange->request().entries_size(), status);
+    AnswerAck(std::move(exchange), statuses);
   };
   const int max_entries = proxy->options().limits.max_settle_entries;
   if (request.entries_size() > max_entries) {
@@ -67,7 +67,9 @@ void AckMessage(AckExchange exchange) {
     settlements[i].kind = SettleKind::kAck;
   }
   proxy->settler().Settle(std::move(settlements), [exchange = std::move(exchange)](std::vector<absl::Status> statuses) mutable {
-    AckExchange::element_type::Continue(std::move(exchange), std::move(statuses), AnswerAck);
+    AckExchange::element_type::Continue(std::move(exchange), [statuses = std::move(statuses)](AckExchange exchange) {
+      AnswerAck(std::move(exchange), statuses);
+    });
   });
 }
 

@@ -18,6 +18,7 @@ static_assert(Same(Reason::kIllegalMessagePropertyKey, v2::ILLEGAL_MESSAGE_PROPE
 static_assert(Same(Reason::kIllegalMessageId, v2::ILLEGAL_MESSAGE_ID));
 static_assert(Same(Reason::kIllegalFilterExpression, v2::ILLEGAL_FILTER_EXPRESSION));
 static_assert(Same(Reason::kIllegalInvisibleTime, v2::ILLEGAL_INVISIBLE_TIME));
+static_assert(Same(Reason::kIllegalDeliveryTime, v2::ILLEGAL_DELIVERY_TIME));
 static_assert(Same(Reason::kInvalidReceiptHandle, v2::INVALID_RECEIPT_HANDLE));
 static_assert(Same(Reason::kMessagePropertyConflictWithType, v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE));
 static_assert(Same(Reason::kMessageCorrupted, v2::MESSAGE_CORRUPTED));

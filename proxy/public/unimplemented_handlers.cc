@@ -49,7 +49,6 @@ class PullStub : public edge::StreamHandler {
 
 void AddUnimplementedHandlers(Proxy* proxy, edge::MethodTable* table) {
   AddUnaryStub<v2::EndTransactionResponse>(table, kMessagingService, "EndTransaction", proxy);
-  AddUnaryStub<v2::RecallMessageResponse>(table, kMessagingService, "RecallMessage", proxy);
   AddUnaryStub<v2::SyncLiteSubscriptionResponse>(table, kMessagingService, "SyncLiteSubscription", proxy);
   AddUnaryStub<v2::UpdateOffsetResponse>(table, kMessagingService, "UpdateOffset", proxy);
   AddUnaryStub<v2::GetOffsetResponse>(table, kMessagingService, "GetOffset", proxy);

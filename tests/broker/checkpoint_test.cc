@@ -3,6 +3,7 @@
 #include <utility>
 #include <vector>
 
+#include "broker/sealed_entry.h"
 #include "tests/broker/state_fixture.h"
 
 namespace barid::broker {
@@ -78,6 +79,21 @@ TEST_F(CheckpointTest, LoadsWhatWasWritten) {
   EXPECT_EQ(*delivery(1).client, "ann");
   EXPECT_EQ(delivery(2).attempts, 0);
   EXPECT_TRUE(queue(kOtherQueue).deleted);
+}
+
+TEST_F(CheckpointTest, AQueueThatWasWrittenBeforeThereWereTimersHasNone) {
+  Configure();
+  Send({1});
+  WriteCheckpoint();
+  const std::string key = Keys("q").front();
+  std::string value = store_->Get(key).value();
+  value.resize(value.size() - sizeof(uint32_t) - sizeof(int64_t));
+  storage::KeyValueStore::Operation old = Sealed(key, value);
+  Overwrite(key, *old.value);
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_EQ(queue().end, 1);
+  EXPECT_EQ(queue().delayed, 0);
+  EXPECT_EQ(state_->RecomputeHash().value(), state_->hash());
 }
 
 TEST_F(CheckpointTest, ItsMetaSaysWhichLogItCovers) {

@@ -44,6 +44,8 @@ std::string Describe(const Outcome& outcome) {
                                  outcome.first_offset);
   for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt);
   for (const bool live : outcome.live) out += live ? '+' : '-';
+  for (const std::optional<QueueOffset>& offset : outcome.entered) absl::StrAppend(&out, " ", offset.value_or(-1));
+  for (const QueueKey& queue : outcome.queues) absl::StrAppend(&out, " ", queue.topic.value(), "/", queue.queue);
   return out;
 }
 
@@ -57,7 +59,7 @@ class CommandGenerator {
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(100);
+    const uint64_t dice = random_.Below(115);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -72,6 +74,9 @@ class CommandGenerator {
     if (dice < 97) return MakeTrim();
     if (dice < 98) return MakeStateHash();
     if (dice < 99) return MakeClose();
+    if (dice < 105) return MakeSchedule();
+    if (dice < 111) return MakeFire();
+    if (dice < 114) return MakeCancel();
     return log::EpochStart();
   }
 
@@ -79,6 +84,7 @@ class CommandGenerator {
   void Applied(LogIndex index, uint64_t hash) {
     if (index % 4096 == 0) remembered_ = {index, hash};
   }
+  void Keep(const log::TimerRef& ref) { timers_.push_back(ref); }
   // Receipts of deliveries, to come back stale.
   void Keep(const log::DeliveryRef& ref) { receipts_.push_back(ref); }
 
@@ -259,11 +265,63 @@ class CommandGenerator {
     return command;
   }
 
+  Command MakeSchedule() {
+    log::Schedule command;
+    SetKey(command.mutable_queue(), AnyQueue());
+    const uint64_t entries = random_.OneIn(10) ? random_.Below(60) : random_.Below(6);
+    for (uint64_t i = 0; i < entries; ++i) {
+      log::Schedule::Entry* const entry = command.add_entries();
+      entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
+      entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
+      // Several at the same time, now and then.
+      entry->set_deliver_at(random_.OneIn(4) ? now_us_ + 5'000'000 : random_.OneIn(6) ? 0 : Soon());
+    }
+    return command;
+  }
+  log::TimerRef AnyTimer() {
+    log::TimerRef ref;
+    if (!timers_.empty() && !random_.OneIn(10)) {
+      // Most of those that were scheduled first are gone.
+      const size_t newest = std::min<size_t>(timers_.size(), 40);
+      ref = timers_[timers_.size() - 1 - random_.Below(random_.OneIn(3) ? timers_.size() : newest)];
+    }
+    if (random_.OneIn(10)) ref.set_entry(ref.entry() + 1);
+    return ref;
+  }
+  Command MakeFire() {
+    log::FireTimer command;
+    state_.timers().VisitDue(now_us_, [&](const TimerKey& key) {
+      log::TimerRef* const ref = command.add_timers();
+      ref->set_deliver_at(key.deliver_at_us);
+      ref->set_log_index(key.index);
+      ref->set_entry(key.entry);
+      return command.timers_size() < 10;
+    });
+    for (uint64_t others = random_.Below(6); others > 0; --others) *command.add_timers() = AnyTimer();
+    return command;
+  }
+  Command MakeCancel() {
+    log::CancelTimer command;
+    if (random_.OneIn(3)) {
+      // As the leader does: all of the queues that are deleted.
+      state_.timers().VisitResident([&](const TimerKey& key, const Timer& timer) {
+        if (!state_.FindQueue(timer.queue)->deleted) return;
+        log::TimerRef* const ref = command.add_timers();
+        ref->set_deliver_at(key.deliver_at_us);
+        ref->set_log_index(key.index);
+        ref->set_entry(key.entry);
+      });
+    }
+    for (uint64_t timers = 1 + random_.Below(4); timers > 0; --timers) *command.add_timers() = AnyTimer();
+    return command;
+  }
+
   Random& random_;
   const State& state_;
   int64_t now_us_ = 0;
   std::pair<LogIndex, uint64_t> remembered_ = {0, 0};
   std::vector<log::DeliveryRef> receipts_;
+  std::vector<log::TimerRef> timers_;
 };
 
 // --- What happened ---
@@ -271,10 +329,16 @@ class CommandGenerator {
 // Facts about a run: "Deliver OK", "Settle stale".
 using Facts = std::set<std::string>;
 
-void Note(const Command& command, const Outcome& outcome, Facts* facts) {
+void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts* facts) {
   const absl::string_view name = CommandName(CommandType(command));
   facts->insert(absl::StrCat(name, " ", absl::StatusCodeToString(outcome.status.code())));
   for (const bool live : outcome.live) facts->insert(absl::StrCat(name, live ? " live" : " stale"));
+  for (const std::optional<QueueOffset>& offset : outcome.entered) facts->insert(offset ? "Schedule at once" : "Schedule later");
+  if (const auto* fire = std::get_if<log::FireTimer>(&command)) {
+    for (const log::TimerRef& ref : fire->timers()) {
+      if (ref.deliver_at() > now_us) facts->insert("FireTimer early");
+    }
+  }
   if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
     size_t again = 0;
     for (const Outcome::Delivered& d : outcome.delivered) again += d.attempt > 1 ? 1 : 0;
@@ -308,6 +372,9 @@ const std::set<std::string>& AllFacts() {
       "ConfigureQueue OK", "ConfigureQueue NOT_FOUND", "ConfigureQueue ALREADY_EXISTS",
       "StateHash OK", "StateHash ABORTED",
       "CloseGroup OK", "CloseGroup NOT_FOUND",
+      "Schedule OK", "Schedule NOT_FOUND", "Schedule at once", "Schedule later",
+      "FireTimer OK", "FireTimer live", "FireTimer stale", "FireTimer early", "FireTimer of a deleted queue",
+      "CancelTimer OK", "CancelTimer live", "CancelTimer stale", "CancelTimer erases a queue",
   };
   return *facts;
 }
@@ -316,14 +383,18 @@ const std::set<std::string>& AllFacts() {
 
 class Replica {
  public:
-  explicit Replica(size_t max_clean_blocks) : max_clean_blocks_(max_clean_blocks) { Restart(); }
+  Replica(size_t max_clean_blocks, size_t max_near_timers)
+      : max_clean_blocks_(max_clean_blocks), max_near_timers_(max_near_timers) {
+    Restart();
+  }
 
   State& state() { return *state_; }
 
   // A new process: what the store has, and nothing else.
   void Restart() {
     pending_.reset();
-    state_ = std::make_unique<State>(store_.get(), max_clean_blocks_);
+    reading_.reset();
+    state_ = std::make_unique<State>(store_.get(), max_clean_blocks_, max_near_timers_);
     CHECK_OK(state_->Load(*store_));
   }
   void BeginCheckpoint() {
@@ -331,14 +402,21 @@ class Replica {
   }
   void EndCheckpoint() {
     if (!pending_) return;
-    std::vector<storage::KeyValueStore::Operation> operations = pending_->operations;
-    for (const auto& [key, block] : pending_->blocks) {
-      operations.push_back({StoreKey(key), std::nullopt});
-      if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
-    }
-    CHECK_OK(store_->Write(std::move(operations)));
+    CHECK_OK(store_->Write(TakeOperations(&*pending_)));
     state_->Written(*pending_, /*durable=*/true);
     pending_.reset();
+  }
+
+  // Brings in far timers; between the two calls anything may happen.
+  void BeginReading() {
+    const TimerTable& timers = state_->timers();
+    absl::StatusOr<TimerTable::Reading> reading = TimerTable::ReadFrom(*store_, timers.horizon(), timers.max_near());
+    CHECK_OK(reading.status());
+    reading_.emplace(timers.generation(), *std::move(reading));
+  }
+  void EndReading() {
+    if (reading_) state_->timers().InstallNear(reading_->first, reading_->second);
+    reading_.reset();
   }
 
   absl::StatusOr<Answer> Apply(const LoggedRecord& record) {
@@ -351,9 +429,11 @@ class Replica {
 
  private:
   const size_t max_clean_blocks_;
+  const size_t max_near_timers_;
   const std::unique_ptr<storage::KeyValueStore> store_ = storage::NewMemoryStore();
   std::unique_ptr<State> state_;
   std::optional<State::Checkpoint> pending_;
+  std::optional<std::pair<uint64_t, TimerTable::Reading>> reading_;  // With its generation.
 };
 
 class Story {
@@ -370,7 +450,7 @@ class Story {
  private:
   // Random commands through a leader's state.
   void Write(Facts* facts) {
-    Replica leader(/*max_clean_blocks=*/1 + random_.Below(3));
+    Replica leader(/*max_clean_blocks=*/1 + random_.Below(3), /*max_near_timers=*/1 + random_.Below(20));
     CommandGenerator generator(&random_, &leader.state());
     // Records that change nothing come first, so that counts and hashes of 4,096 records are met.
     const LogIndex quiet = random_.OneIn(2) ? random_.Below(50) : 4096 * (1 + random_.Below(2)) - random_.Below(450);
@@ -383,9 +463,12 @@ class Story {
     for (int i = 0; i < kCommands; ++i) {
       if (random_.OneIn(30)) leader.BeginCheckpoint();
       if (random_.OneIn(10)) leader.EndCheckpoint();
+      if (random_.OneIn(10)) leader.BeginReading();
+      if (random_.OneIn(5)) leader.EndReading();
       if (random_.OneIn(3)) now_us_ += static_cast<int64_t>(random_.Below(3'000'000));
       const Command command = generator.Next(now_us_);
       Propose(command);
+      const size_t queues = leader.state().queues().size();
       const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       answers_.push_back({leader.state().hash(), Describe(*outcome)});
@@ -400,25 +483,43 @@ class Story {
           if (random_.OneIn(4)) generator.Keep(ref);
         }
       }
-      Note(command, *outcome, facts);
+      if (const auto* schedule = std::get_if<log::Schedule>(&command)) {
+        for (size_t i = 0; i < outcome->entered.size(); ++i) {
+          if (outcome->entered[i]) continue;
+          log::TimerRef ref;
+          ref.set_deliver_at(schedule->entries(static_cast<int>(i)).deliver_at());
+          ref.set_log_index(records_.back().info.index);
+          ref.set_entry(static_cast<uint32_t>(i));
+          generator.Keep(ref);
+        }
+      }
+      for (const QueueKey& queue : outcome->queues) {
+        if (leader.state().FindQueue(queue)->deleted) facts->insert("FireTimer of a deleted queue");
+      }
+      if (std::holds_alternative<log::CancelTimer>(command) && leader.state().queues().size() < queues) {
+        facts->insert("CancelTimer erases a queue");
+      }
+      Note(command, *outcome, now_us_, facts);
     }
     Verify(leader.state());
   }
 
   void ReplayInOnePiece() {
-    Replica replica(/*max_clean_blocks=*/1000);
+    Replica replica(/*max_clean_blocks=*/1000, /*max_near_timers=*/1000);
     for (size_t i = 0; i < records_.size(); ++i) Replay(i, &replica);
     Verify(replica.state());
   }
 
   // Batches of random lengths; between them checkpoints begin, end, and the process dies and starts from the last one.
   void ReplayWithCrashes() {
-    Replica replica(/*max_clean_blocks=*/random_.Below(2));
+    Replica replica(/*max_clean_blocks=*/random_.Below(2), /*max_near_timers=*/1 + random_.Below(3));
     size_t next = 0;
     while (next < records_.size() && !::testing::Test::HasFailure()) {
       const size_t end = std::min(records_.size(), next + 1 + random_.Below(next + 600 < records_.size() ? 2000 : 60));
       for (; next < end; ++next) Replay(next, &replica);
+      if (random_.OneIn(3)) replica.EndReading();
       if (random_.OneIn(3)) replica.EndCheckpoint();
+      if (random_.OneIn(3)) replica.BeginReading();
       if (random_.OneIn(2)) replica.BeginCheckpoint();
       if (random_.OneIn(2)) replica.EndCheckpoint();
       if (random_.OneIn(5)) {

@@ -169,6 +169,36 @@ class StateTest : public ::testing::Test {
     command.set_group_id(group.value());
     return Apply(command);
   }
+  // Messages to be delivered at these times, in one record.
+  Outcome Schedule(const std::vector<int64_t>& times, QueueKey queue = kQueue) {
+    log::Schedule command;
+    SetKey(command.mutable_queue(), queue);
+    for (const int64_t time : times) {
+      log::Schedule::Entry* const entry = command.add_entries();
+      entry->set_bytes(50);
+      entry->set_tag_hash(7);
+      entry->set_deliver_at(time);
+    }
+    return Apply(command);
+  }
+  // The timer of an entry of the last record, which is a Schedule.
+  log::TimerRef LastTimer(int64_t time, uint32_t entry = 0) const {
+    log::TimerRef ref;
+    ref.set_deliver_at(time);
+    ref.set_log_index(state_->applied_index());
+    ref.set_entry(entry);
+    return ref;
+  }
+  Outcome Fire(const std::vector<log::TimerRef>& timers) {
+    log::FireTimer command;
+    for (const log::TimerRef& ref : timers) *command.add_timers() = ref;
+    return Apply(command);
+  }
+  Outcome Cancel(const std::vector<log::TimerRef>& timers) {
+    log::CancelTimer command;
+    for (const log::TimerRef& ref : timers) *command.add_timers() = ref;
+    return Apply(command);
+  }
   // Records that change nothing, up to this log index.
   void FillLogTo(LogIndex index) {
     while (state_->applied_index() < index) ASSERT_TRUE(TryApply(log::EpochStart()).ok());
@@ -215,12 +245,8 @@ class StateTest : public ::testing::Test {
     state_->Written(checkpoint, /*durable=*/true);
   }
   void Write(const State::Checkpoint& checkpoint) {
-    std::vector<storage::KeyValueStore::Operation> operations = checkpoint.operations;
-    for (const auto& [key, block] : checkpoint.blocks) {
-      operations.push_back({StoreKey(key), std::nullopt});
-      if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
-    }
-    ASSERT_EQ(store_->Write(std::move(operations)), absl::OkStatus());
+    State::Checkpoint copy = checkpoint;
+    ASSERT_EQ(store_->Write(TakeOperations(&copy)), absl::OkStatus());
   }
   // A new process: the state is what the store has.
   absl::Status Reload() {
@@ -231,6 +257,7 @@ class StateTest : public ::testing::Test {
   std::unique_ptr<storage::KeyValueStore> store_ = storage::NewMemoryStore();
   std::unique_ptr<State> state_;
   size_t max_clean_blocks_ = 1;
+  size_t max_near_timers_ = 1;
   int64_t now_us_ = 1000 * kSecond;
   bool auto_renew_ = false;
 
@@ -241,7 +268,7 @@ class StateTest : public ::testing::Test {
     command.set_deleted(deleted);
     return Apply(command);
   }
-  void Renew() { state_ = std::make_unique<State>(store_.get(), max_clean_blocks_); }
+  void Renew() { state_ = std::make_unique<State>(store_.get(), max_clean_blocks_, max_near_timers_); }
 };
 
 }  // namespace barid::broker

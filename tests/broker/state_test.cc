@@ -112,6 +112,30 @@ TEST_F(StateTest, AQueueThatIsMadeAgainStartsEmpty) {
   EXPECT_EQ(Entry(0).bytes, 5u);
 }
 
+TEST_F(StateTest, ADeletedQueueStaysUntilItsTimersAreCancelled) {
+  Configure();
+  Schedule({now_us_ + kSecond});
+  const log::TimerRef timer = LastTimer(now_us_ + kSecond);
+  Delete();
+  EXPECT_EQ(queue().delayed, 1);
+  EXPECT_THAT(Schedule({now_us_ + kSecond}).status, HasCode(kNotFound));
+  EXPECT_THAT(Cancel({timer}).live, ElementsAre(true));
+  EXPECT_EQ(state_->FindQueue(kQueue), nullptr);
+  EXPECT_EQ(state_->hash(), 0u);
+}
+
+TEST_F(StateTest, ATimerThatFiresIntoADeletedQueueExpiresThere) {
+  Configure();
+  Schedule({now_us_ + kSecond});
+  const log::TimerRef timer = LastTimer(now_us_ + kSecond);
+  Delete();
+  now_us_ += kSecond;
+  EXPECT_THAT(Fire({timer}).live, ElementsAre(true));
+  EXPECT_NE(state_->FindQueue(kQueue), nullptr);
+  Expire(1);
+  EXPECT_EQ(state_->FindQueue(kQueue), nullptr);
+}
+
 TEST_F(StateTest, AQueueThatHadExpiredBeforeItWasDeletedLeavesNoBlockBehind) {
   Configure();
   Send({1, 2});
@@ -120,6 +144,128 @@ TEST_F(StateTest, AQueueThatHadExpiredBeforeItWasDeletedLeavesNoBlockBehind) {
   Delete();
   WriteCheckpoint();
   EXPECT_THAT(store_->Get(StoreKey(BlockOf(kQueue, 0))).status(), HasCode(kNotFound));
+}
+
+// --- Scheduled messages ---
+
+TEST_F(StateTest, AScheduledMessageEntersItsQueueWhenItsTimerFires) {
+  Configure();
+  Subscribe();
+  Send({10});
+  const int64_t due = now_us_ + 5 * kSecond;
+  EXPECT_THAT(Schedule({due}).entered, ElementsAre(std::nullopt));
+  const log::TimerRef timer = LastTimer(due);
+  const uint64_t position = state_->applied().position;
+  EXPECT_EQ(queue().end, 1);
+  EXPECT_EQ(queue().delayed, 1);
+  Send({20});
+  now_us_ = due + 1;
+  const Outcome fired = Fire({timer});
+  EXPECT_THAT(fired.live, ElementsAre(true));
+  EXPECT_THAT(fired.queues, ElementsAre(kQueue));
+  EXPECT_EQ(queue().end, 3);
+  EXPECT_EQ(queue().delayed, 0);
+  const IndexEntry entry = Entry(2);
+  EXPECT_EQ(entry.index, timer.log_index()) << "it points at the record that has the body";
+  EXPECT_EQ(entry.position, position);
+  EXPECT_EQ(entry.offset, 16u);
+  EXPECT_EQ(entry.bytes, 50u);
+  EXPECT_EQ(entry.tag_hash, 7u);
+  EXPECT_EQ(entry.time_us, due + 1) << "retention counts from here";
+}
+
+TEST_F(StateTest, WhatIsDueAlreadyEntersAtOnce) {
+  Configure();
+  const int64_t later = now_us_ + 1;
+  EXPECT_THAT(Schedule({later, now_us_, 0, later}).entered, ElementsAre(std::nullopt, 0, 1, std::nullopt));
+  EXPECT_EQ(Entry(0).offset, 16u + 50);
+  EXPECT_EQ(Entry(1).offset, 16u + 100);
+  const log::TimerRef last = LastTimer(later, 3);
+  now_us_ = later;
+  EXPECT_THAT(Fire({last}).live, ElementsAre(true));
+  EXPECT_EQ(Entry(2).offset, 16u + 150);
+}
+
+TEST_F(StateTest, ATimerNeverFiresEarly) {
+  Configure();
+  Schedule({now_us_ + 1});
+  const log::TimerRef timer = LastTimer(now_us_ + 1);
+  EXPECT_THAT(Fire({timer}).live, ElementsAre(false));
+  EXPECT_EQ(queue().delayed, 1);
+  now_us_ += 1;
+  EXPECT_THAT(Fire({timer}).live, ElementsAre(true));
+}
+
+TEST_F(StateTest, ATimerFiresOnce) {
+  Configure();
+  Schedule({now_us_ + 1});
+  const log::TimerRef timer = LastTimer(now_us_ + 1);
+  now_us_ += 1;
+  EXPECT_THAT(Fire({timer, timer}).live, ElementsAre(true, false));
+  EXPECT_THAT(Fire({timer}).live, ElementsAre(false));
+  EXPECT_EQ(queue().end, 1);
+}
+
+TEST_F(StateTest, AMessageIsRecalledOrDeliveredAndNeverBoth) {
+  Configure();
+  Schedule({now_us_ + 1, now_us_ + 1});
+  const log::TimerRef recalled = LastTimer(now_us_ + 1, 0);
+  const log::TimerRef delivered = LastTimer(now_us_ + 1, 1);
+  now_us_ += 1;
+  EXPECT_THAT(Cancel({recalled}).live, ElementsAre(true));
+  EXPECT_THAT(Fire({recalled, delivered}).live, ElementsAre(false, true));
+  EXPECT_THAT(Cancel({recalled, delivered}).live, ElementsAre(false, false));
+  EXPECT_EQ(queue().end, 1);
+}
+
+TEST_F(StateTest, ATimerKeepsTheLogThatHasItsMessage) {
+  Configure();
+  Schedule({now_us_ + kSecond});
+  const log::TimerRef timer = LastTimer(now_us_ + kSecond);
+  FillLogTo(3 * 4096);
+  EXPECT_EQ(state_->trim_point().log_start, 1u);
+  now_us_ += kSecond;
+  Fire({timer});
+  EXPECT_EQ(state_->trim_point().log_start, 1u) << "now its entry does";
+  Expire(1);
+  EXPECT_EQ(state_->trim_point().log_start, 3u * 4096);
+}
+
+TEST_F(StateTest, ARecalledMessageLetsTheLogGo) {
+  Configure();
+  Schedule({now_us_ + kSecond});
+  const log::TimerRef timer = LastTimer(now_us_ + kSecond);
+  FillLogTo(3 * 4096);
+  Cancel({timer});
+  EXPECT_EQ(state_->trim_point().log_start, 3u * 4096);
+}
+
+TEST_F(StateTest, AScheduleForAnUnknownQueueIsRefused) {
+  EXPECT_THAT(Schedule({now_us_ + 1}).status, HasCode(kNotFound));
+  EXPECT_THAT(Fire({LastTimer(now_us_ + 1)}).live, ElementsAre(false));
+  EXPECT_EQ(state_->hash(), 0u);
+}
+
+TEST_F(StateTest, FarTimersFireAndAreRecalledAfterARestart) {
+  Configure();
+  std::vector<log::TimerRef> timers;
+  for (int i = 1; i <= 4; ++i) {
+    Schedule({now_us_ + i});
+    timers.push_back(LastTimer(now_us_ + i));
+  }
+  const uint64_t hash = state_->hash();
+  WriteCheckpoint();
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_EQ(state_->timers().resident(), 0u);
+  EXPECT_EQ(state_->hash(), hash);
+  EXPECT_EQ(queue().delayed, 4);
+  now_us_ += 10;
+  EXPECT_THAT(Cancel({timers[3]}).live, ElementsAre(true));
+  EXPECT_THAT(Fire({timers[0], timers[3], timers[2]}).live, ElementsAre(true, false, true));
+  WriteCheckpoint();
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_EQ(queue().delayed, 1);
+  EXPECT_THAT(Fire(timers).live, ElementsAre(false, true, false, false));
 }
 
 // --- Append ---

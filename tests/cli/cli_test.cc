@@ -14,6 +14,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/clock.h"
 #include "cli/command.h"
 #include "cli/text.h"
 #include "tests/cli/fake_server.h"
@@ -86,6 +87,32 @@ TEST_F(CliTest, SendFillsWhatTheContractWants) {
   EXPECT_TRUE(sent[0].system_properties().has_born_timestamp());
   EXPECT_THAT(sent[0].system_properties().message_id(), testing::MatchesRegex("01[0-9A-F]+"));
   EXPECT_THAT(sent[0].system_properties().message_id(), SizeIs(34));
+}
+
+TEST_F(CliTest, ADelayOrATimeMakesADelayMessage) {
+  Do("topic create later --type delay");
+  const absl::Time before = RealClock()->Now();
+  EXPECT_THAT(Do("send later --body a --delay 1h"), HasSubstr(", recall handle Uhandle"));
+  EXPECT_THAT(Do("send later --body a --at 2036-08-17T12:00:00Z -o json"), HasSubstr("\"recall_handle\":\"Uhandle\""));
+  const std::vector<v2::Message> sent = server_.sent("later");
+  ASSERT_THAT(sent, SizeIs(2));
+  EXPECT_EQ(sent[0].system_properties().message_type(), v2::DELAY);
+  EXPECT_GE(sent[0].system_properties().delivery_timestamp().seconds(), absl::ToUnixSeconds(before + absl::Hours(1)));
+  EXPECT_EQ(sent[1].system_properties().delivery_timestamp().seconds(), 2'102'587'200);
+  const Result no_time = Run("send later --body a --at tomorrow");
+  EXPECT_EQ(no_time.code, ExitCode::kUsage);
+  EXPECT_THAT(no_time.err, HasSubstr("--at is \"tomorrow\""));
+  const Result both = Run("send later --body a --delay 1s --group g");
+  EXPECT_EQ(both.code, ExitCode::kUsage);
+  EXPECT_THAT(both.err, HasSubstr("exclude each other"));
+}
+
+TEST_F(CliTest, AScheduledMessageIsRecalledByItsHandle) {
+  EXPECT_EQ(Do("recall later Uhandle"), "recalled of later\n");
+  EXPECT_THAT(Do("recall later Uhandle -o json"), HasSubstr("\"id\":\"of later\""));
+  const Result gone = Run("recall later Uother");
+  EXPECT_EQ(gone.code, ExitCode::kRefused);
+  EXPECT_THAT(gone.err, HasSubstr("delivered or recalled already"));
 }
 
 TEST_F(CliTest, SendsTheSameSeveralTimesUnderDifferentIds) {
@@ -224,7 +251,7 @@ TEST_F(CliTest, DescribesATopicWithItsGroups) {
   Do("topic create orders");
   const std::string text = Do("topic describe orders");
   EXPECT_THAT(text, HasSubstr("topic             orders\n"));
-  EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456\n"));
+  EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21\n"));
   EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0    7\n"));
 }
 

@@ -97,8 +97,23 @@ class FakeServer::Messaging : public v2::MessagingService::Service {
       }
       state_->Store(message.topic().name(), message);
       entry->mutable_status()->set_code(v2::OK);
-      entry->set_offset(state_->sends - 1);
+      if (message.system_properties().has_delivery_timestamp()) {
+        entry->set_recall_handle("Uhandle");
+      } else {
+        entry->set_offset(state_->sends - 1);
+      }
     }
+    response->mutable_status()->set_code(v2::OK);
+    return grpc::Status::OK;
+  }
+
+  grpc::Status RecallMessage(grpc::ServerContext*, const v2::RecallMessageRequest* request,
+                             v2::RecallMessageResponse* response) override {
+    if (request->recall_handle() != "Uhandle") {
+      Set(v2::NOT_FOUND, "the message has been delivered or recalled already", response->mutable_status());
+      return grpc::Status::OK;
+    }
+    response->set_message_id(absl::StrCat("of ", request->topic().name()));
     response->mutable_status()->set_code(v2::OK);
     return grpc::Status::OK;
   }
@@ -235,6 +250,7 @@ class FakeServer::Admin : public admin::Admin::Service {
     queue->set_shard("shard-0");
     queue->set_end(12);
     queue->set_bytes(3456);
+    queue->set_delayed(21);
     admin::QueueStats::GroupPlace* const place = queue->add_groups();
     place->mutable_group()->set_name("billing");
     place->set_floor(5);

@@ -94,16 +94,24 @@ auto Fields(const AppendCall& in) {
   return std::make_tuple(shard, topic, revision, queue, messages.size());
 }
 auto Fields(const AppendCall::Message& in) {
-  const auto& [stored, tag_hash] = in;
-  return std::make_tuple(stored.size(), tag_hash);
+  const auto& [stored, tag_hash, deliver_at] = in;
+  return std::make_tuple(stored.size(), tag_hash, deliver_at);
 }
 auto Fields(const AppendResult& in) {
-  const auto& [status, entries] = in;
+  const auto& [status, entries, shard] = in;  // The shard is the proxy's.
   return std::make_tuple(status, entries.size());
 }
 auto Fields(const AppendResult::Entry& in) {
-  const auto& [status, queue, offset] = in;
-  return std::make_tuple(status, queue, offset);
+  const auto& [status, queue, offset, timer] = in;
+  return std::make_tuple(status, queue, offset, timer);
+}
+auto Fields(const RecallCall& in) {
+  const auto& [shard, timer] = in;
+  return std::make_tuple(shard, timer);
+}
+auto Fields(const TimerKey& in) {
+  const auto& [deliver_at_us, index, entry] = in;
+  return std::make_tuple(deliver_at_us, index, entry);
 }
 auto Fields(const ReceiveCall& in) {
   const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
@@ -146,8 +154,8 @@ auto Fields(const StatsCall& in) {
   return std::make_tuple(topic, group);
 }
 auto Fields(const QueueStats& in) {
-  const auto& [shard, queue, first, end, bytes, groups] = in;
-  return std::make_tuple(shard, queue, first, end, bytes, groups.size());
+  const auto& [shard, queue, first, end, bytes, delayed, groups] = in;
+  return std::make_tuple(shard, queue, first, end, bytes, delayed, groups.size());
 }
 auto Fields(const QueueStats::Group& in) {
   const auto& [group, floor, next, in_flight, ready_again] = in;
@@ -193,6 +201,23 @@ TEST(BrokerCodecTest, TheAnswerToAnAppendSurvivesTheWire) {
   broker_pb::AppendAnswer returned;
   Encode(result, &returned);
   ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, ARecallAndItsAnswerSurviveTheWire) {
+  const auto sent = Filled<broker_pb::Recall>();
+  const RecallCall call = Decode(sent);
+  ExpectAllSet(call);
+  ExpectAllSet(call.timer);
+  broker_pb::Recall returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::RecallAnswer>();
+  const RecallResult result = Decode(answer);
+  EXPECT_FALSE(result.status.ok());
+  broker_pb::RecallAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
 }
 
 TEST(BrokerCodecTest, AReceiveSurvivesTheWire) {

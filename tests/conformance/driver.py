@@ -62,10 +62,11 @@ def run_scenario(name, arguments, server, directory, report):
 
 
 def run_scenarios(arguments, server, directory, report):
-    names = [arguments.scenario] if arguments.scenario else list(SCENARIOS)
+    names = [arguments.scenario] if arguments.scenario else [name for name, scenario in SCENARIOS.items()
+                                                             if arguments.client not in scenario.without]
     for name in names:
         options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
-        server.create_topic(options["topic"])
+        server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
         server.create_group(options["group"], **SCENARIOS[name].group)
         if "dead-group" in options:
             server.create_group(options["dead-group"])

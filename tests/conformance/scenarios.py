@@ -9,6 +9,7 @@ INVISIBLE_SECONDS = 10
 CHANGED_SECONDS = 4
 RUST_INVISIBLE_SECONDS = 10  # Without a push consumer, retries come from a lapsed invisible time.
 RETRY_BACKOFF = (1, 2)
+DELAY_SECONDS = 4
 AWAIT_SECONDS = 3
 
 # How late a redelivery may be on a loaded machine. A simple consumer asks one broker after the other, so with several
@@ -33,6 +34,13 @@ REFUSALS = {
     "java": {ILLEGAL: "does not match the regex", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
     "go": {ILLEGAL: "40002", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
     "rust": {ILLEGAL: "ILLEGAL_TOPIC", OVERSIZE: "MESSAGE_BODY_TOO_LARGE", UNKNOWN: "TOPIC_NOT_FOUND"},
+}
+
+
+RECALL_REFUSALS = {
+    "the recalled": "(?i)40400|not.?found",
+    "the delivered": "(?i)40400|not.?found",
+    "nonsense": "(?i)40000|bad.?request|recall handle",
 }
 
 
@@ -187,6 +195,38 @@ def check_errors(run):
                   ("" if said and re.search(pattern, said) else f" (wanted: {pattern})"))
 
 
+def check_due(run, received):
+    """Each came when it was due: never early, and soon."""
+    due = {event["body"]: event["due"] for event in run.named("scheduled")}
+    late = [event["wall"] - due[event["body"]] for event in received]
+    run.check(late and min(late) >= 0, f"none came before it was due ({min(late, default=0):+.3f} s at the earliest)")
+    run.check(late and max(late) <= run.late_seconds, f"all came within {run.late_seconds} s ({max(late, default=0):+.3f} s at the latest)")
+
+
+def check_delay(run):
+    check_sent(run)
+    received = run.named("received")
+    check_received(run, run.named("sent"), received)
+    run.check(len(received) == run.options["count"], f"{len(received)} deliveries of {run.options['count']} messages")
+    check_due(run, received)
+
+
+def check_recall(run):
+    check_sent(run)
+    recalled, delivered = (f"{run.options['run']}-{number}" for number in range(2))
+    sent = {event["body"]: event for event in run.named("sent")}
+    ids = [event["id"] for event in run.named("recalled")]
+    run.check(ids == [sent[recalled]["id"]], f"the first was recalled, and the answer has its id ({ids})")
+    received = run.named("received")
+    run.check([event["body"] for event in received] == [delivered],
+              f"only the second was delivered ({shorten(event['body'] for event in received)})")
+    check_due(run, received)
+    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    for case, pattern in RECALL_REFUSALS.items():
+        said = refused.get(case)
+        run.check(said and re.search(pattern, said), f"recall of {case}: {said or 'not refused'}")
+
+
 @dataclass
 class Scenario:
     check: Callable[[Run], None]
@@ -194,6 +234,8 @@ class Scenario:
     options: dict = field(default_factory=dict)
     group: dict = field(default_factory=dict)  # Arguments of Server.create_group.
     dead_letters: bool = False
+    topic_kind: str = "normal"
+    without: tuple = ()  # Clients that cannot do it.
 
     def options_for(self, client, name, messages):
         options = {"topic": f"{name}-{client}", "group": f"{name}-{client}", "run": f"{client}-{name}", "count": 1,
@@ -217,6 +259,8 @@ SCENARIOS = {
     "normal-push": Scenario(check_normal_push, 90, {"count": MESSAGES}),
     "errors": Scenario(check_errors, 45),
     "tags": Scenario(check_tags, 45, {"count": 30, "expression": "a || b"}),
+    "delay": Scenario(check_delay, 60, {"count": 20, "delay": DELAY_SECONDS}, topic_kind="delay"),
+    "recall": Scenario(check_recall, 60, {"count": 2, "delay": DELAY_SECONDS}, topic_kind="delay", without=("rust",)),
     "props": Scenario(check_props, 45, {
         "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
         "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),

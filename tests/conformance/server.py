@@ -122,8 +122,8 @@ class Server:
         brokers_and_proxies_first = self.processes[1:] + self.processes[:1]
         return brokers_and_proxies_first[round_number % len(self.processes)]
 
-    def create_topic(self, name, queues=4):
-        self._baridctl_until_it_works("topic", "create", name, "--type", "normal", "--queues", queues)
+    def create_topic(self, name, queues=4, kind="normal"):
+        self._baridctl_until_it_works("topic", "create", name, "--type", kind, "--queues", queues)
 
     def create_group(self, name, max_attempts=16, backoff="1s,2s"):
         self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff)

@@ -100,12 +100,20 @@ class FakeBroker : public BrokerApi {
             AppendResult::Entry& entry = result.entries.emplace_back();
             entry.queue = call.queue;
             entry.offset = static_cast<QueueOffset>(message.tag_hash);
+            if (message.deliver_at) entry.timer = {absl::ToUnixMicros(*message.deliver_at), 77, 3};
             if (message.stored.view() == "refuse me") entry.status = absl::InvalidArgumentError("refused");
           }
         }
         done(std::move(result));
       };
       Answer(std::move(answer));
+    });
+  }
+
+  void Recall(RecallCall call, Callback<RecallResult> done) override {
+    changes.Make([&] {
+      last_recall = call;
+      Answer([this, done = std::move(done)]() mutable { done({recall_status}); });
     });
   }
 
@@ -187,6 +195,7 @@ class FakeBroker : public BrokerApi {
   int receives = 0;
   int cancels = 0;
   AppendCall last_append;
+  RecallCall last_recall;
   ReceiveCall last_receive;
   StatsCall last_stats;
   std::vector<SettleCall> settles;
@@ -199,6 +208,7 @@ class FakeBroker : public BrokerApi {
 
   // Set before calling.
   absl::Status append_status;
+  absl::Status recall_status;
   std::optional<SettleResult> settle_result;
   StatsResult stats_result;
   std::function<ReceiveResult(const ReceiveCall&)> serve;

@@ -210,6 +210,7 @@ TEST_F(BrokerHopTest, SendsCarryEveryField) {
   call.queue = -1;
   const std::string binary("\0\xff\x80stored", 9);
   call.messages = {{Buffer(binary), 0xffffffff}, {Buffer(), 0}, {Buffer(std::string("refuse me")), 1}};
+  call.messages[1].deliver_at = absl::FromUnixMicros(1'700'000'000'123'456);
   const AppendResult result = SendAndWait(call);
 
   const AppendCall& seen = broker_.last_append;
@@ -221,13 +222,32 @@ TEST_F(BrokerHopTest, SendsCarryEveryField) {
   EXPECT_EQ(seen.messages[0].stored.view(), binary);
   EXPECT_EQ(seen.messages[0].tag_hash, 0xffffffff);
   EXPECT_TRUE(seen.messages[1].stored.empty());
+  EXPECT_FALSE(seen.messages[0].deliver_at.has_value());
+  EXPECT_EQ(seen.messages[1].deliver_at, call.messages[1].deliver_at);
 
   EXPECT_THAT(result.status, IsOk());
   ASSERT_THAT(result.entries, SizeIs(3));
   EXPECT_THAT(result.entries[0].status, IsOk());
   EXPECT_EQ(result.entries[0].queue, -1);
   EXPECT_EQ(result.entries[0].offset, 0xffffffff);
+  EXPECT_FALSE(result.entries[0].timer.has_value());
+  EXPECT_EQ(result.entries[1].timer, (TimerKey{1'700'000'000'123'456, 77, 3}));
   EXPECT_THAT(result.entries[2].status, StatusIs(absl::StatusCode::kInvalidArgument, "refused"));
+}
+
+TEST_F(BrokerHopTest, RecallsCarryEveryField) {
+  StartAndConnect();
+  const RecallCall call{ShardId(9), {1'700'000'000'123'456, LogIndex{1} << 60, 0xffffffff}};
+  Outcome<RecallResult> recalled;
+  remote_->Recall(call, recalled.Taker());
+  EXPECT_THAT(recalled.Get().status, IsOk());
+  EXPECT_EQ(broker_.last_recall.shard, call.shard);
+  EXPECT_EQ(broker_.last_recall.timer, call.timer);
+
+  broker_.recall_status = absl::NotFoundError("delivered already \xff");
+  Outcome<RecallResult> refused;
+  remote_->Recall(call, refused.Taker());
+  EXPECT_EQ(refused.Get().status, broker_.recall_status);
 }
 
 TEST_F(BrokerHopTest, StatusesKeepTheirPayloads) {
@@ -364,6 +384,7 @@ TEST_F(BrokerHopTest, FiguresOfManyQueuesComeInParts) {
     queue.first = 3;
     queue.end = 4;
     queue.bytes = 5;
+    queue.delayed = 11;
     queue.groups = {{GroupId(6), 7, 8, 9, 10}};
   }
   Outcome<StatsResult> outcome;
@@ -379,6 +400,7 @@ TEST_F(BrokerHopTest, FiguresOfManyQueuesComeInParts) {
   EXPECT_EQ(last.first, 3);
   EXPECT_EQ(last.end, 4);
   EXPECT_EQ(last.bytes, 5);
+  EXPECT_EQ(last.delayed, 11);
   ASSERT_THAT(last.groups, SizeIs(1));
   EXPECT_EQ(last.groups[0].group, GroupId(6));
   EXPECT_EQ(last.groups[0].floor, 7);

@@ -263,11 +263,14 @@ class Scenarios:
     def send(self, topic, *words, through=None):
         return baridctl((through or self.server.producers).endpoint, "send", topic, *words)
 
+    def recall(self, topic, handle):
+        return baridctl(self.server.consumers.endpoint, "recall", topic, handle)
+
     def receive(self, topic, group, *words, through=None):
         return baridctl((through or self.server.consumers).endpoint, "receive", topic, "--group", group, *words)
 
-    def create(self, topic, group=None):
-        self.admin("topic", "create", topic).expect(0)
+    def create(self, topic, group=None, kind="normal"):
+        self.admin("topic", "create", topic, "--type", kind).expect(0)
         if group:
             self.admin("group", "create", group).expect(0)
         # The other proxy hears of it a moment later.
@@ -402,6 +405,47 @@ class Scenarios:
         self.eventually(lambda: self.unsettled(group) == 0, f"{group} has passed over what it does not want")
         self.assertIsNone(waiting.poll())
         return waiting
+
+    def test_scheduled_messages(self):
+        self.create("later", "billing", kind="delay")
+        self.assertIn("DELAY", self.send("later", "--body", "x").expect(CTL_REFUSED).err)
+        self.assertIn("ILLEGAL_DELIVERY_TIME", self.send("later", "--body", "x", "--delay", "41d").expect(CTL_REFUSED).err)
+
+        def delayed():
+            (described,) = self.admin("topic", "describe", "later").expect(0).objects
+            return sum(queue["delayed"] for queue in described["queues"])
+
+        (far,) = self.send("later", "--body", "far", "--delay", "30d").expect(0).objects
+        began = time.time()
+        near = self.send("later", "--body", "near", "--delay", "6s", "--count", 10).expect(0).objects
+        self.assertEqual(delayed(), 11)
+        (at_once,) = self.send("later", "--body", "at once", "--delay", "0s").expect(0).objects
+        (message,) = self.receive_until("later", "billing", 1)
+        self.assertEqual((message["id"], message["body"]), (at_once["id"], "at once"))
+
+        # What is in flight dies with the process; what is scheduled does not, nor does it come too early.
+        for process in self.server.processes:
+            if process.role in ("standalone", "broker"):
+                process.kill()
+                process.start()
+        messages = self.receive_until("later", "billing", 10)
+        self.assertGreaterEqual(time.time(), began + 6)
+        self.assertEqual(sorted(message["id"] for message in messages), sorted(sent["id"] for sent in near))
+        for message in messages:
+            self.assertGreaterEqual(message["stored"], message["due"])
+            self.assertEqual(message["attempt"], 1)
+        self.receive("later", "billing", "--wait", "1s").expect(CTL_NOTHING_RECEIVED)
+
+        # Recall is exact, and only for its own topic.
+        self.create("others", kind="delay")
+        handle = far["recall_handle"]
+        self.recall("others", handle).expect(CTL_REFUSED)
+        self.recall("later", handle[:-1] + ("A" if handle[-1] != "A" else "B")).expect(CTL_REFUSED)
+        (recalled,) = self.recall("later", handle).expect(0).objects
+        self.assertEqual(recalled["id"], far["id"])
+        self.assertEqual(delayed(), 0)
+        for gone in (handle, near[0]["recall_handle"], at_once["recall_handle"]):
+            self.assertIn("already", self.recall("later", gone).expect(CTL_REFUSED).err)
 
     # --- death
 

@@ -188,7 +188,10 @@ void FakeBroker::Append(AppendCall call, Callback<AppendResult> done) {
     for (size_t i = 0; i < call.messages.size(); ++i) {
       AppendResult::Entry entry;
       if (append_fate) entry.status = append_fate(i);
-      if (entry.status.ok()) {
+      if (entry.status.ok() && call.messages[i].deliver_at) {
+        entry.timer = {absl::ToUnixMicros(*call.messages[i].deliver_at), next_nonce_++, static_cast<uint32_t>(i)};
+        timers_.insert({call.shard, *entry.timer});
+      } else if (entry.status.ok()) {
         entry.offset = static_cast<QueueOffset>(queue.size());
         queue.push_back({call.messages[i].stored, call.messages[i].tag_hash});
       }
@@ -197,6 +200,12 @@ void FakeBroker::Append(AppendCall call, Callback<AppendResult> done) {
   }
   Run([done = std::move(done), result = std::move(result)]() mutable { done(std::move(result)); }, hold);
   WakeWaiting();
+}
+
+void FakeBroker::Recall(RecallCall call, Callback<RecallResult> done) {
+  recalls.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  done({timers_.erase({call.shard, call.timer}) > 0 ? absl::OkStatus() : absl::NotFoundError("delivered or recalled already")});
 }
 
 std::vector<Delivery> FakeBroker::Pick(const ReceiveCall& call) {

@@ -69,6 +69,7 @@ class FakeBroker : public BrokerApi {
   explicit FakeBroker(std::string id) : id_(std::move(id)) {}
 
   void Append(AppendCall call, Callback<AppendResult> done) override;
+  void Recall(RecallCall call, Callback<RecallResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;
@@ -97,6 +98,7 @@ class FakeBroker : public BrokerApi {
   void Corrupt(ShardId shard, TopicId topic, QueueOffset offset);
 
   std::vector<AppendCall> appends;
+  std::vector<RecallCall> recalls;
   std::vector<ReceiveCall> receives;
   std::vector<SettleCall> settles;
   std::vector<SentReport> sent;
@@ -134,6 +136,7 @@ class FakeBroker : public BrokerApi {
   std::map<Place, InFlight> in_flight_;
   std::map<Place, int32_t> attempts_;
   std::set<Place> settled_;
+  std::set<std::pair<ShardId, TimerKey>> timers_;  // Scheduled messages are named, and never come.
   std::vector<Waiting> waiting_;
   std::vector<absl::Status> refusals_;
   std::vector<absl::AnyInvocable<void()>> held_;

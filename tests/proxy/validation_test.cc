@@ -121,7 +121,27 @@ const Case kCases[] = {
        t->type = MessageType::kFifo;
        d->type = MessageType::kFifo;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL"},
+     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL and DELAY"},
+    {"DelayToNormal",
+     [](auto* d, auto*) {
+       d->type = MessageType::kDelay;
+       d->delivery_time = absl::UnixEpoch();
+     },
+     Reason::kMessagePropertyConflictWithType, "its type is DELAY", "takes NORMAL"},
+    {"DelayWithoutTime",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kDelay;
+       d->type = MessageType::kDelay;
+     },
+     Reason::kMessagePropertyConflictWithType, "has no delivery time", "expected one"},
+    {"DelayWithGroup",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kDelay;
+       d->type = MessageType::kDelay;
+       d->delivery_time = absl::UnixEpoch();
+       d->message_group = "g";
+     },
+     Reason::kMessagePropertyConflictWithType, "has a message group", "expected none in a DELAY message"},
     {"NormalWithGroup", [](auto* d, auto*) { d->message_group = "g"; }, Reason::kMessagePropertyConflictWithType,
      "has a message group", "expected none"},
     {"NormalWithDelay", [](auto* d, auto*) { d->delivery_time = absl::UnixEpoch(); }, Reason::kMessagePropertyConflictWithType,
@@ -165,6 +185,20 @@ TEST(ValidationTest, WhatIsJustAllowedIsAllowed) {
   EXPECT_TRUE(CheckMessageAgainstTopic(draft, 0, GoodTopic(), ProxyLimits()).ok());
   draft.message_group = absl::string_view(kLong).substr(0, 63);
   EXPECT_TRUE(CheckMessage(draft, 0, ProxyLimits()).ok());
+}
+
+TEST(ValidationTest, ADeliveryTimeIsAtMostSoFarAhead) {
+  const absl::Time now = absl::FromUnixSeconds(1'800'000'000);
+  MessageDraft draft = GoodDraft();
+  EXPECT_TRUE(CheckDeliveryTime(draft, 5, now, absl::Hours(1)).ok());
+  for (const absl::Time good : {absl::InfinitePast(), absl::UnixEpoch(), now, now + absl::Hours(1)}) {
+    draft.delivery_time = good;
+    EXPECT_TRUE(CheckDeliveryTime(draft, 5, now, absl::Hours(1)).ok()) << good;
+  }
+  for (const absl::Time bad : {now + absl::Hours(1) + absl::Microseconds(1), absl::InfiniteFuture()}) {
+    draft.delivery_time = bad;
+    EXPECT_EQ(GetReason(CheckDeliveryTime(draft, 5, now, absl::Hours(1))), Reason::kIllegalDeliveryTime) << bad;
+  }
 }
 
 TEST(ValidationTest, NamesHaveLengthsAndAnAlphabet) {

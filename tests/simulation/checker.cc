@@ -48,12 +48,18 @@ void Checker::ForgetDeadlines() {
 
 // --- Sends ---
 
-Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, absl::Duration now) {
+Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, std::optional<Due> due,
+                                absl::Duration now) {
   Sent& sent = sent_.emplace_back();
   sent.topic = topic;
   sent.tag = tag;
   sent.bytes = stored_bytes;
   sent.at = now;
+  sent.enters = now;
+  if (due) {
+    sent.due = due->at;
+    sent.enters = std::max(now, now + due->delay);
+  }
   const auto number = static_cast<Number>(sent_.size()) - 1;
   pending_sends_.insert(number);
   return number;
@@ -73,7 +79,8 @@ void Checker::OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, co
     }
     if (result.entries.size() != numbers.size()) return Violate("a send of several got another number of answers");
     sent.state = SendState::kStored;
-    if (!sent.is_void) CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
+    // A scheduled message has no place yet, and if it has, nobody says so.
+    if (!sent.is_void && !sent.due) CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
   }
 }
 
@@ -94,6 +101,37 @@ void Checker::CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Numbe
     return Violate(absl::StrCat("m", number, " stands at offset ", sent.place->second, " and at ", offset));
   }
   sent.place = place;
+}
+
+// --- Recalls ---
+
+uint64_t Checker::OnRecall(Number number) {
+  recalls_[next_id_] = number;
+  return next_id_++;
+}
+
+void Checker::OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Duration now) {
+  const auto found = recalls_.find(id);
+  if (found == recalls_.end()) return Violate("a recall was answered twice");
+  const Number number = found->second;
+  recalls_.erase(found);
+  Sent& sent = sent_[static_cast<size_t>(number)];
+  if (sent.is_void) return;
+  if (status.ok()) {
+    if (sent.place) return Violate(absl::StrCat("m", number, " was recalled, and was delivered"));
+    if (sent.recall == RecallState::kRecalled) return Violate(absl::StrCat("m", number, " was recalled twice"));
+    sent.recall = RecallState::kRecalled;
+    return;
+  }
+  if (absl::IsNotFound(status)) {
+    const bool other = std::any_of(recalls_.begin(), recalls_.end(), [&](const auto& recall) { return recall.second == number; });
+    const bool may_be_due = !exact_time_ || now >= sent.enters - absl::Milliseconds(50);
+    if (!sent.place && sent.recall == RecallState::kNot && !other && !may_be_due) {
+      Violate(absl::StrCat("m", number, " is not due, and could not be recalled"));
+    }
+    return;
+  }
+  if (!IsRefusal(status) && sent.recall == RecallState::kNot) sent.recall = RecallState::kMaybe;
 }
 
 // --- Receives ---
@@ -164,6 +202,11 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   if (sent.state == SendState::kRefused) return Violate(absl::StrCat(name, " was refused when it was sent"));
   if (!is_dead_letter && sent.is_void) return;
   if (!is_dead_letter) sent.state = SendState::kStored;
+  if (sent.due && delivery.store_time < *sent.due) {
+    return Violate(absl::StrCat(name, " was delivered ", absl::FormatDuration(*sent.due - delivery.store_time), " before it was due"));
+  }
+  if (sent.recall == RecallState::kRecalled) return Violate(absl::StrCat(name, " was recalled, and was delivered"));
+  sent.recall = RecallState::kNot;
   if (!Matches(group, sent)) return Violate(absl::StrCat(name, " does not match the filter"));
   CheckPlace(topic, delivery.queue.queue, delivery.offset, number);
   if (const auto first = receive.first.find(delivery.queue); first != receive.first.end() && delivery.offset < first->second) {
@@ -243,7 +286,7 @@ bool Checker::MayHaveExpired(const Sent& sent, TopicId topic, absl::Duration now
 }
 
 bool Checker::MayHaveAged(const Sent& sent, TopicId topic, absl::Duration now) const {
-  return now - sent.at >= AtLeast(topics_.at(topic).retention.age);
+  return now - sent.enters >= AtLeast(topics_.at(topic).retention.age);
 }
 
 void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Duration now) {
@@ -330,6 +373,7 @@ void Checker::OnCrash() {
     if (group != groups_.end()) ++group->second.silent;
   }
   receives_.clear();
+  while (!recalls_.empty()) OnRecallAnswer(recalls_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
   while (!settles_.empty()) OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
 }
 
@@ -338,13 +382,13 @@ void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Dura
   if (place == places_.end()) return;
   const Sent& sent = sent_[static_cast<size_t>(place->second)];
   const ::barid::Retention& retention = topics_.at(queue.topic).retention;
-  if (now - sent.at < AtLeast(retention.age)) {
-    return Violate(absl::StrCat("m", place->second, " expired at the age of ", absl::FormatDuration(now - sent.at)));
+  if (now - sent.enters < AtLeast(retention.age)) {
+    return Violate(absl::StrCat("m", place->second, " expired at the age of ", absl::FormatDuration(now - sent.enters)));
   }
   if (!retention.keep_unsettled) return;
   for (const auto& [id, state] : groups_) {
     if (state.group.topic != queue.topic || !Matches(state.group, sent) || state.group.start) continue;
-    if (sent.at < state.group.since) continue;
+    if (sent.enters < state.group.since) continue;
     const auto progress = progress_.find({id, queue.topic, place->second});
     const bool settled = progress != progress_.end() &&
                          (progress->second.fate != Fate::kOwed || MayBeExhausted(state, progress->second));
@@ -373,6 +417,10 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
   OnStats(stats, now);
   if (pending() > 0) Violate("a call was never answered");
   for (const QueueStats& queue : stats) {
+    if (queue.delayed > 0) {
+      Violate(absl::StrCat("queue ", queue.queue.queue, " of topic ", queue.queue.topic.value(), " has ", queue.delayed,
+                           " timers that never fire"));
+    }
     for (const QueueStats::Group& group : queue.groups) {
       if (!groups_.contains(group.group)) {
         Violate(absl::StrCat("group ", group.group.value(), " was deleted, and still reads"));
@@ -388,6 +436,7 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
     for (size_t number = 0; number < sent_.size(); ++number) {
       const Sent& sent = sent_[number];
       if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
+      if (sent.recall != RecallState::kNot) continue;
       const auto found = progress_.find({id, topic, static_cast<Number>(number)});
       const bool is_dead_letter = dead_letters_.contains({DeadLetterTopicId(id), static_cast<Number>(number)});
       const Fate fate = found == progress_.end() ? Fate::kOwed : found->second.fate;
@@ -398,7 +447,7 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
       }
       if (MayHaveExpired(sent, topic, now)) continue;
       if (found == progress_.end() && state.group.start) continue;  // It may be older than that.
-      if (found == progress_.end() && sent.at < state.group.since && MayHaveAged(sent, topic, now)) continue;
+      if (found == progress_.end() && sent.enters < state.group.since && MayHaveAged(sent, topic, now)) continue;
       Violate(absl::StrCat("m", number, ", acknowledged, was never ", found == progress_.end() ? "delivered to" : "settled by",
                            " group ", id.value(), " topic ", topic.value(), " queue ", sent.place ? sent.place->first : -1,
                            " offset ", sent.place ? sent.place->second : -1));

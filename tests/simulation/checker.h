@@ -25,7 +25,10 @@ namespace barid::broker {
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
 //   - A dead letter leaves its group and is in the dead-letter queue, once.
-//   - Retention takes nothing before its time, and nothing unsettled where that is asked for.
+//   - Retention takes nothing before its time, and nothing unsettled where that is asked for. A scheduled message's time
+//     begins when it is due.
+//   - A scheduled message is not delivered before it is due by the leader's time, is delivered then, and enters its queue once.
+//     One whose recall was acknowledged is never delivered; one that was delivered is not recalled; one that is not due can be.
 //
 // What was under way when the process died may have happened or not.
 //
@@ -76,12 +79,23 @@ class Checker {
   void DropGroup(GroupId group);
   // The leader's time may have jumped ahead: what was invisible may be visible.
   void ForgetDeadlines();
+  // The leader's time is not the clients': whether something is due is not known to the second.
+  void ExpectInexactTime() { exact_time_ = false; }
 
   // --- Calls and answers. Each call has a number, given back with its answer. ---
 
   Number next_number() const { return static_cast<Number>(sent_.size()); }
-  Number OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, absl::Duration now);
+  // A message that is to be delivered at a time, and how far ahead that is.
+  struct Due {
+    absl::Time at;
+    absl::Duration delay;
+  };
+  Number OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, std::optional<Due> due,
+                absl::Duration now);
   void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
+
+  uint64_t OnRecall(Number number);
+  void OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
 
   uint64_t OnReceive(const ReceiveCall& call, absl::Duration now);
   // The receipts of what was delivered. `powered`: while the disk works, everything that was delivered is answered.
@@ -99,18 +113,22 @@ class Checker {
   void Drained(const std::vector<QueueStats>& stats, absl::Duration now);
 
   // Calls without an answer.
-  size_t pending() const { return receives_.size() + settles_.size() + pending_sends_.size(); }
+  size_t pending() const { return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size(); }
   int64_t delivered() const { return delivered_; }
   const std::map<TopicId, Topic>& topics() const { return topics_; }
 
  private:
   enum class SendState { kPending, kUnknown, kRefused, kStored };
+  enum class RecallState { kNot, kMaybe, kRecalled };
   struct Sent {
     TopicId topic;
     std::string tag;
     std::string bytes;
     absl::Duration at;
+    std::optional<absl::Time> due;
+    absl::Duration enters;  // Not before this.
     SendState state = SendState::kPending;
+    RecallState recall = RecallState::kNot;
     std::optional<std::pair<int32_t, QueueOffset>> place;
     bool is_void = false;
   };
@@ -167,6 +185,8 @@ class Checker {
   std::map<QueueKey, QueueOffset> first_;  // Of what still exists, as Stats said.
   std::map<uint64_t, PendingReceive> receives_;
   std::map<uint64_t, PendingSettle> settles_;
+  std::map<uint64_t, Number> recalls_;
+  bool exact_time_ = true;
   uint64_t next_id_ = 1;
   int64_t delivered_ = 0;
 };

@@ -29,6 +29,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   character_.steps_wall_clock = !character_.storms && random_.OneIn(4);
   character_.keeps_unsettled = character_.storms || (!character_.steps_wall_clock && random_.OneIn(3));
   character_.clients_stay = random_.OneIn(2);
+  character_.far_timers = !character_.steps_wall_clock && random_.OneIn(3);
   character_.dead_letters = !character_.storms || random_.OneIn(4);
   character_.crash_one_in = 30 + random_.Below(300);
   character_.fault_one_in = 30 + random_.Below(300);
@@ -41,6 +42,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_clean_blocks = 1 + random_.Below(2);
   options_.checkpoint_log_bytes = int64_t{2048} << random_.Below(7);
   options_.checkpoint_interval = absl::Milliseconds(100) + RandomDuration(absl::Seconds(4));
+  options_.max_near_timers = 1 + static_cast<int64_t>(random_.Below(random_.OneIn(3) ? 100 : 6));
   options_.tail_cache_bytes = static_cast<int64_t>(random_.Below(3)) * 20'000;
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
   options_.disk_reserve_bytes = 1 << 20;
@@ -51,6 +53,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.auto_renew_cap = character_.clients_stay ? kCap : absl::Hours(2);
   options_.client_silence = absl::Seconds(10);
   options_.client_grace = absl::Seconds(4);
+
+  if (character_.steps_wall_clock) checker_.ExpectInexactTime();
 
   AddStream(0);
   AddStream(1);
@@ -247,6 +251,7 @@ void ShardSimulation::Send() {
   if (random_.OneIn(2)) call.queue = static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)));
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
+  const bool scheduled = random_.OneIn(3);
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string tag = kTags[random_.Below(4)];
@@ -260,8 +265,14 @@ void ShardSimulation::Send() {
     draft.born_time = world_.clock()->Now();
     draft.born_host = "simulated";
     const Buffer stored = EncodeStoredMessage(draft);
-    numbers.push_back(checker_.OnSend(stream.topic.id, tag, std::string(stored.view()), Now()));
+    const std::optional<Checker::Due> due = scheduled ? RandomDue() : std::nullopt;
+    numbers.push_back(checker_.OnSend(stream.topic.id, tag, std::string(stored.view()), due, Now()));
     call.messages.push_back({stored, TagHash(tag)});
+    if (due) {
+      call.messages.back().deliver_at = due->at;
+      last_due_ = std::max(last_due_, due->at);
+      ++counts_.scheduled;
+    }
   }
   Trace("send m", numbers.front(), "-", numbers.back(), " to topic ", call.topic.value());
   OnShard([this, call = std::move(call), numbers, generation = generation_](Shard* shard) mutable {
@@ -271,6 +282,38 @@ void ShardSimulation::Send() {
       Trace("sent m", numbers.front(), "-", numbers.back(), ": ", result.status.ToString(), " offset ",
             result.entries.empty() ? -1 : result.entries[0].offset, " queue ", result.entries.empty() ? -1 : result.entries[0].queue);
       checker_.OnSendAnswer(numbers, topic, result);
+      for (size_t i = 0; i < result.entries.size(); ++i) {
+        if (result.entries[i].timer) scheduled_.emplace_back(numbers[i], *result.entries[i].timer);
+      }
+    });
+  });
+}
+
+// Sometimes none; mostly soon.
+std::optional<Checker::Due> ShardSimulation::RandomDue() {
+  if (random_.OneIn(4)) return std::nullopt;
+  absl::Duration delay = RandomDuration(random_.OneIn(2) ? absl::Seconds(3) : absl::Seconds(40));
+  if (random_.OneIn(5)) delay = RandomDuration(absl::Milliseconds(100));
+  if (random_.OneIn(8)) delay = -delay;
+  if (character_.far_timers && random_.OneIn(6)) delay += absl::Hours(1);
+  return Checker::Due{world_.clock()->Now() + delay, delay};
+}
+
+void ShardSimulation::RecallSomething() {
+  if (scheduled_.empty()) return;
+  const size_t newest = std::min<size_t>(scheduled_.size(), 20);
+  const size_t place = scheduled_.size() - 1 - random_.Below(random_.OneIn(4) ? scheduled_.size() : newest);
+  const Checker::Number number = scheduled_[place].first;
+  const TimerKey timer = scheduled_[place].second;
+  if (!random_.OneIn(4)) scheduled_.erase(scheduled_.begin() + static_cast<ptrdiff_t>(place));
+  const uint64_t checked = checker_.OnRecall(number);
+  Trace("recall m", number);
+  OnShard([this, number, timer, checked, generation = generation_](Shard* shard) {
+    shard->Recall({kShard, timer}, [this, number, checked, generation](RecallResult result) {
+      if (generation != generation_) return;
+      Trace("recalled m", number, ": ", result.status.ToString());
+      counts_.recalled += result.status.ok() ? 1 : 0;
+      checker_.OnRecallAnswer(checked, result.status, Now());
     });
   });
 }
@@ -463,6 +506,20 @@ void ShardSimulation::LookAtStats() {
   NowOnShard([this](Shard* shard) { checker_.OnStats(shard->Stats(StatsCall()), Now()); });
 }
 
+void ShardSimulation::LookAtTimers() {
+  const int64_t time_us = process_->shard->state().applied().time_us;
+  world_.RunFor(absl::Seconds(1));
+  if (IsDown()) return;
+  NowOnShard([&](Shard* shard) {
+    const absl::Status visited = shard->state().timers().VisitAll([&](const TimerKey& key, const Timer& timer) {
+      if (key.deliver_at_us > time_us) return;
+      checker_.Violate(absl::StrCat("a timer of queue ", timer.queue.queue, " of topic ", timer.queue.topic.value(), " is ",
+                                    absl::FormatDuration(absl::Microseconds(time_us - key.deliver_at_us)), " late, and one second"));
+    });
+    if (!visited.ok() && !IsDown()) checker_.Violate(absl::StrCat("cannot read timers: ", visited.ToString()));
+  });
+}
+
 void ShardSimulation::LetTimePass() {
   const uint64_t dice = random_.Below(20);
   if (dice < 5) {
@@ -491,14 +548,18 @@ void ShardSimulation::Step() {
     Send();
   } else if (dice < 50) {
     ReceiveSomewhere();
-  } else if (dice < 80) {
+  } else if (dice < 54) {
+    for (uint64_t count = 1 + random_.Below(3); count > 0; --count) RecallSomething();
+  } else if (dice < 81) {
     for (uint64_t count = 1 + random_.Below(6); count > 0; --count) SettleSomething();
   } else if (dice < 86) {
     ExtendWhileReceiving();
   } else if (dice < 92) {
     ReportClients();
-  } else if (dice < 95) {
+  } else if (dice < 94) {
     LookAtStats();
+  } else if (dice < 95) {
+    LookAtTimers();
   } else if (dice < 97 && !waiting_.empty()) {
     OnShard([id = waiting_[random_.Below(waiting_.size())]](Shard* shard) { shard->CancelReceive(id); });
   } else if (dice < 98) {
@@ -510,7 +571,8 @@ void ShardSimulation::Step() {
   if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
   if (random_.OneIn(character_.fault_one_in)) {
     process_->faulty = true;
-    if (random_.OneIn(2)) {
+    // A second one before the first is noticed would hit the recovery from it.
+    if (random_.OneIn(2) && !sync_fails_) {
       Trace("the next sync fails");
       disk_.FailNextSync();
       sync_fails_ = true;
@@ -538,19 +600,34 @@ bool ShardSimulation::ConsumeAll() {
   return came_ > before;
 }
 
-void ShardSimulation::Drain() {
-  Trace("drain");
-  draining_ = true;
-  Crash();
-  Start();
+void ShardSimulation::ConsumeUntilNothingComes() {
   const absl::Duration end = Now() + kPatience;
   while (checker_.violation().empty() && !IsDown()) {
     if (character_.clients_stay) ReportClients();
     if (ConsumeAll()) continue;
-    if (Now() > end) break;
+    if (Now() > end && (character_.far_timers || world_.clock()->Now() > last_due_)) break;
     world_.RunFor(absl::Seconds(1));
   }
-  // Receives that were impatient may have waited for a cursor; retention drops what was deleted.
+}
+
+void ShardSimulation::Drain() {
+  Trace("drain");
+  if (!IsDown()) LookAtTimers();
+  draining_ = true;
+  Crash();
+  Start();
+  // Retention drops what was deleted, its timers too, long before the far ones are due.
+  world_.RunFor(absl::Seconds(5));
+  if (IsDown()) return;
+  for (const auto& [key, queue] : process_->shard->state().queues()) {
+    if (queue.deleted && queue.delayed > 0) checker_.Violate(absl::StrCat("deleted topic ", key.topic.value(), " keeps its timers"));
+  }
+  if (character_.far_timers) {
+    ConsumeUntilNothingComes();
+    world_.clock()->Advance(std::max(last_due_ - world_.clock()->Now(), absl::ZeroDuration()));
+  }
+  ConsumeUntilNothingComes();
+  // Receives that were impatient may have waited for a cursor.
   world_.RunFor(absl::Seconds(5));
   if (!checker_.violation().empty() || IsDown()) return;
   counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());

@@ -28,6 +28,8 @@ class ShardSimulation {
     int64_t checkpoint_starts = 0;  // Starts that found a checkpoint.
     int64_t trims = 0;              // Starts and ends that found the log trimmed.
     int64_t records = 0;
+    int64_t scheduled = 0;
+    int64_t recalled = 0;           // Acknowledged recalls.
   };
 
   // `trace`: every call and answer goes to stderr.
@@ -48,6 +50,7 @@ class ShardSimulation {
     bool keeps_unsettled = false;
     bool clients_stay = false;   // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
+    bool far_timers = false;     // An hour and more ahead.
     uint64_t crash_one_in = 0;
     uint64_t fault_one_in = 0;
     uint64_t delete_one_in = 0;
@@ -73,6 +76,8 @@ class ShardSimulation {
   void Send();
   void Receive(const Stream& stream, const Checker::Group& group, absl::Duration wait);
   void ReceiveSomewhere();
+  std::optional<Checker::Due> RandomDue();
+  void RecallSomething();
   void SettleSomething();
   void Settle(const Checker::Receipt& receipt, SettleKind kind, absl::Duration delay);
   void ExtendWhileReceiving();
@@ -82,10 +87,13 @@ class ShardSimulation {
   void DeleteSomething();
   void Flap();
   void LookAtStats();
+  // What is due fires soon, and not only after the next start.
+  void LookAtTimers();
   void LetTimePass();
 
   // --- The end ---
   void Drain();
+  void ConsumeUntilNothingComes();
   bool ConsumeAll();  // True if anything came.
 
   Checker::Group NewGroup(const Stream& stream, int number);
@@ -129,6 +137,8 @@ class ShardSimulation {
   Epoch epoch_ = 0;
 
   std::vector<Checker::Receipt> receipts_;
+  std::vector<std::pair<Checker::Number, TimerKey>> scheduled_;  // What may be recalled.
+  absl::Time last_due_ = absl::UnixEpoch();
   std::vector<uint64_t> waiting_;  // Ids of receives, some of them answered.
   uint64_t next_receive_ = 1;
   bool draining_ = false;

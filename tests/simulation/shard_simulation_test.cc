@@ -33,6 +33,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.crashes += simulation.counts().crashes;
     all.checkpoint_starts += simulation.counts().checkpoint_starts;
     all.trims += simulation.counts().trims;
+    all.scheduled += simulation.counts().scheduled;
+    all.recalled += simulation.counts().recalled;
   }
   if (count < kSeeds) return;
   // A world in which nothing happens proves nothing.
@@ -40,6 +42,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.crashes, static_cast<int64_t>(count) * 2);
   EXPECT_GT(all.checkpoint_starts, static_cast<int64_t>(count));
   EXPECT_GT(all.trims, static_cast<int64_t>(count) / 20);
+  EXPECT_GT(all.scheduled, static_cast<int64_t>(count) * 20);
+  EXPECT_GT(all.recalled, static_cast<int64_t>(count));
   RecordProperty("delivered", std::to_string(all.delivered));
 }
 

@@ -120,6 +120,7 @@ type options struct {
 	run                                  string
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
+	delay                                time.Duration
 	expression                           string
 	body, tag, keys, properties          string
 }
@@ -348,6 +349,69 @@ func dlq(o options) {
 	}
 }
 
+// delayedMessage is due in whole seconds, as in the languages that know no finer ones.
+func delayedMessage(o options, index int) *rmq.Message {
+	message := &rmq.Message{Topic: o.topic, Body: []byte(fmt.Sprintf("%s-%d", o.run, index))}
+	due := time.Now().Unix() + 1 + int64(o.delay/time.Second)
+	message.SetDelayTimestamp(time.Unix(due, 0))
+	emit("scheduled", fields{"body": string(message.Body), "due": due})
+	return message
+}
+
+func startPushWithTimes(o options) *tally {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", with(received(message, "push"), "wall", float64(time.Now().UnixNano())/1e9))
+		bodies.add(string(message.GetBody()))
+		return true
+	})
+	return bodies
+}
+
+func delay(o options) {
+	bodies := startPushWithTimes(o)
+	producer := startProducer(o)
+	for index := 0; index < o.count; index++ {
+		if err := send(producer, delayedMessage(o, index)); err != nil {
+			fail("send", err)
+		}
+	}
+	bodies.wait(o.count, 1)
+}
+
+func recall(o options) {
+	bodies := startPushWithTimes(o)
+	producer := startProducer(o)
+	var handles []string
+	for index := 0; index < 2; index++ {
+		message := delayedMessage(o, index)
+		receipts, err := producer.Send(context.Background(), message)
+		if err != nil {
+			fail("send", err)
+		}
+		emit("sent", fields{"id": receipts[0].MessageID, "body": string(message.Body), "tag": nil})
+		handles = append(handles, receipts[0].RecallHandle)
+	}
+	id, err := producer.Recall(context.Background(), o.topic, handles[0])
+	if err != nil {
+		fail("recall", err)
+	}
+	emit("recalled", fields{"id": id})
+
+	attempt := func(name, handle string) {
+		if _, err := producer.Recall(context.Background(), o.topic, handle); err != nil {
+			emit("refused", with(describe(err), "case", name))
+		} else {
+			emit("accepted", fields{"case": name})
+		}
+	}
+	attempt("the recalled", handles[0])
+	attempt("nonsense", "nonsense")
+	bodies.wait(1, 1)
+	time.Sleep(time.Second) // The other would come now.
+	attempt("the delivered", handles[1])
+}
+
 func props(o options) {
 	bodies := newTally()
 	startPush(o, func(message *rmq.MessageView) bool {
@@ -435,13 +499,13 @@ func obeyStdin() {
 }
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
-	"dlq": dlq, "props": props, "errors": errors, "loop": loop}
+	"dlq": dlq, "delay": delay, "recall": recall, "props": props, "errors": errors, "loop": loop}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
 func parse(arguments []string) options {
 	var o options
-	var await, invisible, change, pause float64
+	var await, invisible, change, pause, delay float64
 	flags := flag.NewFlagSet("conformance", flag.ExitOnError)
 	flags.StringVar(&o.endpoint, "endpoint", "", "")
 	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
@@ -455,6 +519,7 @@ func parse(arguments []string) options {
 	flags.Float64Var(&await, "await", 5, "")
 	flags.Float64Var(&invisible, "invisible", 10, "")
 	flags.Float64Var(&change, "change", 5, "")
+	flags.Float64Var(&delay, "delay", 3, "")
 	flags.Float64Var(&pause, "pause", 0.02, "")
 	flags.StringVar(&o.expression, "expression", "*", "")
 	flags.StringVar(&o.body, "body", "", "")
@@ -463,6 +528,7 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.properties, "properties", "", "")
 	_ = flags.Parse(arguments)
 	o.await, o.invisible, o.change, o.pause = seconds(await), seconds(invisible), seconds(change), seconds(pause)
+	o.delay = seconds(delay)
 	if o.consumerEndpoint == "" {
 		o.consumerEndpoint = o.endpoint
 	}

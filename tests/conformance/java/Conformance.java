@@ -357,6 +357,60 @@ public final class Conformance {
     }
   }
 
+  /** In whole seconds, as in the languages that know no finer ones. */
+  private Message delayedMessage(String body) {
+    long due = System.currentTimeMillis() / 1000 + 1 + number("delay", 3);
+    emit("scheduled", fields("body", body, "due", due));
+    return messageWith(body).setDeliveryTimestamp(due * 1000).build();
+  }
+
+  private Tally startPushWithTimes() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", with(received(message, "push"), "wall", System.currentTimeMillis() / 1000.0));
+      bodies.add(bodyOf(message));
+      return true;
+    });
+    return bodies;
+  }
+
+  private void delay() throws Exception {
+    Tally bodies = startPushWithTimes();
+    Producer producer = startProducer();
+    for (int i = 0; i < count(); i++) {
+      String body = text("run") + "-" + i;
+      send(producer, delayedMessage(body), body);
+    }
+    bodies.await(count(), 1);
+  }
+
+  private void recall() throws Exception {
+    Tally bodies = startPushWithTimes();
+    Producer producer = startProducer();
+    String[] handles = new String[2];
+    for (int i = 0; i < handles.length; i++) {
+      String body = text("run") + "-" + i;
+      SendReceipt receipt = producer.send(delayedMessage(body));
+      emit("sent", fields("id", receipt.getMessageId().toString(), "body", body, "tag", null));
+      handles[i] = receipt.getRecallHandle();
+    }
+    emit("recalled", fields("id", producer.recallMessage(text("topic"), handles[0]).getMessageId().toString()));
+    attemptRecall(producer, "the recalled", handles[0]);
+    attemptRecall(producer, "nonsense", "nonsense");
+    bodies.await(1, 1);
+    Thread.sleep(1000); // The other would come now.
+    attemptRecall(producer, "the delivered", handles[1]);
+  }
+
+  private void attemptRecall(Producer producer, String name, String handle) {
+    try {
+      producer.recallMessage(text("topic"), handle);
+      emit("accepted", fields("case", name));
+    } catch (Exception error) {
+      emit("refused", with(describe(error), "case", name));
+    }
+  }
+
   private void props() throws Exception {
     Tally bodies = new Tally();
     startPush(message -> {
@@ -450,8 +504,8 @@ public final class Conformance {
   public static void main(String[] arguments) {
     Conformance conformance = new Conformance(arguments);
     Map<String, Scenario> scenarios = Map.of("normal-push", conformance::normalPush, "simple", conformance::simple,
-        "tags", conformance::tags, "retry", conformance::retry, "dlq", conformance::dlq, "props", conformance::props,
-        "errors", conformance::errors, "loop", conformance::loop);
+        "tags", conformance::tags, "retry", conformance::retry, "dlq", conformance::dlq, "delay", conformance::delay,
+        "recall", conformance::recall, "props", conformance::props, "errors", conformance::errors, "loop", conformance::loop);
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

@@ -217,6 +217,62 @@ async function dlq(options) {
   }
 }
 
+// In whole seconds, as in the languages that know no finer ones.
+function delayedMessage(options, index) {
+  const body = `${options.run}-${index}`;
+  const due = Math.ceil(Date.now() / 1000) + options.delay;
+  emit('scheduled', { body, due });
+  return { topic: options.topic, body: Buffer.from(body), deliveryTimestamp: new Date(due * 1000) };
+}
+
+async function startPushWithTimes(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emit('received', {
+      via: 'push', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, wall: Date.now() / 1000,
+    });
+    received.add(bodyOf(message));
+    return true;
+  });
+  return received;
+}
+
+async function delay(options) {
+  const received = await startPushWithTimes(options);
+  const producer = await startProducer(options);
+  for (let index = 0; index < options.count; index++) {
+    await send(producer, delayedMessage(options, index)).catch(error => fail('send', error));
+  }
+  await received.wait(options.count);
+}
+
+async function recall(options) {
+  const received = await startPushWithTimes(options);
+  const producer = await startProducer(options);
+  const handles = [];
+  for (let index = 0; index < 2; index++) {
+    const message = delayedMessage(options, index);
+    const receipt = await producer.send(message);
+    emit('sent', { id: receipt.messageId, body: message.body.toString(), tag: null });
+    handles.push(receipt.recallHandle);
+  }
+  emit('recalled', { id: (await producer.recallMessage(options.topic, handles[0])).messageId });
+
+  const attempt = async (kase, handle) => {
+    try {
+      await producer.recallMessage(options.topic, handle);
+      emit('accepted', { case: kase });
+    } catch (error) {
+      emit('refused', { case: kase, ...describe(error) });
+    }
+  };
+  await attempt('the recalled', handles[0]);
+  await attempt('nonsense', 'nonsense');
+  await received.wait(1);
+  await sleep(1000); // The other would come now.
+  await attempt('the delivered', handles[1]);
+}
+
 async function props(options) {
   const received = new Tally();
   await startPush(options, options.group, message => {
@@ -300,14 +356,14 @@ function obeyStdin() {
   lines.on('close', () => leave(0)); // The driver is gone, or has seen enough.
 }
 
-const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, props, errors, loop };
+const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, props, errors, loop };
 
 const DEFAULTS = {
   'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
-  'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'pause': '0.02',
+  'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
   'expression': '*', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
-const NUMBERS = ['count', 'receivers', 'await', 'invisible', 'change', 'pause'];
+const NUMBERS = ['count', 'receivers', 'await', 'invisible', 'change', 'delay', 'pause'];
 
 function parseOptions(args) {
   const declared = Object.fromEntries(Object.entries(DEFAULTS).map(([name, value]) => [name, { type: 'string', default: value }]));

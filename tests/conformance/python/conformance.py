@@ -6,6 +6,7 @@ The command line and the events on stdout are the same in every language:
 
 import argparse
 import json
+import math
 import os
 import sys
 import threading
@@ -242,6 +243,62 @@ def dlq(options):
             dead.add(body_of(message))
 
 
+def delayed_message(options, index):
+    message = message_for(options, f"{options.run}-{index}")
+    message.delivery_timestamp = math.ceil(time.time()) + options.delay  # In whole seconds.
+    emit("scheduled", body=message.body.decode(), due=message.delivery_timestamp)
+    return message
+
+
+def start_push_with_times(options):
+    received = Tally()
+
+    def consume(message):
+        emit("received", via="push", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+             wall=time.time())
+        received.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    return received
+
+
+def delay(options):
+    received = start_push_with_times(options)
+    producer = start_producer(options)
+    for index in range(options.count):
+        try:
+            send(producer, delayed_message(options, index))
+        except Exception as error:
+            fail("send", error)
+    received.wait(options.count)
+
+
+def recall(options):
+    received = start_push_with_times(options)
+    producer = start_producer(options)
+    handles = []
+    for index in range(2):
+        message = delayed_message(options, index)
+        receipt = producer.send(message)
+        emit("sent", id=receipt.message_id, body=message.body.decode(), tag=None)
+        handles.append(receipt.recall_handle)
+    emit("recalled", id=producer.recall_message(options.topic, handles[0]))
+
+    def attempt(case, handle):
+        try:
+            producer.recall_message(options.topic, handle)
+            emit("accepted", case=case)
+        except Exception as error:
+            emit("refused", case=case, **describe(error))
+
+    attempt("the recalled", handles[0])
+    attempt("nonsense", "nonsense")
+    received.wait(1)
+    time.sleep(1)  # The other would come now.
+    attempt("the delivered", handles[1])
+
+
 def props(options):
     message = message_for(options, options.body, options.tag)
     for key in options.keys.split(","):
@@ -322,8 +379,8 @@ def obey_stdin():
     leave(0)  # The driver is gone, or has seen enough.
 
 
-SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq, "props": props,
-             "errors": errors, "loop": loop}
+SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
+             "delay": delay, "recall": recall, "props": props, "errors": errors, "loop": loop}
 
 
 def main():
@@ -341,6 +398,7 @@ def main():
     parser.add_argument("--await", dest="await_s", type=int, default=5)
     parser.add_argument("--invisible", type=int, default=10)
     parser.add_argument("--change", type=int, default=5)
+    parser.add_argument("--delay", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.02)
     parser.add_argument("--expression", default="*")
     parser.add_argument("--body", default="")

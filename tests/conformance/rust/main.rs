@@ -11,7 +11,7 @@ use std::io::{BufRead, Write};
 use std::process::exit;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use rocketmq::conf::{ClientOption, ProducerOption, SimpleConsumerOption};
 use rocketmq::error::ClientError;
@@ -332,6 +332,28 @@ async fn read_dead_letters(options: &Options, topic: &str, dead: &Tally) -> Resu
     Ok(())
 }
 
+async fn delay(options: Arc<Options>) {
+    let wall = || SystemTime::now().duration_since(UNIX_EPOCH).expect("before 1970");
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let judge = move |message: &MessageView| {
+        emit("received", with(received(message), "wall", json!(wall().as_secs_f64())));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, judge, acked.clone());
+    let producer = start_producer(&options).await;
+    for index in 0..options.count() {
+        let body = format!("{}-{index}", options.text("run"));
+        let due = wall().as_secs() as i64 + 1 + options.number("delay", 3) as i64; // It knows whole seconds only.
+        emit("scheduled", json!({"body": body, "due": due}));
+        let message = MessageBuilder::delay_message_builder(options.topic(), body.as_bytes().to_vec(), due)
+            .build()
+            .or_fail("build message");
+        send(&producer, message, &body, None).await.or_fail("send");
+    }
+    acked.wait(options.count(), 1).await;
+}
+
 async fn props(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
     let acked = Arc::new(Tally::default());
@@ -433,6 +455,7 @@ async fn main() {
         "tags" => tags(options).await,
         "retry" => retry(options).await,
         "dlq" => dlq(options).await,
+        "delay" => delay(options).await,
         "props" => props(options).await,
         "errors" => errors(options).await,
         "loop" => crash_loop(options).await,
