@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <memory>
+#include <string>
+
 #include "base/crypto.h"
+#include "base/executor.h"
 #include "base/random.h"
 
 namespace barid {
@@ -40,6 +44,20 @@ TEST(CryptoTest, HmacIsTheKnownOne) {
   const std::string mac = HmacSha256("Jefe", "what do ya want for nothing?");
   ASSERT_EQ(mac.size(), 32u);
   EXPECT_EQ(mac.substr(0, 8), std::string("\x5b\xdc\xc1\x46\xbf\x60\x75\x4e", 8));
+}
+
+TEST(CryptoTest, HmacKeepsKeysApartWhicheverWasUsedLast) {
+  const std::string jefe = HmacSha256("Jefe", "what do ya want for nothing?");
+  const std::string empty = HmacSha256("", "");
+  EXPECT_NE(HmacSha256("Jeff", "what do ya want for nothing?"), jefe);
+  EXPECT_EQ(HmacSha256("Jefe", "what do ya want for nothing?"), jefe);
+  EXPECT_EQ(HmacSha256("Jefe", "what do ya want for nothing?"), jefe);
+  EXPECT_NE(HmacSha256("Jefe", ""), empty);
+  EXPECT_EQ(HmacSha256("", ""), empty);
+  std::string elsewhere;
+  std::unique_ptr<Executor> other = NewThreadExecutor("hmac");
+  RunAndWait(other.get(), [&] { elsewhere = HmacSha256("Jefe", "what do ya want for nothing?"); });
+  EXPECT_EQ(elsewhere, jefe);
 }
 
 TEST(CryptoTest, ConstantTimeEqualsComparesAll) {
