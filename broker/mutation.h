@@ -49,7 +49,6 @@ namespace barid::broker {
   X(kCancelForgotten)           /* a recall is answered and not applied */                                             \
   X(kCancelOfTheGone)           /* a recall of what was delivered is taken */                                          \
   X(kTimersOfTheDeletedStay)    /* a deleted queue keeps its timers */                                                 \
-  X(kTimersOfAnOldReading)      /* far timers are brought in as they were before a checkpoint */                       \
   X(kTimerHorizonTooFar)        /* far timers that were not brought in count as near */                                \
   X(kTimersLeaveUnwritten)      /* far timers leave memory before a checkpoint has them */                             \
   X(kCheckpointForgetsTimers)                                                                                          \

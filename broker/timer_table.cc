@@ -124,7 +124,7 @@ absl::StatusOr<std::optional<Timer>> TimerTable::ReadOne(const storage::KeyValue
 }
 
 bool TimerTable::Install(uint64_t generation, const std::vector<std::pair<TimerKey, Timer>>& timers) {
-  if (generation != generation_ && !BARID_MUTATION(kTimersOfAnOldReading)) return false;
+  if (generation != generation_) return false;
   for (const auto& [key, timer] : timers) {
     if (!resident_.contains(key) && !IsGone(key)) Insert(key, timer, Kept::kClean);
   }

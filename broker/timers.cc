@@ -52,8 +52,10 @@ void Timers::Fire(int64_t now_us) {
     core_->Propose(Command(std::move(command)), Bytes(), [this, keys = std::move(keys)](absl::StatusOr<Outcome> outcome) {
       for (const TimerKey& key : keys) firing_.erase(key);
       --fire_records_;
-      // There may be more that were due then; what is due since waits for the tick.
-      if (outcome.ok() && keys.size() == kMaxPerRecord && core_->leading()) Fire(core_->NowMicros());
+      if (!outcome.ok() || !core_->leading()) return;
+      // There may be more that were due then, here or behind the near ones; what is due since waits for the tick.
+      if (keys.size() == kMaxPerRecord) Fire(core_->NowMicros());
+      ReadNear();
     });
   }
 }
@@ -82,7 +84,7 @@ void Timers::OnNearRead(uint64_t generation, const absl::StatusOr<TimerTable::Re
     next_reading_us_ = core_->NowMicros() + kReadAgainMicros;
     return;
   }
-  core_->state().timers().InstallNear(generation, *reading);
+  if (core_->state().timers().InstallNear(generation, *reading)) Fire(core_->NowMicros());
   ReadNear();
 }
 

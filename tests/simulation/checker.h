@@ -183,6 +183,7 @@ class Checker {
   std::map<std::pair<TopicId, Number>, std::pair<int32_t, QueueOffset>> dead_letters_;  // Where they were seen.
   std::map<Key, Progress> progress_;
   std::map<QueueKey, QueueOffset> first_;  // Of what still exists, as Stats said.
+  std::set<TopicId> voided_;              // Their queues may have begun anew.
   std::map<uint64_t, PendingReceive> receives_;
   std::map<uint64_t, PendingSettle> settles_;
   std::map<uint64_t, Number> recalls_;

@@ -492,10 +492,10 @@ void ShardSimulation::DeleteSomething() {
 
 // The topic is missing from one snapshot. What was in it is gone; until the shard starts again it takes nothing.
 void ShardSimulation::Flap() {
-  hidden_ = streams_[random_.Below(streams_.size())].topic.id;
-  Trace("topic ", hidden_.value(), " flaps");
   LookAtStats();
   if (IsDown()) return;
+  hidden_ = streams_[random_.Below(streams_.size())].topic.id;
+  Trace("topic ", hidden_.value(), " flaps");
   PublishMetadata();
   checker_.VoidTopic(hidden_);
   hidden_ = TopicId();
@@ -618,7 +618,7 @@ void ShardSimulation::Drain() {
   Start();
   // Retention drops what was deleted, its timers too, long before the far ones are due.
   world_.RunFor(absl::Seconds(5));
-  if (IsDown()) return;
+  if (IsDown() || process_->shard == nullptr) return;  // Null: it could not recover, which is a violation.
   for (const auto& [key, queue] : process_->shard->state().queues()) {
     if (queue.deleted && queue.delayed > 0) checker_.Violate(absl::StrCat("deleted topic ", key.topic.value(), " keeps its timers"));
   }
