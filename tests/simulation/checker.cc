@@ -233,6 +233,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
           return Violate(absl::StrCat(name, " is a dead letter without cause"));
         }
         left.fate = Fate::kMoved;
+      } else {
+        progress_[{DeadLetterGroup(topic), sent.topic, number}].fate = Fate::kMoved;
       }
     }
   }
@@ -392,8 +394,9 @@ void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Dura
     if (state.group.topic != queue.topic || !Matches(state.group, sent) || state.group.start) continue;
     if (sent.enters < state.group.since) continue;
     const auto progress = progress_.find({id, queue.topic, place->second});
-    const bool settled = progress != progress_.end() &&
-                         (progress->second.fate != Fate::kOwed || MayBeExhausted(state, progress->second));
+    // Deliveries whose answers a crash swallowed count as attempts, too.
+    const Progress left = progress == progress_.end() ? Progress() : progress->second;
+    const bool settled = left.fate != Fate::kOwed || MayBeExhausted(state, left);
     // An acknowledgement may be on its way home.
     const bool settling = std::any_of(settles_.begin(), settles_.end(), [&, group = id](const auto& settle) {
       return settle.second.receipt.number == place->second && settle.second.receipt.group == group;
