@@ -252,6 +252,7 @@ class ServerStream : public Stream {
   const CallHead& head() const override { return core_->head(); }
   void Write(Bytes message) override { core_->Write(std::move(message)); }
   void Finish(const absl::Status& status) override { core_->Finish(status); }
+  void Resume(absl::AnyInvocable<void()> task) override { task(); }
 
  private:
   const std::shared_ptr<MemoryStream::Core> core_;

@@ -134,10 +134,10 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
   proxy::RemoteBrokers brokers(
       controller.api(), [](const std::string& endpoint) { return rpc::OpenChannel(endpoint); },
       {RealClock(), RealRandom(), hop.get()});
-  const auto polling = std::make_shared<edge::PollingThreads>(settings.public_threads);
-  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, polling));
+  const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
+  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, loops));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, polling, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, loops, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

@@ -11,7 +11,8 @@
 #include "base/status.h"
 #include "base/version.h"
 #include "controller/embedded_store.h"
-#include "edge/grpc/grpc_server.h"
+#include "edge/h2/h2_server.h"
+#include "edge/h2/self_signed.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
 
@@ -45,7 +46,7 @@ void ControllerPart::Close() {
 
 absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& settings, ControllerApi* controller,
                                                             proxy::BrokerDirectory* brokers,
-                                                            std::shared_ptr<edge::PollingThreads> polling) {
+                                                            std::shared_ptr<edge::h2::LoopThreads> loops) {
   RETURN_IF_ERROR(SplitAddress("public.listen", settings.public_listen).status());
   std::unique_ptr<ProxyPart> part(new ProxyPart);
   part->executor_ = NewThreadExecutor("barid-proxy");
@@ -55,11 +56,15 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
   proxy::AddMessagingService(part->proxy_.get(), &table);
   if (settings.public_admin) part->AddAdmin(&table);
   part->public_health_.AddTo(&table);
-  edge::GrpcServerOptions options;
+  edge::h2::H2ServerOptions options = settings.public_port;
   options.address = settings.public_listen;
-  options.polling = std::move(polling);
-  options.limits = settings.public_limits;
-  ASSIGN_OR_RETURN(part->server_, edge::ServeGrpc(options, std::move(table)));
+  options.loops = std::move(loops);
+  if (options.tls.certificate_chain.empty() && settings.public_self_signed) {
+    const std::string directory = JoinPath(settings.data_dir, "tls");
+    RETURN_IF_ERROR(RealEnv()->CreateDir(directory));
+    ASSIGN_OR_RETURN(options.tls, edge::h2::SelfSignedIn(directory));
+  }
+  ASSIGN_OR_RETURN(part->server_, edge::h2::ServeH2(options, std::move(table)));
   part->proxy_->Start();
   part->public_health_.SetServing(true);
   return part;
@@ -79,7 +84,7 @@ void ProxyPart::Drain(absl::Duration grace) {
 }
 
 absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settings& settings,
-                                                                    std::shared_ptr<edge::PollingThreads> polling,
+                                                                    std::shared_ptr<edge::h2::LoopThreads> loops,
                                                                     const std::function<void(edge::MethodTable*)>& add) {
   RETURN_IF_ERROR(SplitAddress("admin.listen", settings.admin_listen).status());
   ASSIGN_OR_RETURN(const auto metrics_listen, SplitAddress("metrics.listen", settings.metrics_listen));
@@ -90,10 +95,10 @@ absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settin
   edge::MethodTable table;
   ports->health_.AddTo(&table);
   if (add) add(&table);
-  edge::GrpcServerOptions options;
+  edge::h2::H2ServerOptions options;
   options.address = settings.admin_listen;
-  options.polling = std::move(polling);
-  ASSIGN_OR_RETURN(ports->admin_, edge::ServeGrpc(options, std::move(table)));
+  options.loops = std::move(loops);
+  ASSIGN_OR_RETURN(ports->admin_, edge::h2::ServeH2(options, std::move(table)));
   return ports;
 }
 
@@ -113,11 +118,11 @@ absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
                         BrokerOptionsFor(settings), [signals](const absl::Status& why) { signals->End(why); });
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
-  const auto polling = std::make_shared<edge::PollingThreads>(settings.public_threads);
+  const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
   ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
-                   ProxyPart::Start(settings, controller->api(), &brokers, polling));
+                   ProxyPart::Start(settings, controller->api(), &brokers, loops));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, polling, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, loops, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

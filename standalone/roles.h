@@ -17,7 +17,7 @@
 #include "controller/controller.h"
 #include "controller/metadata_store.h"
 #include "edge/call.h"
-#include "edge/grpc/polling_queue.h"
+#include "edge/h2/loop.h"
 #include "proxy/ports.h"
 #include "proxy/proxy.h"
 #include "proxy/public/health_handler.h"
@@ -59,7 +59,7 @@ class ProxyPart {
  public:
   static absl::StatusOr<std::unique_ptr<ProxyPart>> Start(const Settings& settings, ControllerApi* controller,
                                                           proxy::BrokerDirectory* brokers,
-                                                          std::shared_ptr<edge::PollingThreads> polling);
+                                                          std::shared_ptr<edge::h2::LoopThreads> loops);
   ~ProxyPart() { Stop(); }
 
   const std::string& address() const { return server_->address(); }
@@ -81,9 +81,9 @@ class ProxyPart {
 // What every process has: the admin port with health, and the metrics port.
 class OperatorPorts {
  public:
-  // `add` adds what the admin port serves beside health. `polling` has the public port's threads, or is null.
+  // `add` adds what the admin port serves beside health. `loops` has the public port's threads, or is null.
   static absl::StatusOr<std::unique_ptr<OperatorPorts>> Start(const Settings& settings,
-                                                              std::shared_ptr<edge::PollingThreads> polling,
+                                                              std::shared_ptr<edge::h2::LoopThreads> loops,
                                                               const std::function<void(edge::MethodTable*)>& add);
 
   const std::string& admin_address() const { return admin_->address(); }

@@ -25,7 +25,8 @@ void AddProcessSettings(Settings* s, SettingsTable* t) {
 
 void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   const bool standalone = role == Role::kStandalone;
-  edge::PortLimits* const limits = &s->public_limits;
+  edge::h2::H2ServerOptions* const port = &s->public_port;
+  edge::PortLimits* const limits = &port->limits;
   proxy::ProxyOptions* const p = &s->proxy;
   t->Add("public.listen", &s->public_listen, Default(standalone ? "127.0.0.1:8081" : "0.0.0.0:8081"), kNeedsRestart,
          "Address of the port for clients (gRPC, apache.rocketmq.v2). Port 0 takes a free one.");
@@ -34,7 +35,7 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("public.admin", &s->public_admin, Default(standalone), kNeedsRestart,
          "Whether barid.admin.v1 is served on the public port too.");
   t->Add("public.threads", &s->public_threads, Default(int32_t{1}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
-         "Threads that poll the public port. A second one makes each call dearer (docs/edge.md): for machines with many cores.");
+         "Threads that serve the public port, each with connections of its own: for machines with many cores.");
   t->Add("public.max_request", &limits->max_request_bytes, Default(20 * kMiB), Between(1 * kMiB, 1 * kGiB), kNeedsRestart,
          "Largest request that is read.");
   t->Add("public.max_metadata", &limits->max_metadata_bytes, Default(16 * kKiB), Between(4 * kKiB, 1 * kMiB), kNeedsRestart,
@@ -45,6 +46,40 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          Between(int32_t{16}, int32_t{100000}), kNeedsRestart, "Calls at one time on one connection.");
   t->Add("public.max_inflight", &limits->max_inflight_request_bytes, Default(256 * kMiB), Between(16 * kMiB, 64 * kGiB),
          kNeedsRestart, "Bytes of requests that are being answered; more are refused.");
+  t->Add("public.max_connections_per_address", &limits->max_connections_per_address, Default(int32_t{0}),
+         Between(int32_t{0}, int32_t{1000000}), kNeedsRestart, "Connections of one address at one time. 0: as many as in all.");
+  t->Add("public.max_connection_inflight", &limits->max_connection_request_bytes, Default(64 * kMiB), Between(1 * kMiB, 64 * kGiB),
+         kNeedsRestart, "Bytes of requests of one connection that are being read or answered; more are refused.");
+  t->Add("public.handshake_timeout", &limits->handshake_timeout, Default(absl::Seconds(10)),
+         Between(absl::Milliseconds(100), absl::Minutes(10)), kNeedsRestart,
+         "Time for a new connection to finish its TLS handshake and HTTP/2 preface.");
+  t->Add("public.request_timeout", &limits->request_timeout, Default(absl::Seconds(60)),
+         Between(absl::Seconds(1), absl::Hours(1)), kNeedsRestart,
+         "Time for the headers of a call, and for each of its messages, to come.");
+  t->Add("public.max_control_frames", &limits->max_control_frames, Default(int32_t{10000}),
+         Between(int32_t{10}, int32_t{10000000}), kNeedsRestart,
+         "Pings, settings, priorities and empty frames of one connection a second; ten times as many at once.");
+  t->Add("public.max_resets", &limits->max_resets, Default(int32_t{200}), Between(int32_t{10}, int32_t{10000000}), kNeedsRestart,
+         "Calls that one connection cancels a second; ten times as many at once.");
+  t->Add("public.keepalive_time", &port->keepalive_time, Default(absl::Seconds(60)), Between(absl::Seconds(1), absl::Hours(24)),
+         kNeedsRestart, "A connection that is silent for so long is pinged.");
+  t->Add("public.keepalive_timeout", &port->keepalive_timeout, Default(absl::Seconds(20)),
+         Between(absl::Seconds(1), absl::Hours(1)), kNeedsRestart, "And closed if it does not answer for so long.");
+  t->Add("public.max_idle", &port->max_idle, Default(absl::InfiniteDuration()),
+         Between(absl::Seconds(1), absl::InfiniteDuration()), kNeedsRestart, "A connection without calls is closed after so long.");
+  t->Add("public.max_age", &port->max_age, Default(absl::InfiniteDuration()), Between(absl::Seconds(1), absl::InfiniteDuration()),
+         kNeedsRestart, "A connection is told to go after so long, so that clients spread over new proxies.");
+  t->Add("public.max_age_grace", &port->max_age_grace, Default(absl::Minutes(5)),
+         Between(absl::Seconds(1), absl::InfiniteDuration()), kNeedsRestart, "And closed so much later.");
+  t->Add("public.tls_certificate", &port->tls.certificate_chain, Default(""), kNeedsRestart,
+         "File with the certificate chain (PEM): the public port speaks TLS beside cleartext. Read again when it changes.");
+  t->Add("public.tls_key", &port->tls.private_key, Default(""), kNeedsRestart, "File with its private key (PEM).");
+  t->Add("public.tls_client_authorities", &port->tls.client_authorities, Default(""), kNeedsRestart,
+         "File with authorities (PEM): a client that shows a certificate must have it from one of them.");
+  t->Add("public.tls_require_client", &port->tls.requires_client_certificate, Default(false), kNeedsRestart,
+         "Whether clients that speak TLS must show a certificate.");
+  t->Add("public.tls_self_signed", &s->public_self_signed, Default(standalone), kNeedsRestart,
+         "Without public.tls_certificate: whether one is made, in <data_dir>/tls, that only clients that check nothing accept.");
   t->Add("proxy.name", &p->name, Default("proxy-0"), kNeedsRestart, "This proxy's name: unique in the cluster.");
   t->Add("proxy.max_poll", &p->max_poll, Default(absl::Seconds(20)), Between(absl::Seconds(1), absl::Minutes(10)),
          kNeedsRestart, "Longest time that a receive waits for a message.");

@@ -9,7 +9,7 @@
 #include "base/settings.h"
 #include "broker/broker.h"
 #include "controller/controller.h"
-#include "edge/call.h"
+#include "edge/h2/h2_server.h"
 #include "proxy/options.h"
 
 namespace barid {
@@ -27,7 +27,8 @@ struct Settings {
   std::string public_listen;
   bool public_admin = false;
   int32_t public_threads = 1;
-  edge::PortLimits public_limits;
+  edge::h2::H2ServerOptions public_port;  // But for its address and threads.
+  bool public_self_signed = false;
   std::string admin_listen;
   std::string metrics_listen;
   std::string broker_listen;

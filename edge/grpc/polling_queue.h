@@ -11,6 +11,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "base/mutex.h"
+#include "edge/byte_budget.h"
 
 namespace barid::edge {
 
@@ -54,23 +55,6 @@ class Flushed {
 
  protected:
   ~Flushed() = default;
-};
-
-// How many bytes of requests a port may hold. Any thread.
-class ByteBudget {
- public:
-  explicit ByteBudget(size_t limit) : limit_(limit) {}
-
-  bool Take(size_t bytes) {
-    if (used_.fetch_add(bytes, std::memory_order_relaxed) + bytes <= limit_) return true;
-    Return(bytes);
-    return false;
-  }
-  void Return(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
-
- private:
-  const size_t limit_;
-  std::atomic<size_t> used_{0};
 };
 
 // A completion queue, polled by one thread, and the posts of other threads to it. Servers share it, and so do their calls: it

@@ -2,6 +2,7 @@
 
 #include <atomic>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -40,20 +41,25 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
   const CallHead& head() const override { return head_; }
   void Write(Bytes message) override;
   void Finish(const absl::Status& status) override;
+  void Resume(absl::AnyInvocable<void()> task) override;
 
  private:
-  // A message, or the status, on its way from another thread. Holds the stream meanwhile.
+  using Task = absl::AnyInvocable<void()>;
+
+  // A message, the status or a task on its way from another thread. Holds the stream meanwhile.
   template <typename T, void (GrpcStream::*take)(T)>
   class Post final : public Posted {
    public:
     void Send(GrpcStream* stream, T value) {
-      CHECK(!busy_.exchange(true, std::memory_order_acquire)) << "written without OnWritable, or finished twice";
+      CHECK(!busy_.exchange(true, std::memory_order_acquire)) << "written without OnWritable, finished twice, or resumed while it was";
       value_ = std::move(value);
       stream_ = stream->shared_from_this();
       if (stream->queue_->Post(this, stream->call_)) return;
       // A closed queue never runs it: the call is over. The caller holds the stream.
       stream_ = nullptr;
+      T unsent = std::move(value_);
       busy_.store(false, std::memory_order_release);
+      if constexpr (std::is_same_v<T, Task>) unsent();
     }
     void RunPosted() override {
       const std::shared_ptr<GrpcStream> stream = std::move(stream_);
@@ -80,6 +86,7 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
 
   void TakeMessage(Bytes message);
   void TakeStatus(absl::Status status);
+  void TakeTask(Task task) { task(); }
   void Flush() override;
 
   // Starts a batch whose end is `event`; it holds the stream meanwhile.
@@ -99,6 +106,7 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
   CallHead head_;
   Post<Bytes, &GrpcStream::TakeMessage> message_post_;
   Post<absl::Status, &GrpcStream::TakeStatus> status_post_;
+  Post<Task, &GrpcStream::TakeTask> task_post_;
 
   // The queue's thread only.
   std::shared_ptr<StreamHandler> handler_;  // Null once OnDone was called.
@@ -153,6 +161,11 @@ void GrpcStream::Finish(const absl::Status& status) {
   if (!queue_->IsCurrent()) return status_post_.Send(this, status);
   TakeStatus(status);
   if (!telling_) Flush();
+}
+
+void GrpcStream::Resume(absl::AnyInvocable<void()> task) {
+  if (queue_->IsCurrent()) return task();
+  task_post_.Send(this, std::move(task));
 }
 
 void GrpcStream::TakeMessage(Bytes message) {

@@ -111,8 +111,10 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
     return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
                                                          " receives waiting already, that many are allowed"));
   }
+  // A shard's thread does not make receipts and frames.
   pending_ = proxy_->receiver().Start(std::move(request), [self = shared_from_this()](ReceiveOutcome outcome) {
-    self->OnOutcome(std::move(outcome));
+    self->stream_->Resume(
+        [self, outcome = std::move(outcome)]() mutable { self->OnOutcome(std::move(outcome)); });
   });
   return absl::OkStatus();
 }

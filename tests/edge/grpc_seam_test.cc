@@ -1,5 +1,6 @@
 #include "base/log.h"
 #include "edge/grpc/grpc_server.h"
+#include "edge/h2/h2_server.h"
 #include "tests/edge/generic_client.h"
 #include "tests/edge/seam_test.h"
 
@@ -23,7 +24,25 @@ class GrpcPort : public TestPort {
   GenericClient client_;
 };
 
+class H2Port : public TestPort {
+ public:
+  explicit H2Port(MethodTable table)
+      : server_(*h2::ServeH2({.address = "127.0.0.1:0"}, std::move(table))), client_(server_->address()) {}
+
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) override {
+    return client_.Call(method, request, headers);
+  }
+  using TestPort::Call;
+
+  std::unique_ptr<TestStream> Open(const std::string& method) override { return client_.Open(method); }
+
+ private:
+  const std::unique_ptr<Server> server_;
+  GenericClient client_;
+};
+
 INSTANTIATE_TYPED_TEST_SUITE_P(Grpc, SeamTest, GrpcPort);
+INSTANTIATE_TYPED_TEST_SUITE_P(H2, SeamTest, H2Port);
 
 }  // namespace
 }  // namespace barid::edge

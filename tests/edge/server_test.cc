@@ -1,9 +1,11 @@
+// What a port with real sockets promises, over each transport, with a gRPC client.
 #include "edge/grpc/grpc_server.h"
 
 #include <atomic>
 #include <thread>
 
 #include "base/executor.h"
+#include "edge/h2/h2_server.h"
 #include "tests/edge/generic_client.h"
 #include "tests/edge/seam_test.h"
 
@@ -14,10 +16,22 @@ using testing::AnyOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-class GrpcServerTest : public testing::Test {
+using Serve = absl::StatusOr<std::unique_ptr<Server>> (*)(const std::string& address, PortLimits limits, MethodTable table);
+
+absl::StatusOr<std::unique_ptr<Server>> OverGrpc(const std::string& address, PortLimits limits, MethodTable table) {
+  return ServeGrpc({.address = address, .threads = 2, .limits = limits}, std::move(table));
+}
+absl::StatusOr<std::unique_ptr<Server>> OverH2(const std::string& address, PortLimits limits, MethodTable table) {
+  return h2::ServeH2({.address = address, .threads = 2, .limits = limits}, std::move(table));
+}
+
+class ServerTest : public testing::TestWithParam<std::pair<const char*, Serve>> {
  protected:
+  absl::StatusOr<std::unique_ptr<Server>> ServeAt(const std::string& address, MethodTable table) {
+    return GetParam().second(address, {}, std::move(table));
+  }
   void Serve(MethodTable table, PortLimits limits = {}) {
-    server_ = *ServeGrpc({.address = "127.0.0.1:0", .threads = 2, .limits = limits}, std::move(table));
+    server_ = *GetParam().second("127.0.0.1:0", limits, std::move(table));
     client_.emplace(server_->address());
   }
   void Serve() { Serve(served_.Table()); }
@@ -27,23 +41,27 @@ class GrpcServerTest : public testing::Test {
   std::optional<GenericClient> client_;
 };
 
-TEST_F(GrpcServerTest, TellsTheRealPort) {
+INSTANTIATE_TEST_SUITE_P(Transports, ServerTest,
+                         testing::Values(std::make_pair("Grpc", OverGrpc), std::make_pair("H2", OverH2)),
+                         [](const auto& info) { return info.param.first; });
+
+TEST_P(ServerTest, TellsTheRealPort) {
   Serve();
   EXPECT_THAT(server_->address(), StartsWith("127.0.0.1:"));
   EXPECT_THAT(server_->address(), testing::Not(testing::EndsWith(":0")));
 }
 
-TEST_F(GrpcServerTest, DoesNotShareAPortThatIsInUse) {
+TEST_P(ServerTest, DoesNotShareAPortThatIsInUse) {
   Serve();
-  const auto second = ServeGrpc({.address = server_->address()}, MethodTable());
+  const auto second = ServeAt(server_->address(), MethodTable());
   EXPECT_THAT(second, StatusIs(absl::StatusCode::kUnavailable, HasSubstr("cannot listen")));
 }
 
-TEST_F(GrpcServerTest, RefusesAnAddressWithoutPort) {
-  EXPECT_THAT(ServeGrpc({.address = "localhost"}, MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+TEST_P(ServerTest, RefusesAnAddressWithoutPort) {
+  EXPECT_THAT(ServeAt("localhost", MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
-TEST_F(GrpcServerTest, TakesFourMebibytesAndRefusesTwentyOne) {
+TEST_P(ServerTest, TakesFourMebibytesAndRefusesTwentyOne) {
   Serve();
   const std::string four(4 << 20, 'x');
   EXPECT_TRUE(client_->Call("/t/Echo", four).value_or("") == four);
@@ -52,13 +70,13 @@ TEST_F(GrpcServerTest, TakesFourMebibytesAndRefusesTwentyOne) {
   EXPECT_THAT(client_->Call("/t/Echo", "still there"), IsOkAndHolds("still there"));
 }
 
-TEST_F(GrpcServerTest, RefusesRequestsBeyondTheBytesInFlight) {
+TEST_P(ServerTest, RefusesRequestsBeyondTheBytesInFlight) {
   Serve(served_.Table(), PortLimits{.max_inflight_request_bytes = 1000});
   EXPECT_THAT(client_->Call("/t/Echo", std::string(1001, 'x')), StatusIs(absl::StatusCode::kResourceExhausted));
   for (int i = 0; i < 10; ++i) EXPECT_THAT(client_->Call("/t/Echo", std::string(900, 'x')), IsOk());
 }
 
-TEST_F(GrpcServerTest, GivesTheDeadlineAndSaturatesLongOnes) {
+TEST_P(ServerTest, GivesTheDeadlineAndSaturatesLongOnes) {
   std::atomic<int64_t> left_seconds{0};
   MethodTable table;
   table.unary["/t/Deadline"] = [&](std::unique_ptr<UnaryCall> call) {
@@ -75,14 +93,14 @@ TEST_F(GrpcServerTest, GivesTheDeadlineAndSaturatesLongOnes) {
   EXPECT_EQ(left_seconds.load(), -1);
 }
 
-TEST_F(GrpcServerTest, TellsWhoCalls) {
+TEST_P(ServerTest, TellsWhoCalls) {
   MethodTable table;
   table.unary["/t/Peer"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(call->head().peer)); };
   Serve(std::move(table));
   EXPECT_THAT(*client_->Call("/t/Peer", ""), StartsWith("ipv4:127.0.0.1:"));
 }
 
-TEST_F(GrpcServerTest, AnAnswerAfterTheDeadlineIsDropped) {
+TEST_P(ServerTest, AnAnswerAfterTheDeadlineIsDropped) {
   Serve();
   EXPECT_THAT(client_->Call("/t/Unary", "hi", {}, absl::Now() + absl::Milliseconds(50)),
               StatusIs(absl::StatusCode::kDeadlineExceeded));
@@ -90,7 +108,7 @@ TEST_F(GrpcServerTest, AnAnswerAfterTheDeadlineIsDropped) {
   EXPECT_THAT(client_->Call("/t/Echo", "next"), IsOkAndHolds("next"));
 }
 
-TEST_F(GrpcServerTest, AStreamEndsAtItsDeadline) {
+TEST_P(ServerTest, AStreamEndsAtItsDeadline) {
   Serve();
   const auto stream = client_->Open("/t/Stream", absl::Now() + absl::Milliseconds(100));
   EXPECT_EQ(stream->Read(), std::nullopt);
@@ -118,7 +136,7 @@ class Flood : public StreamHandler {
   Promise<bool>* const done_;
 };
 
-TEST_F(GrpcServerTest, AStreamWaitsForAPeerThatDoesNotRead) {
+TEST_P(ServerTest, AStreamWaitsForAPeerThatDoesNotRead) {
   constexpr int kTotal = 1000;
   std::atomic<int> written{0};
   Promise<bool> done;
@@ -142,7 +160,7 @@ TEST_F(GrpcServerTest, AStreamWaitsForAPeerThatDoesNotRead) {
   EXPECT_EQ(done.Wait(), true);
 }
 
-TEST_F(GrpcServerTest, ServesManyAtOnceFromAnotherThread) {
+TEST_P(ServerTest, ServesManyAtOnceFromAnotherThread) {
   constexpr int kClients = 64;
   constexpr int kCalls = 1000;
   std::unique_ptr<Executor> executor = NewThreadExecutor("answers");
@@ -168,7 +186,7 @@ TEST_F(GrpcServerTest, ServesManyAtOnceFromAnotherThread) {
   server_.reset();
 }
 
-TEST_F(GrpcServerTest, WritesAStreamFromAnotherThread) {
+TEST_P(ServerTest, WritesAStreamFromAnotherThread) {
   std::unique_ptr<Executor> executor = NewThreadExecutor("writes");
   class Writer : public StreamHandler {
    public:
@@ -202,7 +220,7 @@ TEST_F(GrpcServerTest, WritesAStreamFromAnotherThread) {
   server_.reset();
 }
 
-TEST_F(GrpcServerTest, DrainWaitsForCallsInFlight) {
+TEST_P(ServerTest, DrainWaitsForCallsInFlight) {
   Serve();
   absl::StatusOr<std::string> answer;
   std::thread caller([&] { answer = client_->Call("/t/Unary", "hi"); });
@@ -217,7 +235,7 @@ TEST_F(GrpcServerTest, DrainWaitsForCallsInFlight) {
   EXPECT_THAT(answer, IsOkAndHolds("there"));
 }
 
-TEST_F(GrpcServerTest, DrainCancelsWhatOutlastsTheGrace) {
+TEST_P(ServerTest, DrainCancelsWhatOutlastsTheGrace) {
   Serve();
   const auto stream = client_->Open("/t/Stream");
   const auto handler = *served_.stream.Wait();
@@ -229,7 +247,7 @@ TEST_F(GrpcServerTest, DrainCancelsWhatOutlastsTheGrace) {
   EXPECT_THAT(stream->Status().code(), AnyOf(absl::StatusCode::kUnavailable, absl::StatusCode::kCancelled));
 }
 
-TEST_F(GrpcServerTest, DrainsAtOnceWhenNothingRuns) {
+TEST_P(ServerTest, DrainsAtOnceWhenNothingRuns) {
   Serve();
   EXPECT_THAT(client_->Call("/t/Echo", "hi"), IsOk());
   const absl::Time begin = absl::Now();
@@ -237,7 +255,7 @@ TEST_F(GrpcServerTest, DrainsAtOnceWhenNothingRuns) {
   EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
 }
 
-TEST_F(GrpcServerTest, LateAnswersAreDropped) {
+TEST_P(ServerTest, LateAnswersAreDropped) {
   Serve();
   absl::StatusOr<std::string> answer;
   std::thread caller([&] { answer = client_->Call("/t/Unary", "hi"); });
@@ -257,7 +275,7 @@ TEST_F(GrpcServerTest, LateAnswersAreDropped) {
   EXPECT_THAT(handler->story(), testing::Not(testing::Contains("done:delivered")));
 }
 
-TEST_F(GrpcServerTest, SurvivesAnswersThatRaceWithItsEnd) {
+TEST_P(ServerTest, SurvivesAnswersThatRaceWithItsEnd) {
   for (int round = 0; round < 30; ++round) {
     std::unique_ptr<Executor> executor = NewThreadExecutor("answers");
     MethodTable table;

@@ -1,0 +1,278 @@
+#include "edge/h2/h2_call.h"
+
+#include <algorithm>
+#include <type_traits>
+#include <utility>
+
+#include "base/log.h"
+#include "edge/h2/connection.h"
+
+namespace barid::edge::h2 {
+namespace {
+
+constexpr size_t kMostSpareCalls = 256;
+
+}  // namespace
+
+LoopPort::~LoopPort() = default;
+
+// --- Any call ---
+
+void H2Call::OnData(absl::string_view data) {
+  while (!is_over() && ReadsOn()) {
+    const size_t size = data.size();
+    const absl::StatusOr<bool> whole = reader_.Read(&data);
+    if (!whole.ok()) return Abort(whole.status());
+    if (!connection_->TakeBytes(size - data.size())) {
+      return Abort(absl::ResourceExhaustedError("the server holds too many bytes of requests; try again later"));
+    }
+    taken_bytes_ += size - data.size();
+    if (!*whole) return;
+    reading_since_ = absl::InfiniteDuration();
+    OnMessage(reader_.Take());
+    if (data.empty()) return;
+    reading_since_ = loop_->now();
+  }
+}
+
+void H2Call::ReturnTaken() { connection_->ReturnBytes(std::exchange(taken_bytes_, 0)); }
+
+void H2Call::OnEndStream() {
+  has_ended_ = true;
+  if (is_over() || !ReadsOn()) return;
+  if (!reader_.is_empty()) return Abort(absl::InternalError("the request ends in the middle of a message"));
+  OnHalfClose();
+}
+
+void H2Call::SendMessage(Bytes message) {
+  if (is_over() || status_) return;
+  CHECK(!message_) << "a message before the one before it was taken: " << head_.method;
+  message_ = std::move(message);
+  sent_bytes_ = part_ = part_bytes_ = 0;
+  connection_->Send(this);
+}
+
+void H2Call::SendStatus(absl::Status status) {
+  if (is_over() || status_) return;
+  status_ = std::move(status);
+  connection_->Send(this);
+}
+
+void H2Call::Abort(absl::Status status) {
+  if (is_over() || status_) return;
+  const bool is_in_message = sent_bytes_ > 0 && unsent_bytes() > 0;
+  if (is_in_message || !CanSendStatus()) {
+    status_ = std::move(status);
+    return connection_->ResetStream(this);
+  }
+  message_.reset();
+  SendStatus(std::move(status));
+}
+
+void H2Call::MoveTo(OutQueue* out, size_t size) {
+  const size_t length = message_->size();
+  if (sent_bytes_ < kPrefixBytes) {
+    char prefix[kPrefixBytes] = {0};
+    for (size_t i = 1; i < kPrefixBytes; ++i) prefix[i] = static_cast<char>(length >> 8 * (kPrefixBytes - 1 - i));
+    const size_t prefix_bytes = std::min(size, kPrefixBytes - sent_bytes_);
+    out->Append(absl::string_view(prefix + sent_bytes_, prefix_bytes));
+    sent_bytes_ += prefix_bytes;
+    size -= prefix_bytes;
+  }
+  while (size > 0) {
+    const Buffer& part = message_->parts()[part_];
+    const size_t part_left = std::min(size, part.size() - part_bytes_);
+    if (part_left >= OutQueue::kByReference) {
+      out->Append(part.Slice(part_bytes_, part_left));
+    } else {
+      out->Append(part.view().substr(part_bytes_, part_left));
+    }
+    part_bytes_ += part_left;
+    sent_bytes_ += part_left;
+    size -= part_left;
+    if (part_bytes_ < part.size()) continue;
+    ++part_;
+    part_bytes_ = 0;
+  }
+}
+
+void H2Call::Reset() {
+  reader_.Reset();
+  has_ended_ = has_headers_out_ = is_deferred_ = has_status_out_ = false;
+  message_.reset();
+  sent_bytes_ = part_ = part_bytes_ = 0;
+  status_.reset();
+}
+
+// --- Unary ---
+
+class H2UnaryCall::Handle final : public UnaryCall {
+ public:
+  explicit Handle(H2UnaryCall* call) : call_(call) {}
+  ~Handle() override {
+    if (!call_->answered_) Fail(absl::InternalError("call dropped without an answer"));
+    if (call_->LetGo()) delete call_;
+  }
+
+  const CallHead& head() const override { return call_->head_; }
+  const Bytes& request() const override { return *call_->request_; }
+  void Answer(Bytes response) override {
+    call_->response_ = std::move(response);
+    call_->End(absl::OkStatus());
+  }
+  void Fail(const absl::Status& status) override {
+    CHECK(!status.ok()) << "a call fails with an error or is answered";
+    call_->End(status);
+  }
+  void Resume(absl::AnyInvocable<void()> task) override { call_->Resume(std::move(task)); }
+
+ private:
+  H2UnaryCall* const call_;
+};
+
+void H2UnaryCall::Begin(const UnaryHandler* handler) {
+  handler_ = handler;
+  request_.reset();
+  answered_ = is_finished_ = false;
+  holds_.store(1, std::memory_order_relaxed);
+}
+
+void H2UnaryCall::OnMessage(Bytes message) {
+  if (request_) return Abort(absl::InternalError("a unary call has exactly one request message; a second one came"));
+  request_ = std::move(message);
+}
+
+void H2UnaryCall::OnHalfClose() {
+  if (!request_) return Abort(absl::InternalError("a unary call has exactly one request message; none came"));
+  holds_.fetch_add(1, std::memory_order_relaxed);
+  (*std::exchange(handler_, nullptr))(std::make_unique<Handle>(this));
+}
+
+void H2UnaryCall::End(absl::Status status) {
+  CHECK(!answered_) << "answered twice: " << head_.method;
+  answered_ = true;
+  end_ = std::move(status);
+  if (loop_->IsCurrent()) return Finish();
+  // A loop that has ended has closed all its connections. The handle holds the call, so this is never the last hold.
+  if (!loop_->Post(this)) LetGo();
+}
+
+void H2UnaryCall::Resume(absl::AnyInvocable<void()> task) {
+  if (loop_->IsCurrent()) return task();
+  resumed_ = std::move(task);
+  if (loop_->Post(this)) return;
+  std::exchange(resumed_, nullptr)();  // May own the handle, and with it this call.
+}
+
+void H2UnaryCall::RunPosted() {
+  if (answered_) return Finish();
+  std::exchange(resumed_, nullptr)();
+}
+
+void H2UnaryCall::Finish() {
+  is_finished_ = true;
+  if (is_over()) {
+    if (LetGo()) delete this;
+    return;
+  }
+  if (end_.ok()) SendMessage(std::move(response_));
+  SendStatus(std::move(end_));
+}
+
+void H2UnaryCall::OnOver(bool delivered) {
+  // That the peer went away first is no news to anyone: a late answer is dropped.
+  if (handler_ == nullptr && !is_finished_) return;  // Until the answer comes.
+  if (!LetGo()) return;
+  std::unique_ptr<H2UnaryCall> self(this);
+  const std::shared_ptr<LoopPort> home = home_.lock();
+  if (home == nullptr || home->spare_calls.size() >= kMostSpareCalls) return;
+  Reset();
+  request_.reset();
+  response_ = Bytes();
+  home->spare_calls.push_back(std::move(self));
+}
+
+// --- Streaming ---
+
+void H2StreamCall::Begin(const StreamFactory& factory) {
+  self_ = shared_from_this();
+  handler_ = factory(self_);
+  CHECK(handler_ != nullptr) << head_.method;
+  if (head_.deadline != absl::InfiniteFuture()) loop_->Set(this, loop_->now() + (head_.deadline - absl::Now()));
+}
+
+template <typename T, void (H2StreamCall::*take)(T)>
+void H2StreamCall::Post<T, take>::Send(H2StreamCall* stream, T value) {
+  CHECK(!is_busy_.exchange(true, std::memory_order_acquire))
+      << "written without OnWritable, finished twice, or resumed while it was";
+  value_ = std::move(value);
+  stream_ = stream->shared_from_this();
+  if (stream->loop_->Post(this)) return;
+  // The loop has ended: the call is over. The caller holds the stream.
+  stream_ = nullptr;
+  T unsent = std::move(value_);
+  is_busy_.store(false, std::memory_order_release);
+  if constexpr (std::is_same_v<T, Task>) unsent();
+}
+
+template <typename T, void (H2StreamCall::*take)(T)>
+void H2StreamCall::Post<T, take>::RunPosted() {
+  const std::shared_ptr<H2StreamCall> stream = std::move(stream_);
+  T value = std::move(value_);
+  is_busy_.store(false, std::memory_order_release);
+  (stream.get()->*take)(std::move(value));
+}
+
+void H2StreamCall::Write(Bytes message) {
+  if (!loop_->IsCurrent()) return message_post_.Send(this, std::move(message));
+  TakeMessage(std::move(message));
+}
+
+void H2StreamCall::Finish(const absl::Status& status) {
+  if (!loop_->IsCurrent()) return status_post_.Send(this, status);
+  TakeStatus(status);
+}
+
+void H2StreamCall::Resume(absl::AnyInvocable<void()> task) {
+  if (loop_->IsCurrent()) return task();
+  task_post_.Send(this, std::move(task));
+}
+
+void H2StreamCall::TakeMessage(Bytes message) {
+  if (is_over() || has_status()) return;
+  CHECK(is_asked_) << "Write without OnWritable: " << head_.method;
+  is_asked_ = false;
+  SendMessage(std::move(message));
+}
+
+void H2StreamCall::TakeStatus(absl::Status status) {
+  if (is_over()) return;
+  CHECK(!is_finished_) << "finished twice: " << head_.method;
+  is_finished_ = true;
+  SendStatus(std::move(status));
+}
+
+void H2StreamCall::OnMessage(Bytes message) {
+  handler_->OnMessage(std::move(message));
+  ReturnTaken();  // What the handler keeps of it, it bounds.
+}
+
+void H2StreamCall::OnHalfClose() { handler_->OnHalfClose(); }
+
+void H2StreamCall::OnTaken() {
+  if (has_status()) return;
+  is_asked_ = true;
+  handler_->OnWritable();
+}
+
+void H2StreamCall::OnAlarm() { Abort(absl::DeadlineExceededError("the deadline of the call has passed")); }
+
+void H2StreamCall::OnOver(bool delivered) {
+  loop_->Unset(this);
+  const std::shared_ptr<H2StreamCall> self = std::move(self_);
+  // The handler may hold the stream, and the stream the handler.
+  const std::shared_ptr<StreamHandler> handler = std::move(handler_);
+  handler->OnDone(delivered);
+}
+
+}  // namespace barid::edge::h2

@@ -1,0 +1,86 @@
+#ifndef BARID_EDGE_H2_PORT_H_
+#define BARID_EDGE_H2_PORT_H_
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "base/mutex.h"
+#include "edge/byte_budget.h"
+#include "edge/call.h"
+#include "edge/h2/h2_server.h"
+#include "edge/h2/loop.h"
+#include "edge/h2/out_queue.h"
+#include "edge/h2/tls.h"
+
+namespace barid::edge::h2 {
+
+// How many connections there are, in all and of each address. Any thread.
+class ConnectionCounts {
+ public:
+  ConnectionCounts(int max, int max_per_address) : max_(max), max_per_address_(max_per_address) {}
+
+  // False: too many. `address` without port.
+  bool Add(const std::string& address) {
+    MutexLock lock(&mu_);
+    if (total_ >= max_) return false;
+    int& count = by_address_[address];
+    if (max_per_address_ > 0 && count >= max_per_address_) return false;
+    ++count;
+    ++total_;
+    return true;
+  }
+  void Remove(const std::string& address) {
+    MutexLock lock(&mu_);
+    --total_;
+    const auto it = by_address_.find(address);
+    if (--it->second == 0) by_address_.erase(it);
+  }
+
+ private:
+  const int max_;
+  const int max_per_address_;
+  Mutex mu_;
+  int total_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<std::string, int> by_address_ ABSL_GUARDED_BY(mu_);
+};
+
+// What all connections of a port share.
+struct Port {
+  Port(const H2ServerOptions& opened, MethodTable methods)
+      : options(opened),
+        table(std::move(methods)),
+        budget(opened.limits.max_inflight_request_bytes),
+        counts(opened.limits.max_connections, opened.limits.max_connections_per_address) {}
+
+  const H2ServerOptions options;
+  const MethodTable table;
+  ByteBudget budget;
+  ConnectionCounts counts;
+  std::shared_ptr<TlsKeys> keys;
+};
+
+// What connections on one loop share. The loop's thread only.
+struct LoopShare {
+  std::shared_ptr<Loop> loop;
+  ChunkPool chunks;
+  std::vector<char> read_buffer = std::vector<char>(size_t{128} << 10);
+};
+
+// And what those of one port do besides.
+struct LoopPort : LoopShare {
+  std::shared_ptr<Port> port;
+  // Unary calls that are over, with their memory: a call of a client that sends the same headers every time allocates almost
+  // nothing.
+  std::vector<std::unique_ptr<class H2UnaryCall>> spare_calls;
+  absl::flat_hash_map<class ServerConnection*, std::shared_ptr<class ServerConnection>> connections;
+  std::function<void()> on_empty;  // When the last connection has closed.
+
+  ~LoopPort();
+};
+
+}  // namespace barid::edge::h2
+
+#endif  // BARID_EDGE_H2_PORT_H_
