@@ -11,6 +11,8 @@
 #include "base/status.h"
 #include "broker/grpc/broker_service.h"
 #include "controller/grpc/controller_service.h"
+#include "edge/h2/h2_client.h"
+#include "edge/h2/h2_server.h"
 #include "proxy/grpc/remote_brokers.h"
 #include "rpc/channel.h"
 #include "rpc/controller_client.h"
@@ -94,16 +96,18 @@ absl::Status RunBroker(Settings settings, TerminationSignals* signals) {
   RETURN_IF_ERROR(CheckEndpoints(settings));
   RETURN_IF_ERROR(SplitAddress("broker.listen", settings.broker_listen).status());
   RemoteController controller(settings);
-  const std::unique_ptr<Executor> answers = NewThreadExecutor("barid-answers");
   // The port is open before the broker registers its address; until it has started, the broker answers kUnavailable.
   broker::Broker broker(RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller.api(), BrokerOptionsFor(settings),
                         [signals](const absl::Status& why) { signals->End(why); });
-  broker::BrokerService service(&broker, answers.get());
-  rpc::ServerOptions options;
+  broker::BrokerService service(&broker);
+  edge::MethodTable table;
+  service.AddTo(&table);
+  edge::h2::H2ServerOptions options;
   options.address = settings.broker_listen;
-  options.configure = [](grpc::ServerBuilder* builder) { broker::BrokerService::ConfigureServer(builder); };
-  ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server, rpc::Server::Start(options, {&service}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, nullptr));
+  options.limits = broker::BrokerService::Limits();
+  options.loops = std::make_shared<edge::h2::LoopThreads>(1);
+  ASSIGN_OR_RETURN(const std::unique_ptr<edge::Server> server, edge::h2::ServeH2(options, std::move(table)));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, options.loops, nullptr));
 
   absl::Status status = broker.Start(settings.broker_advertise.empty() ? server->address() : settings.broker_advertise,
                                      settings.controller_patience);
@@ -131,10 +135,14 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
   RemoteController controller(settings);
   RETURN_IF_ERROR(controller.WaitForSnapshot(settings.controller_patience));
   const std::unique_ptr<Executor> hop = NewThreadExecutor("barid-hop");
-  proxy::RemoteBrokers brokers(
-      controller.api(), [](const std::string& endpoint) { return rpc::OpenChannel(endpoint); },
-      {RealClock(), RealRandom(), hop.get()});
   const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
+  // What brokers answer comes home on the thread that answers clients.
+  proxy::RemoteBrokers brokers(
+      controller.api(),
+      [loops](const std::string& endpoint) {
+        return std::shared_ptr<edge::Channel>(edge::h2::NewH2Channel({.address = endpoint, .loops = loops}));
+      },
+      {RealClock(), RealRandom(), hop.get()});
   ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, loops));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
                    OperatorPorts::Start(settings, loops, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));

@@ -4,18 +4,33 @@
 #include "broker/grpc/exchange_stream.h"
 
 namespace barid::broker {
+namespace {
 
-grpc::ServerBidiReactor<v1::CallFrame, v1::AnswerFrame>* BrokerService::Exchange(grpc::CallbackServerContext* context) {
-  auto stream = std::make_shared<ExchangeStream>(broker_, executor_, open_streams_, options_.max_bytes_under_way);
-  stream->Start();
-  return stream.get();  // It holds itself until gRPC is done with it.
+constexpr size_t kMaxFrameBytes = size_t{64} << 20;
+
+}  // namespace
+
+edge::PortLimits BrokerService::Limits() {
+  edge::PortLimits limits;
+  limits.max_request_bytes = kMaxFrameBytes;
+  limits.max_connection_request_bytes = 2 * kMaxFrameBytes;
+  limits.max_inflight_request_bytes = size_t{1} << 30;
+  return limits;
 }
 
-grpc::ServerBidiReactor<v1::ReceiveFrame, v1::DeliveryFrame>* BrokerService::Deliveries(
-    grpc::CallbackServerContext* context) {
-  auto stream = std::make_shared<DeliveriesStream>(broker_, executor_, open_streams_, options_.max_answer_bytes);
-  stream->Start();
-  return stream.get();
+void BrokerService::AddTo(edge::MethodTable* table) const {
+  table->streams["/barid.broker.v1.Broker/Exchange"] = [broker = broker_, open = open_streams_,
+                                                        bytes = options_.max_bytes_under_way](std::shared_ptr<edge::Stream> stream) {
+    auto handler = std::make_shared<ExchangeStream>(broker, std::move(stream), open, bytes);
+    handler->Start();
+    return handler;
+  };
+  table->streams["/barid.broker.v1.Broker/Deliveries"] = [broker = broker_, open = open_streams_,
+                                                          bytes = options_.max_answer_bytes](std::shared_ptr<edge::Stream> stream) {
+    auto handler = std::make_shared<DeliveriesStream>(broker, std::move(stream), open, bytes);
+    handler->Start();
+    return handler;
+  };
 }
 
 }  // namespace barid::broker

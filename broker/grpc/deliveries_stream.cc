@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -26,12 +25,9 @@ int64_t BytesOf(const ReceiveResult& result) {
 
 }  // namespace
 
-DeliveriesStream::DeliveriesStream(BrokerApi* broker, Executor* executor, std::shared_ptr<OpenStreams> open_streams,
-                                   int64_t max_answer_bytes)
-    // Reading never pauses: cancellations must get through.
-    : FrameStream(executor, std::move(open_streams), std::numeric_limits<int64_t>::max()),
-      broker_(broker),
-      max_answer_bytes_(max_answer_bytes) {}
+DeliveriesStream::DeliveriesStream(BrokerApi* broker, std::shared_ptr<edge::Stream> stream,
+                                   std::shared_ptr<OpenStreams> open_streams, int64_t max_answer_bytes)
+    : FrameStream(std::move(stream), std::move(open_streams)), broker_(broker), max_answer_bytes_(max_answer_bytes) {}
 
 absl::Status DeliveriesStream::Handle(const std::shared_ptr<ArenaFrame<broker_pb::ReceiveFrame>>& frame) {
   for (const broker_pb::Receive& receive : frame->message->receives()) RETURN_IF_ERROR(Receive(receive));
@@ -178,7 +174,7 @@ int64_t DeliveriesStream::EncodePieces(Answer* answer, int64_t budget, broker_pb
   return encoded;
 }
 
-void DeliveriesStream::OnFinish() {
+void DeliveriesStream::OnEnd() {
   std::deque<Answer> unwritten;
   {
     MutexLock lock(&mu_);

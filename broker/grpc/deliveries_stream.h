@@ -18,7 +18,7 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
  public:
   // `broker` outlives all its answers. Receives are refused (kResourceExhausted) while more than `max_answer_bytes` of answers
   // wait for the proxy to take them.
-  DeliveriesStream(BrokerApi* broker, Executor* executor, std::shared_ptr<OpenStreams> open_streams,
+  DeliveriesStream(BrokerApi* broker, std::shared_ptr<edge::Stream> stream, std::shared_ptr<OpenStreams> open_streams,
                    int64_t max_answer_bytes);
 
  private:
@@ -45,7 +45,7 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
   void Encode(v1::DeliveryFrame* frame) override;
   void OnDrain() override { CancelAll(); }
   void OnBroken() override { CancelAll(); }
-  void OnFinish() override;
+  void OnEnd() override;
 
   absl::Status Receive(const v1::Receive& receive);
   void Cancel(uint64_t id);

@@ -3,6 +3,7 @@
 #include <iterator>
 #include <utility>
 
+#include "base/status.h"
 #include "codec/broker_codec.h"
 
 namespace barid::broker {
@@ -10,6 +11,7 @@ namespace {
 
 // Besides the bytes of messages. Rough: it only keeps frames and memory within bounds.
 constexpr int64_t kEntryCost = 64;
+constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
 int64_t CostOf(const broker_pb::Call& call) {
   int64_t cost = kEntryCost;
@@ -28,26 +30,30 @@ int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<i
 }  // namespace
 
 absl::Status ExchangeStream::Handle(const std::shared_ptr<ArenaFrame<broker_pb::CallFrame>>& frame) {
-  int64_t calls = 0;
-  int64_t bytes = 0;
-  for (const broker_pb::Call& call : frame->message->calls()) {
-    if (!HasAnswer(call)) continue;
-    ++calls;
-    bytes += CostOf(call);
-  }
-  {
-    MutexLock lock(&mu_);
-    calls_under_way_ += calls;
-    bytes_under_way_ += bytes;
-  }
   for (const broker_pb::Call& call : frame->message->calls()) Dispatch(call, frame);
   return absl::OkStatus();
 }
 
+bool ExchangeStream::IsFull(int64_t cost) {
+  MutexLock lock(&mu_);
+  // One is always allowed. This one is counted.
+  return bytes_under_way_ > cost && bytes_under_way_ > max_bytes_under_way_;
+}
+
 void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr<const void>& owner) {
   const int64_t cost = CostOf(call);
+  if (HasAnswer(call)) {
+    MutexLock lock(&mu_);
+    ++calls_under_way_;
+    bytes_under_way_ += cost;
+  }
   switch (call.request_case()) {
     case broker_pb::Call::kAppend:
+      if (IsFull(cost)) {
+        return OnAnswer({call.id(), AppendResult{RetryAfterError(kRetryAfter, "the broker has too many bytes of this proxy's sends"),
+                                                 {}}},
+                        cost);
+      }
       return broker_->Append(Decode(call.append(), owner), Answering<AppendResult>(call.id(), cost));
     case broker_pb::Call::kRecall:
       return broker_->Recall(Decode(call.recall()), Answering<RecallResult>(call.id(), cost));

@@ -16,10 +16,12 @@ namespace barid::broker {
 // out, and its answers are dropped.
 class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
  public:
-  // `broker` outlives all its answers.
-  ExchangeStream(BrokerApi* broker, Executor* executor, std::shared_ptr<OpenStreams> open_streams,
+  // `broker` outlives all its answers. Sends beyond `max_bytes_under_way` are refused (kResourceExhausted).
+  ExchangeStream(BrokerApi* broker, std::shared_ptr<edge::Stream> stream, std::shared_ptr<OpenStreams> open_streams,
                  int64_t max_bytes_under_way)
-      : FrameStream(executor, std::move(open_streams), max_bytes_under_way), broker_(broker) {}
+      : FrameStream(std::move(stream), std::move(open_streams)),
+        broker_(broker),
+        max_bytes_under_way_(max_bytes_under_way) {}
 
  private:
   struct Answer {
@@ -32,13 +34,17 @@ class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
   bool Collect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) override;
   void Encode(v1::AnswerFrame* frame) override;
 
+  // Counts the call, if it has an answer.
   void Dispatch(const v1::Call& call, const std::shared_ptr<const void>& owner);
+  // Whether a send of this cost is one too many.
+  bool IsFull(int64_t cost);
   // A callback that answers call `id`, whose cost was counted.
   template <typename Result>
   Callback<Result> Answering(uint64_t id, int64_t cost);
   void OnAnswer(Answer answer, int64_t cost);
 
   BrokerApi* const broker_;
+  const int64_t max_bytes_under_way_;
   std::vector<Answer> answers_ ABSL_GUARDED_BY(mu_);
   std::deque<Answer> collected_;  // The writer's.
 };

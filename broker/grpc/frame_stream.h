@@ -2,7 +2,6 @@
 #define BARID_BROKER_GRPC_FRAME_STREAM_H_
 
 #include <google/protobuf/arena.h>
-#include <grpcpp/support/server_callback.h>
 
 #include <memory>
 #include <set>
@@ -10,9 +9,10 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "base/executor.h"
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "edge/call.h"
 
 namespace barid::broker {
 
@@ -63,34 +63,23 @@ class OpenStreams {
   std::set<std::shared_ptr<DrainableStream>> streams_ ABSL_GUARDED_BY(mu_);
 };
 
-// The broker's end of one stream of frames: reads a frame, hands its calls on, reads the next; writes whatever answers have
-// collected while the last frame was in flight.
+// The broker's end of one stream of frames: hands the calls of a frame on; writes whatever answers have collected while the last
+// frame was in flight.
 //
-//     frames in --OnReadDone--> Handle --> BrokerApi --> answers --Flush, OnWriteDone--> frames out
+//     frames in --OnMessage--> Handle --> BrokerApi --> answers --FlushSoon, OnWritable--> frames out
 //
-// After a pause it is the executor that writes, so that no shard's thread pays for the socket and the answers of one commit
+// Answers are encoded and written on the transport's thread, so that no shard's thread pays for it and the answers of one commit
 // leave together. The stream ends with OK when the peer has half-closed and everything is answered; at once when it breaks.
 // Whoever owes it an answer keeps it alive (shared_ptr), and may find it ended.
 template <typename In, typename Out>
-class FrameStream : public grpc::ServerBidiReactor<In, Out>,
+class FrameStream : public edge::StreamHandler,
                     public DrainableStream,
                     public std::enable_shared_from_this<FrameStream<In, Out>> {
  public:
-  // Once. gRPC holds it until OnDone.
+  // Once, after construction.
   void Start() {
-    self_ = this->shared_from_this();
-    if (open_streams_->Add(self_)) {
-      // At once: the proxy sends nothing before it has it. The writer's claim was ours until here.
-      this->StartSendInitialMetadata();
-      ReadNext();
-      return WriteNext();
-    }
-    {
-      MutexLock lock(&mu_);
-      is_reading_ = false;
-      is_writing_ = false;
-    }
-    Break(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the broker drains"));
+    if (open_streams_->Add(this->shared_from_this())) return;
+    Break(absl::UnavailableError("the broker drains"));
   }
 
   void Drain() override {
@@ -102,45 +91,51 @@ class FrameStream : public grpc::ServerBidiReactor<In, Out>,
     FlushSoon();
   }
 
-  void OnReadDone(bool ok) override {
+  void OnMessage(Bytes message) override {
+    const auto frame = std::make_shared<ArenaFrame<In>>();
+    const Buffer flat = message.Flatten();
     absl::Status handled;
-    if (ok) {
-      const std::shared_ptr<ArenaFrame<In>> frame = std::move(frame_in_);
+    if (!frame->message->ParseFromArray(flat.data(), static_cast<int>(flat.size()))) {
+      handled = absl::InvalidArgumentError("a frame cannot be parsed");
+    } else {
       handled = Handle(frame);
     }
-    bool reads_on = false;
-    {
-      MutexLock lock(&mu_);
-      has_read_all_ = !ok;
-      reads_on = ok && handled.ok() && !is_broken_ && bytes_under_way_ <= max_bytes_under_way_;
-      is_reading_ = reads_on;
-    }
-    if (reads_on) return ReadNext();
-    if (handled.ok()) return MaybeFinish();  // The end, or a pause.
+    if (handled.ok()) return;
     LOG(ERROR) << "a proxy broke the rules of the stream" << KV("error", handled);
-    Break(grpc::Status(grpc::StatusCode::INVALID_ARGUMENT, std::string(handled.message())));
+    Break(absl::InvalidArgumentError(handled.message()));
   }
 
-  void OnWriteDone(bool ok) override {
-    if (ok) return WriteNext();
+  void OnHalfClose() override {
     {
       MutexLock lock(&mu_);
-      is_writing_ = false;
+      has_read_all_ = true;
     }
-    Break(grpc::Status(grpc::StatusCode::CANCELLED, "the proxy is gone"));
+    MaybeFinish();
   }
 
-  void OnCancel() override { Break(grpc::Status(grpc::StatusCode::CANCELLED, "the proxy is gone")); }
+  void OnWritable() override {
+    {
+      MutexLock lock(&mu_);
+      is_writable_ = true;
+    }
+    WriteNext();
+  }
 
-  void OnDone() override {
-    open_streams_->Remove(self_);
-    self_.reset();  // Perhaps the end of it.
+  void OnDone(bool delivered) override {
+    bool is_news = false;
+    {
+      MutexLock lock(&mu_);
+      is_news = !is_broken_ && !is_finished_;
+      is_broken_ = is_finished_ = true;
+    }
+    if (is_news) OnBroken();
+    OnEnd();
+    open_streams_->Remove(this->shared_from_this());
   }
 
  protected:
-  // It pauses reading while more than `max_bytes_under_way` of calls are. `executor` outlives all that owe it answers.
-  FrameStream(Executor* executor, std::shared_ptr<OpenStreams> open_streams, int64_t max_bytes_under_way)
-      : executor_(executor), open_streams_(std::move(open_streams)), max_bytes_under_way_(max_bytes_under_way) {}
+  FrameStream(std::shared_ptr<edge::Stream> stream, std::shared_ptr<OpenStreams> open_streams)
+      : stream_(std::move(stream)), open_streams_(std::move(open_streams)) {}
 
   // Starts the calls of a frame. An error breaks the stream.
   virtual absl::Status Handle(const std::shared_ptr<ArenaFrame<In>>& frame) = 0;
@@ -149,20 +144,25 @@ class FrameStream : public grpc::ServerBidiReactor<In, Out>,
   // Writes answers of the writer's to `frame`, about kFrameBytes. No lock is held; no other writer runs.
   virtual void Encode(Out* frame) = 0;
   virtual void OnDrain() {}
-  // The peer is gone: nobody wants what is under way. Once.
+  // The peer is gone: nobody wants what is under way. Once at most.
   virtual void OnBroken() {}
   // Nothing will be written any more. Once, with no writer.
-  virtual void OnFinish() {}
+  virtual void OnEnd() {}
 
-  // An answer has come: write it soon.
+  // An answer has come, or the last that was owed: write it soon, or end. Any thread.
   void FlushSoon() {
     {
       MutexLock lock(&mu_);
-      if (is_flush_posted_ || is_finished_) return;
-      if (is_writing_ && !MayReadOn()) return;  // The writer finds it.
+      if (!is_writable_ || is_flush_posted_ || is_finished_) return;  // A frame in flight: its end finds it.
       is_flush_posted_ = true;
     }
-    executor_->Post([self = this->shared_from_this()] { self->Flush(); });
+    stream_->Resume([self = this->shared_from_this()] {
+      {
+        MutexLock lock(&self->mu_);
+        self->is_flush_posted_ = false;
+      }
+      self->WriteNext();
+    });
   }
 
   mutable Mutex mu_;
@@ -173,93 +173,55 @@ class FrameStream : public grpc::ServerBidiReactor<In, Out>,
   int64_t bytes_under_way_ ABSL_GUARDED_BY(mu_) = 0;
 
  private:
-  bool MayReadOn() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
-    return !is_reading_ && !has_read_all_ && !is_broken_ && bytes_under_way_ <= max_bytes_under_way_ / 2;
-  }
-
-  void Flush() {
-    bool reads_on = false;
-    bool writes = false;
-    {
-      MutexLock lock(&mu_);
-      is_flush_posted_ = false;
-      if (is_finished_) return;
-      reads_on = MayReadOn();
-      if (reads_on) is_reading_ = true;
-      writes = !is_writing_ && !is_broken_;
-      if (writes) is_writing_ = true;
-    }
-    if (reads_on) ReadNext();
-    if (writes) WriteNext();
-  }
-
-  // is_reading_ is the caller's claim.
-  void ReadNext() {
-    frame_in_ = std::make_shared<ArenaFrame<In>>();
-    this->StartRead(frame_in_->message);
-  }
-
-  // is_writing_ is the caller's claim.
+  // On the transport's thread, which is the one writer.
   void WriteNext() {
     bool tells_draining = false;
     bool has_frame = false;
     {
       MutexLock lock(&mu_);
+      if (!is_writable_) return;
       const bool has_answers = Collect();
-      has_frame = !is_broken_ && (has_answers || must_tell_draining_);
-      if (has_frame) tells_draining = std::exchange(must_tell_draining_, false);
-      is_writing_ = has_frame;
+      has_frame = !is_finished_ && (has_answers || must_tell_draining_);
+      if (has_frame) {
+        tells_draining = std::exchange(must_tell_draining_, false);
+        is_writable_ = false;
+      }
     }
     if (!has_frame) return MaybeFinish();
     arena_.Reset();
     Out* const frame = google::protobuf::Arena::CreateMessage<Out>(&arena_);
     Encode(frame);
     frame->set_draining(tells_draining);
-    this->StartWrite(frame);
+    stream_->Write(Bytes(frame->SerializeAsString()));
   }
 
-  void Break(grpc::Status why) {
-    bool is_first = false;
+  void Break(const absl::Status& why) {
     {
       MutexLock lock(&mu_);
-      is_first = !is_broken_ && !is_finished_;
-      if (is_first) {
-        is_broken_ = true;
-        end_ = std::move(why);
-      }
+      if (is_broken_ || is_finished_) return;
+      is_broken_ = is_finished_ = true;
     }
-    if (is_first) OnBroken();
-    MaybeFinish();
+    OnBroken();
+    stream_->Finish(why);
   }
 
   void MaybeFinish() {
-    grpc::Status end;
     {
       MutexLock lock(&mu_);
-      if (is_finished_ || is_reading_ || is_writing_) return;
-      const bool is_complete = has_read_all_ && calls_under_way_ == 0 && !Collect();
-      if (!is_broken_ && !is_complete) return;
+      if (is_finished_ || !is_writable_ || !has_read_all_ || calls_under_way_ > 0 || Collect()) return;
       is_finished_ = true;
-      end = end_;
     }
-    OnFinish();
-    this->Finish(std::move(end));
+    stream_->Finish(absl::OkStatus());
   }
 
-  Executor* const executor_;
+  const std::shared_ptr<edge::Stream> stream_;
   const std::shared_ptr<OpenStreams> open_streams_;
-  const int64_t max_bytes_under_way_;
-  std::shared_ptr<FrameStream> self_;          // Until OnDone.
-  std::shared_ptr<ArenaFrame<In>> frame_in_;   // The reader's.
-  google::protobuf::Arena arena_;              // The writer's.
+  google::protobuf::Arena arena_;  // The writer's.
 
-  // Claims: who sets one to true starts the operation; the stream does not finish before it is over.
-  bool is_reading_ ABSL_GUARDED_BY(mu_) = true;
-  bool is_writing_ ABSL_GUARDED_BY(mu_) = true;
+  bool is_writable_ ABSL_GUARDED_BY(mu_) = false;
   bool has_read_all_ ABSL_GUARDED_BY(mu_) = false;
   bool is_flush_posted_ ABSL_GUARDED_BY(mu_) = false;
   bool must_tell_draining_ ABSL_GUARDED_BY(mu_) = false;
-  grpc::Status end_ ABSL_GUARDED_BY(mu_);
 };
 
 }  // namespace barid::broker

@@ -2,8 +2,6 @@
 #define BARID_PROXY_GRPC_LANE_H_
 
 #include <google/protobuf/arena.h>
-#include <grpcpp/client_context.h>
-#include <grpcpp/support/client_callback.h>
 
 #include <algorithm>
 #include <functional>
@@ -19,6 +17,7 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "base/status.h"
+#include "edge/client.h"
 
 namespace barid::proxy {
 
@@ -62,31 +61,30 @@ struct ArenaFrame {
 //
 //     Close(), from any state: kClosed.
 //
-// Calls that come while a frame is in flight go together in the next one. A lane is held by its owner and by what gRPC and
-// the executor still owe it.
+// Calls that come while a frame is in flight, or in one wake-up of the transport, go together in the next one. A lane is held by
+// its owner and by what the transport and the executor still owe it.
 template <typename Out, typename In>
 class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
  public:
-  using Reactor = grpc::ClientBidiReactor<Out, In>;
-  // Starts the method on the broker's stub.
-  using BeginCall = std::function<void(grpc::ClientContext*, Reactor*)>;
+  // Starts the method on the broker's channel.
+  using BeginCall = std::function<std::shared_ptr<edge::ClientStream>(std::shared_ptr<edge::ClientStreamHandler>)>;
 
   virtual ~Lane() = default;
 
   // Nothing is called from now on; what is under way ends soon. Any thread, at once.
   void Close() {
     const absl::Status down = absl::UnavailableError(absl::StrCat("the proxy has let go of broker ", name_));
-    std::shared_ptr<grpc::ClientContext> context;
+    std::shared_ptr<edge::ClientStream> stream;
     BeginCall begin_call;  // The way to the broker goes with it.
     {
       MutexLock lock(&mu_);
       state_ = State::kClosed;
       down_ = down;
-      context = context_;
+      stream = stream_;
       begin_call = std::exchange(begin_call_, nullptr);
     }
     FailQueued(down);
-    if (context != nullptr) context->TryCancel();
+    if (stream != nullptr) stream->Cancel();
   }
 
   // Waits, after Close, until every callback has run. Not from a callback.
@@ -138,13 +136,26 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
       state_ = State::kOpening;
       return Step::kOpen;
     }
-    if (state_ != State::kOpen || is_writing_ || !may_write_) return Step::kNothing;
-    is_writing_ = true;
+    if (state_ != State::kOpen || !is_writable_ || stream_ == nullptr) return Step::kNothing;
+    is_writable_ = false;
     return Step::kWrite;
   }
   void Do(Step step) {
-    if (step == Step::kOpen) Open();
-    if (step == Step::kWrite) WriteNext();
+    if (step == Step::kOpen) {
+      // A name may have to be resolved.
+      executor_->Post([weak = this->weak_from_this()] {
+        if (const std::shared_ptr<Lane> lane = weak.lock()) lane->Open();
+      });
+    }
+    if (step != Step::kWrite) return;
+    std::shared_ptr<edge::ClientStream> stream;
+    uint64_t attempt = 0;
+    {
+      MutexLock lock(&mu_);
+      stream = stream_;
+      attempt = attempt_;
+    }
+    if (stream != nullptr) stream->Resume([self = this->shared_from_this(), attempt] { self->WriteNext(attempt); });
   }
 
   // After a call was begun: whoever gets true calls WatchTimeouts without the lock.
@@ -175,181 +186,146 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   uint64_t next_id_ ABSL_GUARDED_BY(mu_) = 1;
 
  private:
-  // One stream. Deletes itself when gRPC is done with it. It holds itself open (AddHold) until it has read all and writes
-  // nothing, since writes begin on any thread.
-  class Stream : public Reactor {
+  // One stream.
+  class Handler : public edge::ClientStreamHandler {
    public:
-    Stream(std::shared_ptr<Lane> lane, std::shared_ptr<grpc::ClientContext> context)
-        : lane_(std::move(lane)), context_(std::move(context)) {}
+    Handler(std::shared_ptr<Lane> lane, uint64_t attempt) : lane_(std::move(lane)), attempt_(attempt) {}
 
-    void ReadNext() {
-      frame_in_ = std::make_shared<ArenaFrame<In>>();
-      this->StartRead(frame_in_->message);
-    }
-    void Write() {
-      arena_.Reset();
-      Out* const frame = google::protobuf::Arena::CreateMessage<Out>(&arena_);
-      lane_->Encode(frame);
-      this->StartWrite(frame);
-    }
-
-    void OnReadInitialMetadataDone(bool ok) override {
-      if (ok) lane_->OnOpened();
-    }
-    void OnReadDone(bool ok) override {
-      if (!ok) return lane_->OnReadEnd(this);
-      const std::shared_ptr<ArenaFrame<In>> frame = std::move(frame_in_);
-      const absl::Status status = lane_->OnFrame(frame);
+    void OnOpened() override { lane_->OnOpened(); }
+    void OnMessage(Bytes message) override {
+      const auto frame = std::make_shared<ArenaFrame<In>>();
+      const Buffer flat = message.Flatten();
+      absl::Status status;
+      if (!frame->message->ParseFromArray(flat.data(), static_cast<int>(flat.size()))) {
+        status = absl::InternalError("a frame cannot be parsed");
+      } else {
+        status = lane_->OnFrame(frame);
+      }
       if (!status.ok()) {
         LOG(ERROR) << "a broker broke the rules of the stream" << KV("broker", lane_->name_) << KV("error", status);
-        context_->TryCancel();
+        lane_->CancelStream();
       }
       if (frame->message->draining()) lane_->OnDraining();
-      ReadNext();
     }
-    void OnWriteDone(bool ok) override {
-      if (ok) return lane_->WriteNext();
-      lane_->OnWriteEnd(this);
-    }
-    void OnWritesDoneDone(bool ok) override { lane_->OnWriteEnd(this); }
-    void OnDone(const grpc::Status& status) override {
-      lane_->OnEnd(absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message()),
-                   std::move(context_));
-      delete this;
-    }
+    void OnWritable() override { lane_->WriteNext(attempt_); }
+    void OnDone(const absl::Status& status) override { lane_->OnEnd(status); }
 
    private:
     const std::shared_ptr<Lane> lane_;
-    std::shared_ptr<grpc::ClientContext> context_;
-    std::shared_ptr<ArenaFrame<In>> frame_in_;
-    google::protobuf::Arena arena_;  // Of the frame that is written.
+    const uint64_t attempt_;
   };
 
+  // On the executor.
   void Open() {
-    auto context = std::make_shared<grpc::ClientContext>();
-    Stream* const stream = new Stream(this->shared_from_this(), context);
     uint64_t attempt = 0;
     BeginCall begin_call;
     {
       MutexLock lock(&mu_);
       CHECK(stream_ == nullptr);
-      if (state_ == State::kClosed) {
-        delete stream;
-        return;
-      }
+      if (state_ == State::kClosed) return;
       ++streams_;
-      stream_ = stream;
-      context_ = context;
       attempt = ++attempt_;
-      is_writing_ = false;
-      has_read_all_ = false;
-      may_write_ = true;
+      is_writable_ = false;
       must_half_close_ = false;
       is_accepted_ = false;
       begin_call = begin_call_;
     }
-    begin_call(context.get(), stream);
-    stream->AddHold();
-    stream->ReadNext();
-    stream->StartCall();
+    const std::shared_ptr<edge::ClientStream> stream = begin_call(std::make_shared<Handler>(this->shared_from_this(), attempt));
+    bool is_late = false;
+    bool must_write = false;
+    {
+      MutexLock lock(&mu_);
+      // It may have ended already, or have asked for a frame.
+      if (ended_attempt_ < attempt) {
+        stream_ = stream;
+        must_write = std::exchange(is_writable_, false);
+      }
+      is_late = state_ == State::kClosed;
+    }
+    if (is_late) return stream->Cancel();
+    if (must_write) stream->Resume([self = this->shared_from_this(), attempt] { self->WriteNext(attempt); });
     executor_->PostAfter(options_.open_timeout, [weak = this->weak_from_this(), attempt] {
       if (const std::shared_ptr<Lane> lane = weak.lock()) lane->OnOpenTimeout(attempt);
     });
   }
 
   void OnOpenTimeout(uint64_t attempt) {
-    std::shared_ptr<grpc::ClientContext> context;
     {
       MutexLock lock(&mu_);
-      if (attempt == attempt_ && !is_accepted_) context = context_;
+      if (attempt != attempt_ || is_accepted_) return;
     }
-    if (context != nullptr) context->TryCancel();
+    CancelStream();
   }
 
+  void CancelStream() {
+    std::shared_ptr<edge::ClientStream> stream;
+    {
+      MutexLock lock(&mu_);
+      stream = stream_;
+    }
+    if (stream != nullptr) stream->Cancel();
+  }
+
+  // The transport asks for the first frame next.
   void OnOpened() {
-    Step step = Step::kNothing;
     {
       MutexLock lock(&mu_);
       is_accepted_ = true;
       backoff_ = options_.first_backoff;
       if (state_ == State::kClosed || must_half_close_) return;
       state_ = State::kOpen;
-      step = NextStep();
     }
     LOG(INFO) << "stream to broker is open" << KV("broker", name_);
-    Do(step);
   }
 
-  // The writer's claim is the caller's.
-  void WriteNext() {
-    Stream* stream = nullptr;
+  // On the transport's thread. The claim to write on the stream of `attempt` is the caller's.
+  void WriteNext(uint64_t attempt) {
+    std::shared_ptr<edge::ClientStream> stream;
     bool has_frame = false;
     bool half_closes = false;
-    bool ends = false;
     {
       MutexLock lock(&mu_);
+      if (attempt != attempt_ || attempt == ended_attempt_) return;
       stream = stream_;
-      if (may_write_) {
-        has_frame = state_ == State::kOpen && Collect();
-        half_closes = !has_frame && must_half_close_;
-        if (half_closes) may_write_ = false;
+      if (stream == nullptr) {
+        is_writable_ = true;  // Open() has it soon, and takes the claim.
+        return;
       }
-      is_writing_ = has_frame || half_closes;
-      ends = !is_writing_ && has_read_all_;
+      has_frame = state_ == State::kOpen && Collect();
+      half_closes = !has_frame && must_half_close_;
+      is_writable_ = !has_frame && !half_closes;
     }
-    if (has_frame) stream->Write();
-    if (half_closes) stream->StartWritesDone();
-    if (ends) stream->RemoveHold();
-  }
-
-  // Nothing more is written: it failed, or was half-closed.
-  void OnWriteEnd(Stream* stream) {
-    bool ends = false;
-    {
-      MutexLock lock(&mu_);
-      is_writing_ = false;
-      may_write_ = false;
-      ends = has_read_all_;
-    }
-    if (ends) stream->RemoveHold();
-  }
-
-  void OnReadEnd(Stream* stream) {
-    bool ends = false;
-    {
-      MutexLock lock(&mu_);
-      has_read_all_ = true;
-      may_write_ = false;
-      ends = !is_writing_;
-    }
-    if (ends) stream->RemoveHold();
+    if (half_closes) return stream->HalfClose();
+    if (!has_frame) return;
+    arena_.Reset();
+    Out* const frame = google::protobuf::Arena::CreateMessage<Out>(&arena_);
+    Encode(frame);
+    stream->Write(Bytes(frame->SerializeAsString()));
   }
 
   void OnDraining() {
-    Step step = Step::kNothing;
+    std::shared_ptr<edge::ClientStream> half_closed;
     {
       MutexLock lock(&mu_);
       if (state_ == State::kClosed || must_half_close_) return;
       must_half_close_ = true;
-      if (!is_writing_ && may_write_) {
-        is_writing_ = true;
-        step = Step::kWrite;
-      }
+      if (stream_ != nullptr && std::exchange(is_writable_, false)) half_closed = stream_;
       state_ = State::kDown;
       down_ = absl::UnavailableError(absl::StrCat("broker ", name_, " drains"));
     }
     LOG(INFO) << "broker drains" << KV("broker", name_);
     FailQueued(absl::UnavailableError(absl::StrCat("broker ", name_, " drains")));
-    Do(step);
+    if (half_closed != nullptr) half_closed->HalfClose();
   }
 
-  void OnEnd(const absl::Status& status, std::shared_ptr<grpc::ClientContext> context) {
+  void OnEnd(const absl::Status& status) {
     absl::Status down;
     bool is_news = false;  // Neither our wish nor one more attempt that failed.
     {
       MutexLock lock(&mu_);
       stream_ = nullptr;
-      context_ = nullptr;
+      ended_attempt_ = attempt_;
+      is_writable_ = false;
       is_news = state_ == State::kOpening || state_ == State::kOpen;
       if (state_ != State::kClosed) {
         state_ = State::kDown;
@@ -360,9 +336,7 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
     if (is_news) LOG(WARNING) << "no stream to broker" << KV("broker", name_) << KV("error", status);
     FailQueued(down);
     FailSent(down);
-    // The context holds the channel, perhaps as the last. gRPC 1.51 joins its callback threads where the last channel goes, so
-    // that must not be on one of them.
-    executor_->Post([weak = this->weak_from_this(), context = std::move(context)] {
+    executor_->Post([weak = this->weak_from_this()] {
       if (const std::shared_ptr<Lane> lane = weak.lock()) lane->ReopenLater();
     });
     MutexLock lock(&mu_);
@@ -396,17 +370,16 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   absl::Duration backoff_ ABSL_GUARDED_BY(mu_);
   int64_t bytes_in_flight_ ABSL_GUARDED_BY(mu_) = 0;
   bool watches_timeouts_ ABSL_GUARDED_BY(mu_) = false;
-  int streams_ ABSL_GUARDED_BY(mu_) = 0;  // That gRPC is not done with.
+  int streams_ ABSL_GUARDED_BY(mu_) = 0;  // That the transport is not done with.
 
   // Of the stream that is open, or being opened.
-  Stream* stream_ ABSL_GUARDED_BY(mu_) = nullptr;
-  std::shared_ptr<grpc::ClientContext> context_ ABSL_GUARDED_BY(mu_);
+  std::shared_ptr<edge::ClientStream> stream_ ABSL_GUARDED_BY(mu_);
   uint64_t attempt_ ABSL_GUARDED_BY(mu_) = 0;
+  uint64_t ended_attempt_ ABSL_GUARDED_BY(mu_) = 0;
   bool is_accepted_ ABSL_GUARDED_BY(mu_) = false;
-  bool is_writing_ ABSL_GUARDED_BY(mu_) = false;  // A claim: who sets it writes or half-closes.
-  bool may_write_ ABSL_GUARDED_BY(mu_) = false;
-  bool has_read_all_ ABSL_GUARDED_BY(mu_) = false;
+  bool is_writable_ ABSL_GUARDED_BY(mu_) = false;  // A claim: who sets it to false writes or half-closes.
   bool must_half_close_ ABSL_GUARDED_BY(mu_) = false;
+  google::protobuf::Arena arena_;                  // Of the frame that is written.
 };
 
 }  // namespace barid::proxy

@@ -2,24 +2,22 @@
 
 #include <utility>
 
-#include "barid/broker/v1/broker.grpc.pb.h"
+#include "absl/strings/str_cat.h"
 #include "proxy/grpc/exchange_lane.h"
 #include "proxy/grpc/receive_lane.h"
 
 namespace barid::proxy {
 
-RemoteBroker::RemoteBroker(std::string name, std::shared_ptr<grpc::Channel> channel, const LaneContext& context,
+RemoteBroker::RemoteBroker(std::string name, std::shared_ptr<edge::Channel> channel, const LaneContext& context,
                            const RemoteBrokerOptions& options) {
-  const std::shared_ptr<broker::v1::Broker::Stub> stub = broker::v1::Broker::NewStub(std::move(channel));
-  exchange_ = std::make_shared<ExchangeLane>(
-      name,
-      [stub](grpc::ClientContext* call, ExchangeLane::Reactor* reactor) { stub->async()->Exchange(call, reactor); }, context,
-      options);
+  const auto begin = [&channel](absl::string_view method) {
+    return [channel, name = absl::StrCat("/barid.broker.v1.Broker/", method)](std::shared_ptr<edge::ClientStreamHandler> handler) {
+      return channel->Open(name, std::move(handler));
+    };
+  };
+  exchange_ = std::make_shared<ExchangeLane>(name, begin("Exchange"), context, options);
   receives_ = std::make_shared<ReceiveLane>(
-      name,
-      [stub](grpc::ClientContext* call, ReceiveLane::Reactor* reactor) { stub->async()->Deliveries(call, reactor); },
-      context, options,
-      [exchange = exchange_](SettleCall call) {
+      name, begin("Deliveries"), context, options, [exchange = exchange_](SettleCall call) {
         // Best effort: what is not given back comes back when its invisible time is over.
         exchange->Call(std::move(call), Callback<SettleResult>([](SettleResult) {}));
       });

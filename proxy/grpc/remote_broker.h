@@ -1,7 +1,6 @@
 #ifndef BARID_PROXY_GRPC_REMOTE_BROKER_H_
 #define BARID_PROXY_GRPC_REMOTE_BROKER_H_
 
-#include <grpcpp/channel.h>
 
 #include <memory>
 #include <string>
@@ -20,13 +19,13 @@ class ReceiveLane;
 // What a broken stream leaves behind: sends and settles that may have arrived are kDeadlineExceeded (outcome unknown, as in
 // base/status.h's table), everything else is kUnavailable.
 //
-// Any thread. Callbacks run on gRPC's threads, on the executor, or inside the call. Destruction answers what is under way and
+// Any thread. Callbacks run on the transport's threads, on the executor, or inside the call. Destruction answers what is under way and
 // waits until every callback has run: not from a callback, and nothing may be called meanwhile.
 class RemoteBroker : public BrokerApi {
  public:
   // `name` is for messages. The channel should keep its connection alive, so that a silent peer is noticed, and accept
   // messages as large as they come. What is in `context` outlives this.
-  RemoteBroker(std::string name, std::shared_ptr<grpc::Channel> channel, const LaneContext& context,
+  RemoteBroker(std::string name, std::shared_ptr<edge::Channel> channel, const LaneContext& context,
                const RemoteBrokerOptions& options = {});
   ~RemoteBroker() override;
 

@@ -17,8 +17,8 @@ namespace barid::proxy {
 // Any thread. Destruction closes it: no caller may be left.
 class RemoteBrokers : public BrokerDirectory {
  public:
-  // A channel to "host:port" (rpc/channel.h); see RemoteBroker for what it should do.
-  using NewChannel = std::function<std::shared_ptr<grpc::Channel>(const std::string& endpoint)>;
+  // A channel to "host:port" (edge/h2/h2_client.h); see RemoteBroker for what it should do.
+  using NewChannel = std::function<std::shared_ptr<edge::Channel>(const std::string& endpoint)>;
 
   // What is in `context` outlives this; the controller may go before it.
   RemoteBrokers(ControllerApi* controller, NewChannel new_channel, const LaneContext& context,

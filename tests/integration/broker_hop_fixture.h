@@ -20,8 +20,8 @@
 #include "base/random.h"
 #include "broker/grpc/broker_service.h"
 #include "proxy/grpc/remote_broker.h"
-#include "rpc/channel.h"
-#include "rpc/server.h"
+#include "edge/h2/h2_client.h"
+#include "edge/h2/h2_server.h"
 
 namespace barid {
 
@@ -226,16 +226,24 @@ class FakeBroker : public BrokerApi {
   std::unique_ptr<Executor> thread = NewThreadExecutor("fake-shard");
 };
 
+// Channels to brokers, as a proxy's process opens them.
+inline std::shared_ptr<edge::Channel> OpenChannel(const std::string& address,
+                                                  const std::shared_ptr<edge::h2::LoopThreads>& loops) {
+  return edge::h2::NewH2Channel({.address = address, .loops = loops});
+}
+
 // A broker's process: its service on a port, which is free to choose or given.
 class BrokerProcess {
  public:
   explicit BrokerProcess(BrokerApi* broker, const std::string& address = "127.0.0.1:0",
                          const broker::BrokerServiceOptions& options = {})
-      : writer_(NewThreadExecutor("barid-answers")), service_(broker, writer_.get(), options) {
-    rpc::ServerOptions server_options;
+      : service_(broker, options) {
+    edge::h2::H2ServerOptions server_options;
     server_options.address = address;
-    server_options.configure = broker::BrokerService::ConfigureServer;
-    auto server = rpc::Server::Start(server_options, {&service_});
+    server_options.limits = broker::BrokerService::Limits();
+    edge::MethodTable table;
+    service_.AddTo(&table);
+    auto server = edge::h2::ServeH2(server_options, std::move(table));
     CHECK_OK(server.status());
     server_ = *std::move(server);
   }
@@ -251,9 +259,8 @@ class BrokerProcess {
   }
 
  private:
-  std::unique_ptr<Executor> writer_;
   broker::BrokerService service_;
-  std::unique_ptr<rpc::Server> server_;
+  std::unique_ptr<edge::Server> server_;
 };
 
 inline AppendCall Send(absl::string_view stored, uint32_t tag_hash = 7) {

@@ -45,12 +45,13 @@ class RemoteBrokersTest : public testing::Test {
     return outcome.Get().status;
   }
 
+  const std::shared_ptr<edge::h2::LoopThreads> loops_ = std::make_shared<edge::h2::LoopThreads>(1);
   FakeController controller_;
   FakeBroker broker_;
   std::unique_ptr<Executor> timers_ = NewThreadExecutor("barid-hop");
   BrokerProcess first_{&broker_};
   BrokerProcess second_{&broker_};
-  proxy::RemoteBrokers brokers_{&controller_, [](const std::string& endpoint) { return rpc::OpenChannel(endpoint); },
+  proxy::RemoteBrokers brokers_{&controller_, [this](const std::string& endpoint) { return OpenChannel(endpoint, loops_); },
                                 proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}};
 };
 
