@@ -33,9 +33,13 @@ struct AppendCall {
     uint32_t tag_hash = 0;
     // When it is to enter its queue, in whole microseconds; at once if that is over, or not given.
     std::optional<absl::Time> deliver_at = std::nullopt;
+    // Of a prepared one: how long its producer may take before it is asked. Not given: the broker's setting.
+    std::optional<absl::Duration> check_after = std::nullopt;
   };
   using Messages = absl::InlinedVector<Message, 1>;
   Messages messages;
+  // Each message is a transaction: it enters its queue when that is committed. None has a delivery time.
+  bool prepare = false;
 };
 struct AppendResult {
   absl::Status status;  // Of the call; OK if each entry has its own.
@@ -44,6 +48,7 @@ struct AppendResult {
     int32_t queue = 0;
     QueueOffset offset = 0;         // 0 for a message that has not entered its queue.
     std::optional<TimerKey> timer = std::nullopt;  // Of a message with a delivery time: what RecallCall takes.
+    std::optional<TransactionKey> transaction = std::nullopt;  // Of a prepared message: what EndTransactionCall takes.
   };
   absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
   ShardId shard = ShardId();               // Where they are; filled in by the proxy.
@@ -56,6 +61,60 @@ struct RecallCall {
 };
 struct RecallResult {
   absl::Status status;  // kNotFound: it has been delivered or recalled already, or its topic was deleted.
+};
+
+// Ends a transaction, for ever: its message enters its queue, or never does.
+struct EndTransactionCall {
+  ShardId shard;
+  TransactionKey transaction;
+  bool commit = false;
+};
+struct EndTransactionResult {
+  // OK: it is ended so, by this call or an earlier one. kAlreadyExists: it had ended otherwise. kNotFound: it is not
+  // known, since it ended long ago, or its topic was deleted.
+  absl::Status status;
+};
+
+// Takes transactions whose producers are to be asked what became of them. Each counts as asked: the proxy asks one
+// producer, and the broker gives the transaction out again when the next check is due, if nobody has ended it.
+struct ChecksCall {
+  ShardId shard;
+  std::string proxy;            // Who asks: the next check of a transaction goes to another proxy, if there is one.
+  std::vector<TopicId> topics;  // Those that it has live producers of.
+  int32_t max_checks = 16;
+  int64_t max_bytes = int64_t{256} << 10;  // At least one message is given, however large.
+};
+struct TransactionCheck {
+  TransactionKey transaction;
+  QueueKey queue;
+  Buffer stored;
+  absl::Time prepared;
+  int32_t check = 1;  // The first, the second, ...
+};
+struct ChecksResult {
+  absl::Status status;
+  std::vector<TransactionCheck> checks;
+};
+
+// Transactions of one topic in one shard, for operators: the open ones, oldest first, or the newest of those that were
+// discarded.
+struct TransactionsCall {
+  ShardId shard;
+  TopicId topic;
+  bool discarded = false;
+  int32_t limit = 100;
+};
+struct TransactionInfo {
+  ShardId shard;
+  std::string message_id;  // Empty if the message cannot be read.
+  absl::Time since;        // When it was prepared, or discarded.
+  int32_t checks = 0;
+  absl::Time next_check;  // Of an open one.
+  std::string reason;     // Of a discarded one.
+};
+struct TransactionsResult {
+  absl::Status status;
+  std::vector<TransactionInfo> transactions;
 };
 
 struct ReceiveCall {
@@ -174,6 +233,10 @@ class BrokerApi {
 
   virtual void Append(AppendCall call, Callback<AppendResult> done) = 0;
   virtual void Recall(RecallCall call, Callback<RecallResult> done) = 0;
+
+  virtual void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) = 0;
+  virtual void TakeChecks(ChecksCall call, Callback<ChecksResult> done) = 0;
+  virtual void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) = 0;
 
   // Returns an id for CancelReceive.
   virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;

@@ -72,11 +72,34 @@ struct TimerKey {
   }
 };
 
+// A message of a transaction, named for ever; ordered by age.
+struct TransactionKey {
+  LogIndex index = 0;  // The record that has its bytes,
+  uint32_t entry = 0;  // and its place there.
+
+  friend constexpr auto operator<=>(const TransactionKey&, const TransactionKey&) = default;
+  template <typename H>
+  friend H AbslHashValue(H h, const TransactionKey& key) {
+    return H::combine(std::move(h), key.index, key.entry);
+  }
+  friend std::ostream& operator<<(std::ostream& out, const TransactionKey& key) {
+    return out << key.index << "/" << key.entry;
+  }
+};
+
 // The dead-letter topic of a group exists in every shard without being created: its id is the group's, marked.
 inline constexpr uint64_t kDeadLetterBit = uint64_t{1} << 63;
 constexpr TopicId DeadLetterTopicId(GroupId group) { return TopicId(group.value() | kDeadLetterBit); }
 constexpr bool IsDeadLetterTopic(TopicId topic) { return (topic.value() & kDeadLetterBit) != 0; }
 constexpr GroupId DeadLetterGroup(TopicId topic) { return GroupId(topic.value() & ~kDeadLetterBit); }
+
+// So does the topic of what is left of a topic's transactions that nobody ended: its id is the topic's, marked.
+inline constexpr uint64_t kDiscardedBit = uint64_t{1} << 62;
+constexpr TopicId DiscardedTopicId(TopicId topic) { return TopicId(topic.value() | kDiscardedBit); }
+constexpr bool IsDiscardedTopic(TopicId topic) {
+  return (topic.value() & (kDeadLetterBit | kDiscardedBit)) == kDiscardedBit;
+}
+constexpr TopicId DiscardedOrigin(TopicId topic) { return TopicId(topic.value() & ~kDiscardedBit); }
 
 }  // namespace barid
 

@@ -43,7 +43,10 @@ std::optional<MessageType> ParseMessageType(absl::string_view name) {
   return std::nullopt;
 }
 
-absl::Status ValidateTopicName(absl::string_view name) { return ValidateName("topic", name, kMaxTopicNameBytes); }
+absl::Status ValidateTopicName(absl::string_view name) {
+  const size_t prefix = absl::StartsWith(name, kDiscardedPrefix) ? sizeof(kDiscardedPrefix) - 1 : 0;
+  return ValidateName("topic", name, prefix + kMaxTopicNameBytes);
+}
 absl::Status ValidateGroupName(absl::string_view name) { return ValidateName("group", name, kMaxGroupNameBytes); }
 
 std::vector<absl::Duration> DefaultRetryDelays() {
@@ -63,22 +66,29 @@ absl::Duration RetryPolicy::DelayAfter(int32_t attempt) const {
 }
 
 Metadata::Metadata(Tables tables) : tables_(std::move(tables)) {
-  dead_letter_topics_.reserve(tables_.groups.size());
+  implicit_topics_.reserve(tables_.groups.size() + tables_.topics.size());  // The look-up tables point into it.
+  const auto add_implicit = [this](TopicId id, ResourceName name, absl::Time created) {
+    TopicMetadata& topic = implicit_topics_.emplace_back();
+    topic.id = id;
+    topic.name = std::move(name);
+    topic.queues_per_shard = 1;
+    topic.retention.age = absl::Hours(14 * 24);
+    topic.created = created;
+    topics_by_name_[topic.name] = &topic;
+    topics_by_id_[topic.id] = &topic;
+  };
   for (const GroupMetadata& group : tables_.groups) {
     groups_by_name_[group.name] = &group;
     groups_by_id_[group.id] = &group;
-    TopicMetadata& topic = dead_letter_topics_.emplace_back();
-    topic.id = DeadLetterTopicId(group.id);
-    topic.name = {group.name.space, absl::StrCat(kDeadLetterPrefix, group.name.name)};
-    topic.queues_per_shard = 1;
-    topic.retention.age = absl::Hours(14 * 24);
-    topic.created = group.created;
-    topics_by_name_[topic.name] = &topic;
-    topics_by_id_[topic.id] = &topic;
+    add_implicit(DeadLetterTopicId(group.id), {group.name.space, absl::StrCat(kDeadLetterPrefix, group.name.name)},
+                 group.created);
   }
   for (const TopicMetadata& topic : tables_.topics) {
     topics_by_name_[topic.name] = &topic;
     topics_by_id_[topic.id] = &topic;
+    if (topic.type != MessageType::kTransaction) continue;
+    add_implicit(DiscardedTopicId(topic.id), {topic.name.space, absl::StrCat(kDiscardedPrefix, topic.name.name)},
+                 topic.created);
   }
   for (const SubscriptionMetadata& s : tables_.subscriptions) subscriptions_[{s.group, s.topic}] = &s;
 }

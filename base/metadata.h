@@ -40,6 +40,7 @@ struct ResourceName {
 inline constexpr size_t kMaxTopicNameBytes = 127;
 inline constexpr size_t kMaxGroupNameBytes = 120;
 inline constexpr char kDeadLetterPrefix[] = "%DLQ%";
+inline constexpr char kDiscardedPrefix[] = "%TXN_DISCARDED%";
 
 // What a topic and a group may be set to. The controller refuses anything else; who asks it may say so before.
 inline constexpr int32_t kMaxQueuesPerShard = 64;
@@ -51,7 +52,8 @@ inline constexpr size_t kMaxRetryDelays = 64;
 inline constexpr absl::Duration kMaxRetryDelay = absl::Hours(24);
 inline constexpr double kMaxRetryMultiplier = 100;
 
-// kInvalidArgument, saying what was found and what is allowed: `^[%|a-zA-Z0-9_-]+$`, at most the bytes above.
+// kInvalidArgument, saying what was found and what is allowed: `^[%|a-zA-Z0-9_-]+$`, at most the bytes above (behind
+// the prefix of a topic of discarded transactions).
 absl::Status ValidateTopicName(absl::string_view name);
 absl::Status ValidateGroupName(absl::string_view name);
 
@@ -173,7 +175,8 @@ class Metadata {
   int64_t revision() const { return tables_.revision; }
   const Tables& tables() const { return tables_; }
 
-  // nullptr if there is none. A dead-letter topic (%DLQ%<group>) is found while its group exists, by name and by id.
+  // nullptr if there is none. A dead-letter topic (%DLQ%<group>) is found while its group exists, by name and by id; so
+  // is the topic of what was discarded of a TRANSACTION topic (%TXN_DISCARDED%<topic>) while that exists.
   const TopicMetadata* FindTopic(const ResourceName& name) const;
   const TopicMetadata* FindTopic(TopicId id) const;
   const GroupMetadata* FindGroup(const ResourceName& name) const;
@@ -185,7 +188,7 @@ class Metadata {
 
  private:
   Tables tables_;
-  std::vector<TopicMetadata> dead_letter_topics_;
+  std::vector<TopicMetadata> implicit_topics_;
   absl::flat_hash_map<ResourceName, const TopicMetadata*> topics_by_name_;
   absl::flat_hash_map<TopicId, const TopicMetadata*> topics_by_id_;
   absl::flat_hash_map<ResourceName, const GroupMetadata*> groups_by_name_;

@@ -297,6 +297,48 @@ void Broker::Recall(RecallCall call, Callback<RecallResult> done) {
   done({Stopped()});
 }
 
+void Broker::EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) {
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, call = std::move(call), done = std::move(done)]() mutable {
+        if (hosted->shard == nullptr) return done({Stopped()});
+        hosted->shard->EndTransaction(std::move(call), std::move(done));
+      });
+      return;
+    }
+  }
+  done({Stopped()});
+}
+
+void Broker::TakeChecks(ChecksCall call, Callback<ChecksResult> done) {
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, call = std::move(call), done = std::move(done)]() mutable {
+        if (hosted->shard == nullptr) return done({Stopped(), {}});
+        hosted->shard->TakeChecks(std::move(call), std::move(done));
+      });
+      return;
+    }
+  }
+  done({Stopped(), {}});
+}
+
+void Broker::ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, call = std::move(call), done = std::move(done)]() mutable {
+        if (hosted->shard == nullptr) return done({Stopped(), {}});
+        hosted->shard->ListTransactions(std::move(call), std::move(done));
+      });
+      return;
+    }
+  }
+  done({Stopped(), {}});
+}
+
 uint64_t Broker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   const uint64_t id = next_receive_id_++;
   {

@@ -7,9 +7,11 @@
 //   r range                         live pointers into 4,096 log indexes, position of the first record
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
+//   x index entry                   broker/transaction_table.h: an open transaction
+//   y chunk                         the same: ends recorded in 256 log indexes
 //
-// Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and itself, an
-// index block's of itself.
+// Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
+// itself, an index block's of itself.
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
@@ -96,7 +98,7 @@ State::Checkpoint State::TakeCheckpoint() {
   PutFixed(&meta, applied_.end_position);
   PutFixed(&meta, applied_.chain);
   PutFixed(&meta, log_start_);
-  PutFixed(&meta, hash_);
+  PutFixed(&meta, hash());
   PutFixed(&meta, remembered_index_);
   PutFixed(&meta, remembered_hash_);
   operations.push_back(Sealed(kMetaKey, std::move(meta)));
@@ -161,6 +163,7 @@ State::Checkpoint State::TakeCheckpoint() {
     PutFixed(&value, it->second.position);
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
+  transactions_.AppendChanges(&operations);
   dirty_queues_.clear();
   dirty_cursors_.clear();
   dirty_chunks_.clear();
@@ -268,8 +271,9 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     Range& state = ranges_[range];
     return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
   }));
+  RETURN_IF_ERROR(transactions_.Load(store));
   dirty_chunks_.clear();
-  hash_ = meta->hash;  // What Link added is in it; inspect and the tests recompute the sum.
+  hash_ = meta->hash - transactions_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
   return absl::OkStatus();
 }
 

@@ -30,11 +30,11 @@ absl::StatusOr<Command> Parse(uint16_t type, absl::string_view bytes, std::index
 }  // namespace
 
 absl::string_view CommandName(uint16_t type) {
-  static constexpr absl::string_view kNames[] = {"none",        "EpochStart", "Append",         "OpenCursor",
-                                                 "Deliver",     "Skip",       "Hold",           "Settle",
-                                                 "MakeVisible", "ClientGone", "Move",           "Expire",
-                                                 "Trim",        "ConfigureQueue", "StateHash",  "CloseGroup",
-                                                 "Schedule",    "FireTimer",  "CancelTimer"};
+  static constexpr absl::string_view kNames[] = {
+      "none",        "EpochStart",     "Append",         "OpenCursor",      "Deliver",  "Skip",
+      "Hold",        "Settle",         "MakeVisible",    "ClientGone",      "Move",     "Expire",
+      "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",      "Schedule", "FireTimer",
+      "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }

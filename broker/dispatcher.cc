@@ -496,7 +496,8 @@ void Dispatcher::OpenCursor(const CursorKey& key) {
   if (!opening_.insert(key).second) return;
   const SubscriptionMetadata* const subscription = metadata_->FindSubscription(key.group, key.queue.topic);
   StartFrom start;
-  if (subscription != nullptr && !IsDeadLetterTopic(key.queue.topic)) start = subscription->start;
+  if (subscription != nullptr && !IsDeadLetterTopic(key.queue.topic) && !IsDiscardedTopic(key.queue.topic))
+    start = subscription->start;
   auto open = [this, key](QueueOffset offset) {
     log::OpenCursor command;
     command.set_group_id(key.group.value());

@@ -53,6 +53,23 @@ namespace barid::broker {
   X(kTimersLeaveUnwritten)      /* far timers leave memory before a checkpoint has them */                             \
   X(kCheckpointForgetsTimers)                                                                                          \
   X(kCheckpointKeepsGoneTimers) /* timers that fired or were recalled stay in the store */                             \
+  X(kPrepareVisible)            /* a prepared message is in its queue at once */                                       \
+  X(kPrepareForgotten)          /* a prepared message opens no transaction */                                          \
+  X(kPrepareHoldsNoLog)         /* an open transaction does not keep the log that has its message */                   \
+  X(kCommitLosesMessage)        /* a transaction is committed and its message does not enter the queue */              \
+  X(kCommitTwice)               /* a committed transaction stays open */                                               \
+  X(kRollBackCommits)           /* a message that is rolled back enters its queue */                                   \
+  X(kDiscardLosesMessage)       /* what is discarded is nowhere */                                                     \
+  X(kEndAgainTaken)             /* a transaction that has ended may be ended otherwise */                              \
+  X(kOutcomeForgotten)          /* how a transaction ended is not remembered */                                        \
+  X(kCheckNotCounted)           /* checks are not counted */                                                           \
+  X(kCheckNotDelayed)           /* a check does not put off the next */                                                \
+  X(kChecksNotGivenOut)         /* no producer is ever asked */                                                        \
+  X(kDiscardForgotten)          /* what nobody ends stays open */                                                      \
+  X(kTransactionsOfTheDeletedStay) /* a deleted queue keeps its transactions */                                        \
+  X(kCheckpointForgetsPrepared) /* open transactions are not written */                                                \
+  X(kCheckpointKeepsEnded)      /* ended transactions stay open in the store */                                        \
+  X(kCheckpointForgetsOutcomes) /* how transactions ended is not written */                                            \
   X(kCheckpointForgetsCursors)  /* cursors changed since the last checkpoint are not written */                        \
   X(kCheckpointForgetsDeliveries)                                                                                      \
   X(kCheckpointForgetsBlocks)                                                                                          \

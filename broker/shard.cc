@@ -33,7 +33,13 @@ absl::StatusOr<std::unique_ptr<Shard>> Shard::Open(ShardId id, absl::string_view
 }
 
 Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
-    : id_(id), core_(std::move(core)), dispatcher_(core_.get()), visibility_(core_.get()), timers_(core_.get()), retention_(core_.get()) {
+    : id_(id),
+      core_(std::move(core)),
+      dispatcher_(core_.get()),
+      visibility_(core_.get()),
+      timers_(core_.get()),
+      transactions_(id, core_.get()),
+      retention_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
@@ -54,6 +60,7 @@ Shard::~Shard() {
   dispatcher_.EndAll(gone);
   visibility_.EndAll(gone);
   timers_.EndAll(gone);
+  transactions_.EndAll(gone);
 }
 
 void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
@@ -61,6 +68,7 @@ void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void
     if (!outcome.ok()) return done(outcome.status());
     visibility_.OnLead();
     timers_.OnLead();
+    transactions_.OnLead();
     serving_ = true;
     CheckDisk();
     ArmTick();
@@ -78,6 +86,7 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   metadata_ = std::move(metadata);
   dispatcher_.SetMetadata(metadata_);
   visibility_.SetMetadata(metadata_);
+  transactions_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
 }
 
@@ -106,6 +115,9 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   if (topic == nullptr) return absl::NotFoundError(absl::StrCat("no topic with id ", call.topic.value()));
   if (IsDeadLetterTopic(call.topic)) {
     return absl::InvalidArgumentError("messages enter a dead-letter topic only by failing in their group");
+  }
+  if (IsDiscardedTopic(call.topic)) {
+    return absl::InvalidArgumentError("messages enter a topic of discarded transactions only by being discarded");
   }
   if (call.queue >= topic->queues_per_shard) {
     return absl::InvalidArgumentError(
@@ -143,6 +155,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   if (core_->pending_bytes() > core_->options().max_pending_bytes) {
     return refuse(RetryAfterError(absl::Milliseconds(100), "too many bytes wait for the disk"));
   }
+  if (call.prepare) return Prepare(std::move(call), std::move(done));
   if (IsScheduled(call)) return Schedule(std::move(call), std::move(done));
   log::Append append;
   Bytes bulk;
@@ -216,6 +229,42 @@ void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
                  });
 }
 
+void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
+  const auto count = static_cast<int64_t>(call.messages.size());
+  if (absl::Status room = transactions_.CheckRoom(count); !room.ok()) return done({std::move(room), {}});
+  const int64_t now_us = core_->NowMicros();
+  log::Prepare prepare;
+  Bytes bulk;
+  for (AppendCall::Message& message : call.messages) {
+    log::Prepare::Entry* const entry = prepare.add_entries();
+    entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
+    entry->set_tag_hash(message.tag_hash);
+    const absl::Duration after = message.check_after.value_or(core_->options().transaction_first_check);
+    entry->set_check_at(now_us + absl::ToInt64Microseconds(after));
+    bulk.Append(std::move(message.stored));
+  }
+  if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return done({std::move(status), {}});
+  const absl::StatusOr<QueueKey> queue = ChooseQueue(call);
+  if (!queue.ok()) return done({queue.status(), {}});
+  SetKey(prepare.mutable_queue(), *queue);
+  transactions_.OnPrepare(count);
+  core_->Propose(Command(std::move(prepare)), std::move(bulk),
+                 [this, count, done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                   transactions_.OnPrepare(-count);
+                   AppendResult result;
+                   if (!outcome.ok() || !outcome->status.ok()) {
+                     result.status = outcome.ok() ? outcome->status : outcome.status();
+                     return done(std::move(result));
+                   }
+                   result.entries.resize(static_cast<size_t>(count));
+                   for (size_t i = 0; i < result.entries.size(); ++i) {
+                     result.entries[i].queue = outcome->queue.queue;
+                     result.entries[i].transaction = {core_->state().applied_index(), static_cast<uint32_t>(i)};
+                   }
+                   done(std::move(result));
+                 });
+}
+
 std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   std::vector<QueueStats> all;
   for (const auto& [key, queue] : core_->state().queues()) {
@@ -253,7 +302,7 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
   } else if (std::holds_alternative<log::Schedule>(command)) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
-  } else if (std::holds_alternative<log::FireTimer>(command)) {
+  } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command)) {
     for (const QueueKey& queue : outcome.queues) dispatcher_.Wake(queue);
   } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
     for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
@@ -280,6 +329,7 @@ void Shard::Tick() {
   const int64_t now = core_->NowMicros();
   visibility_.Tick(now);
   timers_.Tick(now);
+  transactions_.Tick(now);
   dispatcher_.ExpireWaiting(now);
   if (now >= next_scan_record_us_) {
     next_scan_record_us_ = now + kRecordScansMicros;

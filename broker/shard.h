@@ -10,6 +10,7 @@
 #include "broker/retention.h"
 #include "broker/shard_core.h"
 #include "broker/timers.h"
+#include "broker/transactions.h"
 #include "broker/visibility.h"
 
 namespace barid::broker {
@@ -32,6 +33,15 @@ class Shard {
 
   void Append(AppendCall call, Callback<AppendResult> done);
   void Recall(RecallCall call, Callback<RecallResult> done) { timers_.Recall(call.timer, std::move(done)); }
+  void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) {
+    transactions_.End(call, std::move(done));
+  }
+  void TakeChecks(ChecksCall call, Callback<ChecksResult> done) {
+    transactions_.TakeChecks(std::move(call), std::move(done));
+  }
+  void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
+    transactions_.List(call, std::move(done));
+  }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
     dispatcher_.Receive(id, std::move(call), std::move(done));
     ArmTick();
@@ -62,6 +72,8 @@ class Shard {
   absl::Status CheckSize(size_t bulk_bytes);
   // The same as Append for messages of which some have a delivery time.
   void Schedule(AppendCall call, Callback<AppendResult> done);
+  // The same for messages of transactions.
+  void Prepare(AppendCall call, Callback<AppendResult> done);
   // Wakes the receives that may find something new.
   void OnApplied(const Command& command, const Outcome& outcome);
   void ArmTick();
@@ -73,6 +85,7 @@ class Shard {
   Dispatcher dispatcher_;
   Visibility visibility_;
   Timers timers_;
+  Transactions transactions_;
   Retention retention_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

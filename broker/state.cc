@@ -98,7 +98,7 @@ absl::StatusOr<Outcome> State::Apply(const RecordInfo& record, const Command& co
   dirty_since_checkpoint_ = true;
   if (record.index % kRangeRecords == 0) {
     remembered_index_ = record.index;
-    remembered_hash_ = hash_;
+    remembered_hash_ = hash();
   }
   return outcome;
 }
@@ -551,6 +551,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Configure
   for (auto it = cursors_.begin(); it != cursors_.end();) {
     it = it->first.queue == key ? EraseCursor(it) : std::next(it);
   }
+  if (!BARID_MUTATION(kTransactionsOfTheDeletedStay)) DropTransactionsOf(key);
   MaybeEraseQueue(key);
   return Outcome();
 }
@@ -658,7 +659,7 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
-  return hash;
+  return hash + transactions_.RecomputeHash();
 }
 
 absl::Status State::VerifyCounts() {
@@ -668,6 +669,7 @@ absl::Status State::VerifyCounts() {
     ++live[key.index / kRangeRecords];
     ++delayed[timer.queue];
   }));
+  for (const auto& [key, transaction] : transactions_.open()) ++live[key.index / kRangeRecords];
   for (const auto& [key, queue] : queues_) {
     if (const int64_t counted = delayed[key]; counted != queue.delayed) {
       return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ", queue.delayed,

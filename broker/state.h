@@ -17,6 +17,7 @@
 #include "broker/command.h"
 #include "broker/index.h"
 #include "broker/timer_table.h"
+#include "broker/transaction_table.h"
 #include "storage/key_value_store.h"
 
 namespace barid::broker {
@@ -85,10 +86,17 @@ struct Outcome {
     int32_t attempt = 0;
   };
   std::vector<Delivered> delivered;  // Deliver: what was kept, in order of offset.
-  // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a timer.
+  // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a
+  // timer. CheckTransaction: whether each counts.
   std::vector<bool> live;
   std::vector<std::optional<QueueOffset>> entered;  // Schedule: the offset of each message that was due at once.
-  std::vector<QueueKey> queues;                     // FireTimer: where messages entered; one may stand there several times.
+  // FireTimer, EndTransaction: where messages entered; one may stand there several times.
+  std::vector<QueueKey> queues;
+  struct Ended {
+    bool now = false;                  // By this record,
+    std::optional<Resolution> before;  // or by an earlier one, in this way. Neither: nothing is known of it (any more).
+  };
+  std::vector<Ended> ended;  // EndTransaction: what each entry came to.
 };
 
 // The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index blocks that
@@ -110,7 +118,7 @@ class State {
   // --- What the leader reads to decide what to propose. ---
   LogIndex applied_index() const { return applied_.index; }
   const RecordInfo& applied() const { return applied_; }
-  uint64_t hash() const { return hash_; }
+  uint64_t hash() const { return hash_ + transactions_.hash(); }
   LogIndex log_start() const { return log_start_; }
   // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
   LogIndex remembered_index() const { return remembered_index_; }
@@ -138,6 +146,7 @@ class State {
   Index& index() { return index_; }
   TimerTable& timers() { return timers_; }
   const TimerTable& timers() const { return timers_; }
+  const TransactionTable& transactions() const { return transactions_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
@@ -186,6 +195,9 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Schedule& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::FireTimer& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CancelTimer& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Prepare& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EndTransaction& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CheckTransaction& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
@@ -195,6 +207,12 @@ class State {
   void AddTimer(const TimerKey& key, const Timer& timer);
   // nullopt: there is no such timer (any more).
   absl::StatusOr<std::optional<Timer>> TakeTimer(const TimerKey& key);
+  void OpenOne(const TransactionKey& key, const OpenTransaction& transaction);
+  OpenTransaction CloseOne(const TransactionKey& key);
+  void DropTransactionsOf(const QueueKey& queue);
+  // The message of a transaction that ends goes where its resolution says.
+  absl::Status Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
+                     const OpenTransaction& transaction, Outcome* outcome);
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
   void SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery);
   void EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset);
@@ -212,7 +230,7 @@ class State {
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
-  uint64_t hash_ = 0;
+  uint64_t hash_ = 0;              // Without that of transactions_.
   LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
   uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
 
@@ -221,6 +239,7 @@ class State {
   absl::btree_map<LogIndex, Range> ranges_;
   Index index_;
   TimerTable timers_;
+  TransactionTable transactions_;
 
   // Derived.
   absl::btree_set<Deadline> deadlines_;

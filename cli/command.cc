@@ -165,6 +165,7 @@ const std::vector<CommandEntry>& Commands() {
     AddRecallCommand(all);
     AddReceiveCommand(all);
     AddTailCommand(all);
+    AddTransactionCommand(all);
     AddStatusCommand(all);
     AddBenchCommands(all);
     all->push_back({"version", "", "Shows baridctl's version.", Make<VersionCommand>()});

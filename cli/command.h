@@ -80,6 +80,7 @@ void AddSendCommand(std::vector<CommandEntry>* commands);
 void AddRecallCommand(std::vector<CommandEntry>* commands);
 void AddReceiveCommand(std::vector<CommandEntry>* commands);
 void AddTailCommand(std::vector<CommandEntry>* commands);
+void AddTransactionCommand(std::vector<CommandEntry>* commands);
 void AddStatusCommand(std::vector<CommandEntry>* commands);
 void AddBenchCommands(std::vector<CommandEntry>* commands);
 void AddCompletionCommand(std::vector<CommandEntry>* commands);

@@ -23,6 +23,13 @@ void EncodeTimer(const TimerKey& in, broker_pb::Timer* out) {
   out->set_entry(in.entry);
 }
 
+TransactionKey DecodeTransaction(const broker_pb::Transaction& in) { return {in.log_index(), in.entry()}; }
+
+void EncodeTransaction(const TransactionKey& in, broker_pb::Transaction* out) {
+  out->set_log_index(in.index);
+  out->set_entry(in.entry);
+}
+
 absl::Duration DecodeDuration(int64_t micros) {
   return micros == std::numeric_limits<int64_t>::max() ? absl::InfiniteDuration() : absl::Microseconds(micros);
 }
@@ -51,12 +58,35 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     to->set_stored(message.stored.data(), message.stored.size());
     to->set_tag_hash(message.tag_hash);
     if (message.deliver_at) to->set_deliver_at_us(absl::ToUnixMicros(*message.deliver_at));
+    if (message.check_after) to->set_check_after_us(absl::ToInt64Microseconds(*message.check_after));
   }
+  out->set_prepare(in.prepare);
 }
 
 void Encode(const RecallCall& in, broker_pb::Recall* out) {
   out->set_shard(in.shard.value());
   EncodeTimer(in.timer, out->mutable_timer());
+}
+
+void Encode(const EndTransactionCall& in, broker_pb::EndTransaction* out) {
+  out->set_shard(in.shard.value());
+  EncodeTransaction(in.transaction, out->mutable_transaction());
+  out->set_commit(in.commit);
+}
+
+void Encode(const ChecksCall& in, broker_pb::TakeChecks* out) {
+  out->set_shard(in.shard.value());
+  out->set_proxy(in.proxy);
+  for (const TopicId topic : in.topics) out->add_topics(topic.value());
+  out->set_max_checks(in.max_checks);
+  out->set_max_bytes(in.max_bytes);
+}
+
+void Encode(const TransactionsCall& in, broker_pb::ListTransactions* out) {
+  out->set_shard(in.shard.value());
+  out->set_topic(in.topic.value());
+  out->set_discarded(in.discarded);
+  out->set_limit(in.limit);
 }
 
 void Encode(const ReceiveCall& in, broker_pb::Receive* out) {
@@ -117,14 +147,34 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
   out.topic = TopicId(in.topic());
   out.metadata_revision = in.metadata_revision();
   out.queue = in.queue();
+  out.prepare = in.prepare();
   out.messages.reserve(in.messages_size());
   for (const broker_pb::Append::Message& message : in.messages()) {
     AppendCall::Message& to = out.messages.emplace_back();
     to.stored = Buffer(owner, message.stored());
     to.tag_hash = message.tag_hash();
     if (message.has_deliver_at_us()) to.deliver_at = absl::FromUnixMicros(message.deliver_at_us());
+    if (message.has_check_after_us()) to.check_after = absl::Microseconds(message.check_after_us());
   }
   return out;
+}
+
+EndTransactionCall Decode(const broker_pb::EndTransaction& in) {
+  return {ShardId(in.shard()), DecodeTransaction(in.transaction()), in.commit()};
+}
+
+ChecksCall Decode(const broker_pb::TakeChecks& in) {
+  ChecksCall out;
+  out.shard = ShardId(in.shard());
+  out.proxy = in.proxy();
+  for (const uint64_t topic : in.topics()) out.topics.emplace_back(topic);
+  out.max_checks = in.max_checks();
+  out.max_bytes = in.max_bytes();
+  return out;
+}
+
+TransactionsCall Decode(const broker_pb::ListTransactions& in) {
+  return {ShardId(in.shard()), TopicId(in.topic()), in.discarded(), in.limit()};
 }
 
 RecallCall Decode(const broker_pb::Recall& in) { return {ShardId(in.shard()), DecodeTimer(in.timer())}; }
@@ -195,12 +245,39 @@ void Encode(const AppendResult& in, broker_pb::AppendAnswer* out) {
     EncodeUnlessOk(entry.status, to);
     to->set_queue(entry.queue);
     to->set_offset(entry.offset);
-    if (!entry.timer) continue;
-    EncodeTimer(*entry.timer, to->mutable_timer());
+    if (entry.timer) EncodeTimer(*entry.timer, to->mutable_timer());
+    if (entry.transaction) EncodeTransaction(*entry.transaction, to->mutable_transaction());
   }
 }
 
 void Encode(const RecallResult& in, broker_pb::RecallAnswer* out) { EncodeUnlessOk(in.status, out); }
+
+void Encode(const EndTransactionResult& in, broker_pb::EndTransactionAnswer* out) { EncodeUnlessOk(in.status, out); }
+
+void Encode(const ChecksResult& in, broker_pb::TakeChecksAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const TransactionCheck& check : in.checks) {
+    broker_pb::TakeChecksAnswer::Check* const to = out->add_checks();
+    EncodeTransaction(check.transaction, to->mutable_transaction());
+    EncodeQueue(check.queue, to->mutable_queue());
+    to->set_stored(check.stored.data(), check.stored.size());
+    to->set_prepared_us(absl::ToUnixMicros(check.prepared));
+    to->set_check(check.check);
+  }
+}
+
+void Encode(const TransactionsResult& in, broker_pb::ListTransactionsAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const TransactionInfo& one : in.transactions) {
+    broker_pb::ListTransactionsAnswer::Entry* const to = out->add_entries();
+    to->set_shard(one.shard.value());
+    to->set_message_id(one.message_id);
+    to->set_since_us(absl::ToUnixMicros(one.since));
+    to->set_checks(one.checks);
+    to->set_next_check_us(absl::ToUnixMicros(one.next_check));
+    to->set_reason(one.reason);
+  }
+}
 
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out) {
   EncodeUnlessOk(in.status, out);
@@ -261,11 +338,36 @@ AppendResult Decode(const broker_pb::AppendAnswer& in) {
     to.queue = entry.queue();
     to.offset = entry.offset();
     if (entry.has_timer()) to.timer = DecodeTimer(entry.timer());
+    if (entry.has_transaction()) to.transaction = DecodeTransaction(entry.transaction());
   }
   return out;
 }
 
 RecallResult Decode(const broker_pb::RecallAnswer& in) { return {Decode(in.status())}; }
+
+EndTransactionResult Decode(const broker_pb::EndTransactionAnswer& in) { return {Decode(in.status())}; }
+
+ChecksResult Decode(const broker_pb::TakeChecksAnswer& in) {
+  ChecksResult out;
+  out.status = Decode(in.status());
+  out.checks.reserve(in.checks_size());
+  for (const broker_pb::TakeChecksAnswer::Check& check : in.checks()) {
+    out.checks.push_back({DecodeTransaction(check.transaction()), DecodeQueue(check.queue()), Buffer(check.stored()),
+                          absl::FromUnixMicros(check.prepared_us()), check.check()});
+  }
+  return out;
+}
+
+TransactionsResult Decode(const broker_pb::ListTransactionsAnswer& in) {
+  TransactionsResult out;
+  out.status = Decode(in.status());
+  out.transactions.reserve(in.entries_size());
+  for (const broker_pb::ListTransactionsAnswer::Entry& one : in.entries()) {
+    out.transactions.push_back({ShardId(one.shard()), one.message_id(), absl::FromUnixMicros(one.since_us()),
+                                one.checks(), absl::FromUnixMicros(one.next_check_us()), one.reason()});
+  }
+  return out;
+}
 
 SettleResult Decode(const broker_pb::SettleAnswer& in) {
   SettleResult out;

@@ -17,6 +17,9 @@ namespace broker_pb = ::barid::broker::v1;
 // Messages are copied, here and once more when protobuf writes the frame: about 0.1 us per KiB.
 void Encode(const AppendCall& in, broker_pb::Append* out);
 void Encode(const RecallCall& in, broker_pb::Recall* out);
+void Encode(const EndTransactionCall& in, broker_pb::EndTransaction* out);
+void Encode(const ChecksCall& in, broker_pb::TakeChecks* out);
+void Encode(const TransactionsCall& in, broker_pb::ListTransactions* out);
 void Encode(const ReceiveCall& in, broker_pb::Receive* out);  // But for the id.
 void Encode(const SettleCall& in, broker_pb::Settle* out);
 void Encode(const SentReport& in, broker_pb::SentReport* out);
@@ -26,6 +29,9 @@ void Encode(const StatsCall& in, broker_pb::Stats* out);
 // The messages share `owner`, which holds `in`: nothing is copied, and the frame lives as long as the last of them.
 AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>& owner);
 RecallCall Decode(const broker_pb::Recall& in);
+EndTransactionCall Decode(const broker_pb::EndTransaction& in);
+ChecksCall Decode(const broker_pb::TakeChecks& in);
+TransactionsCall Decode(const broker_pb::ListTransactions& in);
 ReceiveCall Decode(const broker_pb::Receive& in);
 // kInvalidArgument for a kind that we do not know.
 absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in);
@@ -36,6 +42,9 @@ StatsCall Decode(const broker_pb::Stats& in);
 void Encode(const absl::Status& in, broker_pb::Status* out);
 void Encode(const AppendResult& in, broker_pb::AppendAnswer* out);
 void Encode(const RecallResult& in, broker_pb::RecallAnswer* out);
+void Encode(const EndTransactionResult& in, broker_pb::EndTransactionAnswer* out);
+void Encode(const ChecksResult& in, broker_pb::TakeChecksAnswer* out);
+void Encode(const TransactionsResult& in, broker_pb::ListTransactionsAnswer* out);
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out);
 void Encode(const QueueStats& in, broker_pb::QueueStats* out);
 // Everything but the message's bytes.
@@ -44,6 +53,9 @@ void EncodeHead(const Delivery& in, broker_pb::Delivery* out);
 absl::Status Decode(const broker_pb::Status& in);
 AppendResult Decode(const broker_pb::AppendAnswer& in);
 RecallResult Decode(const broker_pb::RecallAnswer& in);
+EndTransactionResult Decode(const broker_pb::EndTransactionAnswer& in);
+ChecksResult Decode(const broker_pb::TakeChecksAnswer& in);
+TransactionsResult Decode(const broker_pb::ListTransactionsAnswer& in);
 SettleResult Decode(const broker_pb::SettleAnswer& in);
 QueueStats Decode(const broker_pb::QueueStats& in);
 // Everything but the message's bytes.

@@ -15,6 +15,8 @@ absl::Status FieldError(absl::string_view field, int64_t found, absl::string_vie
 }
 
 absl::Status CheckId(absl::string_view field, uint64_t id) {
+  if (id & kDiscardedBit)
+    return absl::InvalidArgumentError(absl::StrCat(field, " ", id, " has the bit of discarded transactions"));
   if (id & kDeadLetterBit) return absl::InvalidArgumentError(absl::StrCat(field, " ", id, " has the dead-letter bit"));
   return absl::OkStatus();
 }

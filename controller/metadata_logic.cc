@@ -47,12 +47,15 @@ absl::Status ValidateNamespace(absl::string_view space) {
   return CheckAlphabet("the namespace", space, kMaxNamespaceBytes, "%|_.-");
 }
 
-// Topics of these names exist with their group, and only with it.
+// Topics of these names exist with what they belong to, and only with it.
 absl::Status RefuseImplicit(absl::string_view kind, absl::string_view name) {
-  for (const absl::string_view prefix : {absl::string_view(kDeadLetterPrefix), absl::string_view(kRetryPrefix)}) {
+  for (const absl::string_view prefix :
+       {absl::string_view(kDeadLetterPrefix), absl::string_view(kRetryPrefix), absl::string_view(kDiscardedPrefix)}) {
     if (absl::StartsWith(name, prefix)) {
-      return absl::InvalidArgumentError(absl::StrCat("the ", kind, " name \"", name, "\" begins with ", prefix,
-                                                     ": such names belong to a group and come and go with it"));
+      return absl::InvalidArgumentError(absl::StrCat(
+          "the ", kind, " name \"", name, "\" begins with ", prefix,
+          prefix == kDiscardedPrefix ? ": such names belong to a topic of type transaction and come and go with it"
+                                     : ": such names belong to a group and come and go with it"));
     }
   }
   return absl::OkStatus();
@@ -127,9 +130,11 @@ const ClusterRecord& ClusterOf(const MetadataState& state) {
 
 absl::Status ValidateTopic(const TopicMetadata& topic) {
   RETURN_IF_ERROR(ValidateName(topic));
-  if (topic.type != MessageType::kNormal && topic.type != MessageType::kDelay) {
-    return absl::InvalidArgumentError(absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                                                   ", this version allows normal and delay: a later version brings the others"));
+  if (topic.type != MessageType::kNormal && topic.type != MessageType::kDelay &&
+      topic.type != MessageType::kTransaction) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
+                     ", this version allows normal, delay and transaction: a later version brings the others"));
   }
   return ValidateSettings(topic);
 }
@@ -207,7 +212,8 @@ absl::StatusOr<Plan> PlanDeleteTopic(const MetadataState& state, const ResourceN
   Plan plan;
   plan.deletes.push_back(TopicKey(name));
   state.ForEach<SubscriptionMetadata>("subscription/", [&](const SubscriptionMetadata& s) {
-    if (s.topic == topic->id) plan.deletes.push_back(SubscriptionKey(s.group, s.topic));
+    if (s.topic == topic->id || s.topic == DiscardedTopicId(topic->id))
+      plan.deletes.push_back(SubscriptionKey(s.group, s.topic));
   });
   return plan;
 }
@@ -267,8 +273,9 @@ absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLim
     }
     if (owner->id != group_id) plan.relies_on.push_back(GroupKey(owner->name));
   } else {
-    const TopicMetadata* topic = state.FindTopic(topic_id);
-    if (topic == nullptr) return absl::NotFoundError(absl::StrCat("no topic with the id ", topic_id.value()));
+    const TopicMetadata* topic = state.FindTopic(IsDiscardedTopic(topic_id) ? DiscardedOrigin(topic_id) : topic_id);
+    if (topic == nullptr || (IsDiscardedTopic(topic_id) && topic->type != MessageType::kTransaction))
+      return absl::NotFoundError(absl::StrCat("no topic with the id ", topic_id.value()));
     plan.relies_on.push_back(TopicKey(topic->name));
   }
   if (state.Find<SubscriptionMetadata>(SubscriptionKey(group_id, topic_id)) != nullptr) return Plan();

@@ -26,8 +26,10 @@ Catalog::Catalog(ControllerApi* controller, const ProxyOptions& options) : contr
 void Catalog::NeedTopic(const ResourceName& name, Done done) {
   Snapshot snapshot = controller_->Current();
   if (snapshot->FindTopic(name) != nullptr) return done(std::move(snapshot));
-  // A dead-letter topic is there with its group and cannot be made.
-  if (!options_.auto_create_topics || absl::StartsWith(name.name, kDeadLetterPrefix)) return done(TopicNotFound(name));
+  // Those are there with what they belong to and cannot be made.
+  const bool is_implicit =
+      absl::StartsWith(name.name, kDeadLetterPrefix) || absl::StartsWith(name.name, kDiscardedPrefix);
+  if (!options_.auto_create_topics || is_implicit) return done(TopicNotFound(name));
   Create(Kind::kTopic, name, std::move(done));
 }
 

@@ -1,5 +1,6 @@
 #include "proxy/clients.h"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -59,6 +60,35 @@ void Clients::Declare(const ClientProfile& profile) {
   if (profile.language != Language::kUnspecified) client->profile.language = profile.language;
   if (!profile.version.empty()) client->profile.version = profile.version;
   if (profile.group) client->profile.group = profile.group;
+}
+
+void Clients::Produces(absl::string_view id, const std::vector<ResourceName>& topics) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  Client* const client = FindOrAdd(stripe, id);
+  if (client == nullptr) return;
+  for (const ResourceName& topic : topics) {
+    if (client->topics.size() >= kMaxTopics) return;
+    if (std::find(client->topics.begin(), client->topics.end(), topic) == client->topics.end())
+      client->topics.push_back(topic);
+  }
+}
+
+Clients::Producers Clients::LiveProducers() {
+  absl::flat_hash_map<ResourceName, std::vector<std::pair<std::string, std::shared_ptr<ClientSession>>>> found;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(&stripe.mu);
+    for (const auto& [id, client] : stripe.clients) {
+      if (client.session == nullptr) continue;
+      for (const ResourceName& topic : client.topics) found[topic].emplace_back(id, client.session);
+    }
+  }
+  Producers producers;
+  for (auto& [topic, sessions] : found) {
+    std::sort(sessions.begin(), sessions.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    for (auto& [id, session] : sessions) producers[topic].push_back(std::move(session));
+  }
+  return producers;
 }
 
 std::optional<ClientProfile> Clients::Find(absl::string_view id) {

@@ -13,6 +13,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "base/broker_calls.h"
+#include "base/bytes.h"
 #include "base/clock.h"
 #include "base/metadata.h"
 #include "base/mutex.h"
@@ -52,6 +53,15 @@ struct ClientProfile {
   std::optional<ResourceName> group;
 };
 
+// A transaction whose producer is asked what became of it.
+struct OrphanedTransaction {
+  std::string id;  // As the client names it (proxy/transaction_id.h).
+  ResourceName topic;
+  int32_t queue = 0;
+  Buffer stored;
+  absl::Time prepared;
+};
+
 // A telemetry stream as the registry sees it. Methods must not block.
 class ClientSession {
  public:
@@ -59,6 +69,9 @@ class ClientSession {
 
   // Sends the client its settings again if `metadata` changes them.
   virtual void Refresh(const Metadata& metadata) = 0;
+
+  // Asks the client; it answers by EndTransaction, or not.
+  virtual void Recover(const OrphanedTransaction& transaction) = 0;
 
   // Ends the stream: the proxy is about to go, and the client is to look for another.
   virtual void End() = 0;
@@ -75,6 +88,13 @@ class Clients {
   void Heard(absl::string_view id);
   // The same, with what it says of itself; unset fields leave what is known.
   void Declare(const ClientProfile& profile);
+  // It produces to these topics: what it says in its settings, or what it sent to. They are remembered as long as the
+  // client is, the first kMaxTopics of them.
+  static constexpr size_t kMaxTopics = 256;
+  void Produces(absl::string_view id, const std::vector<ResourceName>& topics);
+  // The open sessions of producers by topic, in the order of their ids. Linear in clients.
+  using Producers = absl::flat_hash_map<ResourceName, std::vector<std::shared_ptr<ClientSession>>>;
+  Producers LiveProducers();
   std::optional<ClientProfile> Find(absl::string_view id);
 
   void OpenSession(absl::string_view id, std::shared_ptr<ClientSession> session);
@@ -102,6 +122,7 @@ class Clients {
     bool heard_since_report = true;
     int waiting_receives = 0;
     std::shared_ptr<ClientSession> session;
+    std::vector<ResourceName> topics;  // Few.
   };
   // Clients are spread over stripes, so that calls on many threads seldom meet.
   struct Stripe {

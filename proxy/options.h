@@ -56,6 +56,11 @@ struct ProxyOptions {
   // How far ahead a message may be scheduled.
   absl::Duration max_delay = absl::Hours(40 * 24);
 
+  // How long a producer may ask for before it is asked what became of its transaction.
+  absl::Duration max_transaction_recovery = absl::Hours(1);
+  // How often brokers are asked for transactions to check, while there are live producers of such topics.
+  absl::Duration transaction_poll_interval = absl::Seconds(1);
+
   absl::Duration client_report_interval = absl::Seconds(5);
 
   ProxyLimits limits;

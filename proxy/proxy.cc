@@ -4,21 +4,30 @@
 
 namespace barid::proxy {
 
-Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options)
+Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers,
+             ProxyOptions options)
     : clock_(clock),
       executor_(executor),
       controller_(controller),
       options_(std::move(options)),
       router_(controller, brokers),
       catalog_(controller, options_),
-      clients_(clock, options_.limits.max_clients, options_.client_expiry, options_.limits.max_waiting_receives_per_client),
+      clients_(clock, options_.limits.max_clients, options_.client_expiry,
+               options_.limits.max_waiting_receives_per_client),
       sender_(&router_, options_.limits.max_inflight_send_bytes),
       receiver_(clock, &catalog_, &router_),
-      settler_(&router_) {}
+      settler_(&router_),
+      transaction_checker_(&clients_, &router_, &options_) {}
 
 void Proxy::Start() {
   executor_->Post([this] { refreshed_revision_ = router_.Snapshot()->revision(); });
   executor_->PostAfter(options_.client_report_interval, [this] { Tick(); });
+  executor_->PostAfter(options_.transaction_poll_interval, [this] { CheckTransactions(); });
+}
+
+void Proxy::CheckTransactions() {
+  transaction_checker_.Poll();
+  executor_->PostAfter(options_.transaction_poll_interval, [this] { CheckTransactions(); });
 }
 
 void Proxy::Drain() {

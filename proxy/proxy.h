@@ -15,6 +15,7 @@
 #include "proxy/router.h"
 #include "proxy/sender.h"
 #include "proxy/settler.h"
+#include "proxy/transaction_checker.h"
 
 namespace barid::proxy {
 
@@ -27,7 +28,8 @@ class Proxy {
   // All outlive it, but for the executor.
   Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options);
 
-  // Begins to tell brokers which clients are alive, and clients which settings have changed.
+  // Begins to tell brokers which clients are alive, clients which settings have changed, and to ask producers about
+  // transactions.
   void Start();
 
   // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look for
@@ -48,6 +50,7 @@ class Proxy {
 
  private:
   void Tick();
+  void CheckTransactions();
 
   Clock* const clock_;
   Executor* const executor_;
@@ -59,6 +62,7 @@ class Proxy {
   Sender sender_;
   Receiver receiver_;
   Settler settler_;
+  TransactionChecker transaction_checker_;
   filter::FilterCache filters_{size_t{8} << 20};
   int64_t refreshed_revision_ = 0;  // On the executor.
 };

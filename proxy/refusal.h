@@ -18,6 +18,7 @@ enum class Reason : int {
   kIllegalMessageKey = 40005,
   kIllegalMessageGroup = 40006,
   kIllegalMessagePropertyKey = 40007,
+  kInvalidTransactionId = 40008,
   kIllegalMessageId = 40009,
   kIllegalFilterExpression = 40010,
   kIllegalInvisibleTime = 40011,

@@ -13,7 +13,7 @@ absl::StatusOr<InflightBytes::Share> InflightBytes::Take(int64_t bytes) {
                                                    bytes, " more it would pass ", limit_, ": try again"));
 }
 
-void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages,
+void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, bool prepare,
                   Callback<AppendResult> done) {
   const absl::StatusOr<Target> target = router_->Next(metadata);
   if (!target.ok()) return done({target.status(), {}});
@@ -22,10 +22,11 @@ void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages 
   call.shard = target->shard;
   call.topic = topic;
   call.metadata_revision = metadata.revision();
+  call.prepare = prepare;
   call.messages = messages;  // Shares the bytes; ours are for the second try.
   target->broker->Append(
-      std::move(call), [this, target = *target, topic, revision = metadata.revision(), messages = std::move(messages),
-                        done = std::move(done)](AppendResult result) mutable {
+      std::move(call), [this, target = *target, topic, revision = metadata.revision(), prepare,
+                        messages = std::move(messages), done = std::move(done)](AppendResult result) mutable {
         BrokerApi* const leader = result.status.ok() ? nullptr : router_->SecondTry(result.status, target);
         result.shard = target.shard;
         if (leader == nullptr) return done(std::move(result));
@@ -33,6 +34,7 @@ void Sender::Send(const Metadata& metadata, TopicId topic, AppendCall::Messages 
         again.shard = target.shard;
         again.topic = topic;
         again.metadata_revision = revision;
+        again.prepare = prepare;
         again.messages = std::move(messages);
         leader->Append(std::move(again), [shard = target.shard, done = std::move(done)](AppendResult second) mutable {
           second.shard = shard;

@@ -55,9 +55,11 @@ class Sender {
 
   InflightBytes* inflight() { return &inflight_; }
 
-  // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says it
-  // does not lead any more, the right one is asked, once. The result says which shard it was.
-  void Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, Callback<AppendResult> done);
+  // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says
+  // it does not lead any more, the right one is asked, once. The result says which shard it was. `prepare`: each
+  // message is a transaction.
+  void Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, bool prepare,
+            Callback<AppendResult> done);
 
  private:
   Router* const router_;

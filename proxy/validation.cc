@@ -163,6 +163,11 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
     return Refuse(Reason::kForbidden, absl::StrCat("the topic ", topic.name.ToString(),
                                                    " is a dead-letter topic: it can be received from, only the server adds to it"));
   }
+  if (IsDiscardedTopic(topic.id)) {
+    return Refuse(Reason::kForbidden,
+                  absl::StrCat("the topic ", topic.name.ToString(), " has what was discarded of the transactions of ",
+                               "another: it can be received from, only the server adds to it"));
+  }
   const int64_t max_body_bytes = std::min(topic.max_message_bytes, limits.max_body_bytes);
   if (static_cast<int64_t>(draft.body.size()) > max_body_bytes) {
     return RefuseMessage(Reason::kMessageBodyTooLarge, index,
@@ -178,8 +183,9 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   }
   const std::string type = absl::AsciiStrToUpper(MessageTypeName(draft.type));
   const bool is_delay = draft.type == MessageType::kDelay;
-  if (draft.type != MessageType::kNormal && !is_delay) {
-    return conflict(absl::StrCat("its type is ", type, ", this version takes NORMAL and DELAY messages only"));
+  if (draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction && !is_delay) {
+    return conflict(
+        absl::StrCat("its type is ", type, ", this version takes NORMAL, DELAY and TRANSACTION messages only"));
   }
   absl::string_view foreign;
   if (draft.message_group) foreign = "message group";
@@ -198,6 +204,19 @@ absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time 
   return RefuseMessage(Reason::kIllegalDeliveryTime, index,
                        absl::StrCat("its delivery time is ", absl::FormatDuration(*draft.delivery_time - now),
                                     " ahead, at most ", absl::FormatDuration(max_delay), " are allowed (setting proxy.max_delay)"));
+}
+
+absl::Status CheckRecovery(const MessageDraft& draft, int index, absl::Duration recovery, absl::Duration max_recovery) {
+  if (draft.type != MessageType::kTransaction) {
+    return RefuseMessage(Reason::kMessagePropertyConflictWithType, index,
+                         absl::StrCat("its type is ", absl::AsciiStrToUpper(MessageTypeName(draft.type)),
+                                      " and it has an orphaned transaction recovery duration, expected none"));
+  }
+  if (recovery > absl::ZeroDuration() && recovery <= max_recovery) return absl::OkStatus();
+  return RefuseMessage(Reason::kBadRequest, index,
+                       absl::StrCat("its orphaned transaction recovery duration is ", absl::FormatDuration(recovery),
+                                    ", expected more than 0 and at most ", absl::FormatDuration(max_recovery),
+                                    " (setting proxy.max_transaction_recovery)"));
 }
 
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags) {

@@ -24,12 +24,15 @@ absl::Status CheckGroup(const ResourceName& name);
 // Everything about one message that does not need its topic. `index` is its place in the call.
 absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimits& limits);
 
-// What its topic says: the type, the size of the body; and nothing is sent to a dead-letter topic.
+// What its topic says: the type, the size of the body; and nothing is sent to a topic that only the server adds to.
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
                                       const ProxyLimits& limits);
 
 // A delivery time may be over, but not farther ahead than `max_delay`.
 absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay);
+
+// How long the producer of a TRANSACTION message may take before it is asked: more than 0, at most `max_recovery`.
+absl::Status CheckRecovery(const MessageDraft& draft, int index, absl::Duration recovery, absl::Duration max_recovery);
 
 // The tags of `a || b`; none for all messages (`*` or nothing).
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags);

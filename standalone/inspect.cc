@@ -101,6 +101,14 @@ absl::Status PrintEntries(broker::State* state) {
                       .c_str());
     }
   }
+  for (const auto& [key, transaction] : state->transactions().open()) {
+    std::printf("    transaction %s\n",
+                absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
+                             TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
+                             TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
+                             transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes")
+                    .c_str());
+  }
   return state->timers().VisitAll([](const TimerKey& key, const broker::Timer& timer) {
     std::printf("    timer %s\n",
                 absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ", TimeText(key.deliver_at_us),
@@ -140,6 +148,9 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
                              cursor.in_flight.size() - cursor.again.size(), ", again ", cursor.again.size())
                     .c_str());
   }
+  std::printf("    transactions %s\n", absl::StrCat(state.transactions().open().size(), " open, the ends of ",
+                                                    state.transactions().ended(), " remembered")
+                                           .c_str());
   if (options.entries) RETURN_IF_ERROR(PrintEntries(&state));
   ASSIGN_OR_RETURN(const uint64_t hash, state.RecomputeHash());
   if (hash != state.hash()) {

@@ -85,6 +85,13 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          kNeedsRestart, "Longest time that a receive waits for a message.");
   t->Add("proxy.max_delay", &p->max_delay, Default(absl::Hours(40 * 24)), Between(absl::Seconds(1), absl::Hours(24 * 3660)),
          kNeedsRestart, "How far ahead a message may be scheduled.");
+  t->Add("proxy.max_transaction_recovery", &p->max_transaction_recovery, Default(absl::Hours(1)),
+         Between(absl::Seconds(1), absl::Hours(24)), kNeedsRestart,
+         "How long a message may ask that its producer is not asked about its transaction.");
+  t->Add("proxy.transaction_poll_interval", &p->transaction_poll_interval, Default(absl::Seconds(1)),
+         Between(absl::Milliseconds(10), absl::Minutes(1)), kNeedsRestart,
+         "How often transactions to be checked are taken from the brokers, while there are live producers of their "
+         "topics.");
   t->Add("proxy.max_batch_messages", &p->limits.max_batch_messages, Default(int32_t{1024}), Between(int32_t{1}, int32_t{65536}),
          kNeedsRestart, "Messages in one send.");
   t->Add("proxy.max_batch_bytes", &p->limits.max_batch_bytes, Default(16 * kMiB), Between(1 * kMiB, 100 * kMiB), kNeedsRestart,
@@ -133,6 +140,24 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          kNeedsRestart, "Messages of one queue that one group may have in flight.");
   t->Add("broker.max_near_timers", &o->max_near_timers, Default(int64_t{65536}), Between(int64_t{1000}, int64_t{100000000}),
          kNeedsRestart, "Scheduled messages of a shard that are kept in memory, some 100 bytes each: up to twice so many. The others, due later, are on disk.");
+  t->Add("broker.max_open_transactions", &o->max_open_transactions, Default(int64_t{100000}),
+         Between(int64_t{1}, int64_t{1000000}), kNeedsRestart,
+         "Open transactions of a shard, some 150 bytes of memory each; more are refused.");
+  t->Add("broker.remembered_transactions", &o->remembered_transactions, Default(int64_t{65536}),
+         Between(int64_t{0}, int64_t{1000000}), kNeedsRestart,
+         "Ended transactions of a shard whose end is remembered, some 100 bytes of memory each: ending one of them "
+         "again is answered rightly.");
+  t->Add("broker.transaction_first_check", &o->transaction_first_check, Default(absl::Seconds(6)),
+         Between(absl::Milliseconds(10), absl::Hours(1)), kNeedsRestart,
+         "When the producer of a transaction is asked first what became of it, unless its message says.");
+  t->Add("broker.transaction_check_interval", &o->transaction_check_interval, Default(absl::Seconds(30)),
+         Between(absl::Milliseconds(10), absl::Hours(1)), kNeedsRestart, "And how long until it is asked again.");
+  t->Add("broker.max_transaction_checks", &o->max_transaction_checks, Default(int64_t{15}),
+         Between(int64_t{1}, int64_t{1000}), kNeedsRestart,
+         "After so many checks without a decision a transaction is discarded: rolled back, and kept for inspection.");
+  t->Add("broker.max_transaction_age", &o->max_transaction_age, Default(absl::Hours(72)),
+         Between(absl::Seconds(1), absl::Hours(24 * 366)), kNeedsRestart,
+         "And at this age, also if there is no producer to ask.");
   t->Add("broker.disk_reserve", &o->disk_reserve_bytes, Default(1 * kGiB), Between(64 * kMiB, 1 * kTiB), kNeedsRestart,
          "With less disk left, sends are refused while everything else goes on. At least two segments and 64 MiB are kept.");
   t->Add("broker.retention_interval", &o->retention_interval, Default(absl::Seconds(10)),

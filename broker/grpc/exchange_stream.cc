@@ -24,6 +24,15 @@ bool HasAnswer(const broker_pb::Call& call) { return !call.has_sent() && !call.h
 
 int64_t EncodedCost(const AppendResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const RecallResult&) { return kEntryCost; }
+int64_t EncodedCost(const EndTransactionResult&) { return kEntryCost; }
+int64_t EncodedCost(const ChecksResult& result) {
+  int64_t cost = kEntryCost;
+  for (const TransactionCheck& check : result.checks) cost += kEntryCost + static_cast<int64_t>(check.stored.size());
+  return cost;
+}
+int64_t EncodedCost(const TransactionsResult& result) {
+  return 2 * kEntryCost * static_cast<int64_t>(1 + result.transactions.size());
+}
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
 
@@ -57,6 +66,13 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
       return broker_->Append(Decode(call.append(), owner), Answering<AppendResult>(call.id(), cost));
     case broker_pb::Call::kRecall:
       return broker_->Recall(Decode(call.recall()), Answering<RecallResult>(call.id(), cost));
+    case broker_pb::Call::kEndTransaction:
+      return broker_->EndTransaction(Decode(call.end_transaction()), Answering<EndTransactionResult>(call.id(), cost));
+    case broker_pb::Call::kTakeChecks:
+      return broker_->TakeChecks(Decode(call.take_checks()), Answering<ChecksResult>(call.id(), cost));
+    case broker_pb::Call::kListTransactions:
+      return broker_->ListTransactions(Decode(call.list_transactions()),
+                                       Answering<TransactionsResult>(call.id(), cost));
     case broker_pb::Call::kSettle: {
       absl::StatusOr<SettleCall> settle = Decode(call.settle());
       if (!settle.ok()) return OnAnswer({call.id(), SettleResult{settle.status(), {}}}, cost);
@@ -110,6 +126,15 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     } else if (const auto* recall = std::get_if<RecallResult>(&answer.result)) {
       barid::Encode(*recall, out->mutable_recall());
       budget -= EncodedCost(*recall);
+    } else if (const auto* ended = std::get_if<EndTransactionResult>(&answer.result)) {
+      barid::Encode(*ended, out->mutable_end_transaction());
+      budget -= EncodedCost(*ended);
+    } else if (const auto* checks = std::get_if<ChecksResult>(&answer.result)) {
+      barid::Encode(*checks, out->mutable_take_checks());
+      budget -= EncodedCost(*checks);
+    } else if (const auto* transactions = std::get_if<TransactionsResult>(&answer.result)) {
+      barid::Encode(*transactions, out->mutable_list_transactions());
+      budget -= EncodedCost(*transactions);
     } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
       barid::Encode(*settle, out->mutable_settle());
       budget -= EncodedCost(*settle);

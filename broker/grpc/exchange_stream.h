@@ -26,7 +26,9 @@ class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
  private:
   struct Answer {
     uint64_t id = 0;
-    std::variant<std::monostate, AppendResult, RecallResult, SettleResult, StatsResult> result;
+    std::variant<std::monostate, AppendResult, RecallResult, EndTransactionResult, ChecksResult, TransactionsResult,
+                 SettleResult, StatsResult>
+        result;
     size_t first_queue = 0;  // Of a StatsResult: those before are written.
   };
 

@@ -18,6 +18,9 @@ int64_t BytesOf(const AppendCall& call) {
   return bytes;
 }
 int64_t BytesOf(const RecallCall&) { return kEntryBytes; }
+int64_t BytesOf(const EndTransactionCall&) { return kEntryBytes; }
+int64_t BytesOf(const ChecksCall& call) { return kEntryBytes + static_cast<int64_t>(8 * call.topics.size()); }
+int64_t BytesOf(const TransactionsCall&) { return kEntryBytes; }
 int64_t BytesOf(const SettleCall& call) {
   int64_t bytes = kEntryBytes;
   for (const SettleEntry& entry : call.entries) bytes += kEntryBytes + static_cast<int64_t>(entry.reason.size());
@@ -38,13 +41,19 @@ size_t EntriesOf(const ExchangeLane::Request& request) {
 void Fail(ExchangeLane::Done& done, const absl::Status& status) {
   if (auto* append = std::get_if<Callback<AppendResult>>(&done)) (*append)({status, {}});
   if (auto* recall = std::get_if<Callback<RecallResult>>(&done)) (*recall)({status});
+  if (auto* end = std::get_if<Callback<EndTransactionResult>>(&done)) (*end)({status});
+  if (auto* checks = std::get_if<Callback<ChecksResult>>(&done)) (*checks)({status, {}});
+  if (auto* transactions = std::get_if<Callback<TransactionsResult>>(&done)) (*transactions)({status, {}});
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) (*settle)({status, {}});
   if (auto* stats = std::get_if<Callback<StatsResult>>(&done)) (*stats)({status, {}});
 }
 
 // The broker may have it. Figures change nothing, so nothing about them is in doubt.
 void FailInDoubt(ExchangeLane::Done& done, const absl::Status& why) {
-  if (std::holds_alternative<Callback<StatsResult>>(done)) return Fail(done, absl::UnavailableError(why.message()));
+  if (std::holds_alternative<Callback<StatsResult>>(done) ||
+      std::holds_alternative<Callback<TransactionsResult>>(done)) {
+    return Fail(done, absl::UnavailableError(why.message()));
+  }
   Fail(done, absl::DeadlineExceededError(absl::StrCat("the outcome is unknown: ", why.message())));
 }
 
@@ -68,6 +77,18 @@ void Finish(ExchangeLane::Done& done, const broker_pb::Answer& answer, size_t en
   if (auto* recall = std::get_if<Callback<RecallResult>>(&done)) {
     if (!answer.has_recall()) return Fail(done, WrongAnswer("not one to a recall"));
     return (*recall)(Decode(answer.recall()));
+  }
+  if (auto* end = std::get_if<Callback<EndTransactionResult>>(&done)) {
+    if (!answer.has_end_transaction()) return Fail(done, WrongAnswer("not one to the end of a transaction"));
+    return (*end)(Decode(answer.end_transaction()));
+  }
+  if (auto* checks = std::get_if<Callback<ChecksResult>>(&done)) {
+    if (!answer.has_take_checks()) return Fail(done, WrongAnswer("not one to a question for checks"));
+    return (*checks)(Decode(answer.take_checks()));
+  }
+  if (auto* transactions = std::get_if<Callback<TransactionsResult>>(&done)) {
+    if (!answer.has_list_transactions()) return Fail(done, WrongAnswer("not one to a question for transactions"));
+    return (*transactions)(Decode(answer.list_transactions()));
   }
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) {
     SettleResult result = Decode(answer.settle());
@@ -137,6 +158,11 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     out->set_id(call.id);
     if (const auto* append = std::get_if<AppendCall>(&call.request)) barid::Encode(*append, out->mutable_append());
     if (const auto* recall = std::get_if<RecallCall>(&call.request)) barid::Encode(*recall, out->mutable_recall());
+    if (const auto* end = std::get_if<EndTransactionCall>(&call.request))
+      barid::Encode(*end, out->mutable_end_transaction());
+    if (const auto* checks = std::get_if<ChecksCall>(&call.request)) barid::Encode(*checks, out->mutable_take_checks());
+    if (const auto* list = std::get_if<TransactionsCall>(&call.request))
+      barid::Encode(*list, out->mutable_list_transactions());
     if (const auto* settle = std::get_if<SettleCall>(&call.request)) barid::Encode(*settle, out->mutable_settle());
     if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
     if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());

@@ -42,6 +42,18 @@ void RemoteBroker::Append(AppendCall call, Callback<AppendResult> done) { exchan
 
 void RemoteBroker::Recall(RecallCall call, Callback<RecallResult> done) { exchange_->Call(call, std::move(done)); }
 
+void RemoteBroker::EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) {
+  exchange_->Call(call, std::move(done));
+}
+
+void RemoteBroker::TakeChecks(ChecksCall call, Callback<ChecksResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
+
+void RemoteBroker::ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
+  exchange_->Call(call, std::move(done));
+}
+
 uint64_t RemoteBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   return receives_->Receive(std::move(call), std::move(done));
 }

@@ -36,6 +36,9 @@ class RemoteBroker : public BrokerApi {
 
   void Append(AppendCall call, Callback<AppendResult> done) override;
   void Recall(RecallCall call, Callback<RecallResult> done) override;
+  void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override;
+  void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override;
+  void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;

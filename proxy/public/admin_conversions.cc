@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -77,6 +78,11 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   if (absl::StartsWith(topic.name.name, kDeadLetterPrefix)) {
     return absl::InvalidArgumentError(absl::StrCat("the topic name ", topic.name.name, " begins with ", kDeadLetterPrefix,
                                                    ": such topics are there with their group"));
+  }
+  if (absl::StartsWith(topic.name.name, kDiscardedPrefix)) {
+    return absl::InvalidArgumentError(absl::StrCat("the topic name ", topic.name.name, " begins with ",
+                                                   kDiscardedPrefix,
+                                                   ": such topics are there with their topic of type transaction"));
   }
   if (!admin::TopicType_IsValid(request.type())) {
     return absl::InvalidArgumentError(absl::StrCat("the topic type is ", static_cast<int>(request.type()), ", expected 1 to 6"));
@@ -206,6 +212,17 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
     proto->set_ready_again(place.ready_again);
     proto->set_lag(place.in_flight + place.ready_again + (stats.end - place.next));
   }
+}
+
+void ToProto(const TransactionInfo& transaction, const std::string& shard,
+             admin::ListTransactionsResponse::Transaction* out) {
+  out->set_shard(shard);
+  // Text on the wire must be UTF-8; a message id is whatever its producer chose.
+  out->set_message_id(absl::Utf8SafeCEscape(transaction.message_id));
+  ToProto(transaction.since, out->mutable_since());
+  out->set_checks(transaction.checks);
+  if (transaction.next_check != absl::Time()) ToProto(transaction.next_check, out->mutable_next_check());
+  out->set_reason(transaction.reason);
 }
 
 void ToProto(const ClientProfile& client, admin::Client* out) {

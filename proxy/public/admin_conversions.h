@@ -26,6 +26,8 @@ void ToProto(const ResourceName& name, admin::Name* out);
 void ToProto(const TopicMetadata& topic, admin::Topic* out);
 void ToProto(const GroupMetadata& group, admin::Group* out);
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out);
+void ToProto(const TransactionInfo& transaction, const std::string& shard,
+             admin::ListTransactionsResponse::Transaction* out);
 void ToProto(const ClientProfile& client, admin::Client* out);
 
 }  // namespace barid::proxy

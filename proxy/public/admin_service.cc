@@ -1,6 +1,7 @@
 #include "proxy/public/admin_service.h"
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <tuple>
 #include <utility>
@@ -111,6 +112,68 @@ void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<C
     }
   }
   gather("", StatsResult());
+}
+
+// Asks the leader of every shard. One that fails is named, the others' transactions are listed all the same.
+void ListTransactions(Proxy* proxy, CallPtr call, const admin::ListTransactionsRequest& request) {
+  const ResourceName name = FromProto(request.topic());
+  const Snapshot metadata = proxy->router().Snapshot();
+  const TopicMetadata* const topic = metadata->FindTopic(name);
+  if (topic == nullptr) return call->Fail(NoTopic(name));
+  if (topic->type != MessageType::kTransaction) {
+    return call->Fail(
+        absl::InvalidArgumentError(absl::StrCat("the topic ", name.ToString(), " is of type ",
+                                                MessageTypeName(topic->type), ", expected one of type transaction")));
+  }
+  constexpr int32_t kDefaultLimit = 100;
+  constexpr int32_t kMostLimit = 1000;
+  if (request.limit() < 0 || request.limit() > kMostLimit) {
+    return call->Fail(
+        absl::InvalidArgumentError(absl::StrCat("limit is ", request.limit(), ", expected 0 to ", kMostLimit)));
+  }
+  struct Gathering {
+    Mutex mu;
+    std::map<ShardId, TransactionsResult> results ABSL_GUARDED_BY(mu);
+    size_t left ABSL_GUARDED_BY(mu) = 1;  // One for the loop below.
+    CallPtr call;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->call = std::move(call);
+  const auto gather = [gathering, metadata](ShardId shard, TransactionsResult result) {
+    std::map<ShardId, TransactionsResult> results;
+    {
+      MutexLock lock(&gathering->mu);
+      if (shard != ShardId()) gathering->results[shard] = std::move(result);
+      if (--gathering->left > 0) return;
+      results = std::move(gathering->results);
+    }
+    admin::ListTransactionsResponse response;
+    for (const auto& [shard, found] : results) {
+      const ShardMetadata* const place = metadata->FindShard(shard);
+      if (!found.status.ok()) response.add_silent_brokers(place->leader);
+      for (const TransactionInfo& one : found.transactions) ToProto(one, place->name, response.add_transactions());
+    }
+    gathering->call->Answer(Serialize(response));
+  };
+  TransactionsCall list;
+  list.topic = topic->id;
+  list.discarded = request.discarded();
+  list.limit = request.limit() == 0 ? kDefaultLimit : request.limit();
+  for (const ShardMetadata* const shard : Router::Shards(*metadata)) {
+    {
+      MutexLock lock(&gathering->mu);
+      ++gathering->left;
+    }
+    const absl::StatusOr<Target> target = proxy->router().ById(*metadata, shard->id);
+    if (!target.ok()) {
+      gather(shard->id, {target.status(), {}});
+      continue;
+    }
+    list.shard = shard->id;
+    target->broker->ListTransactions(
+        list, [gather, id = shard->id](TransactionsResult result) { gather(id, std::move(result)); });
+  }
+  gather(ShardId(), {});
 }
 
 template <typename Response>
@@ -263,6 +326,10 @@ void AddGroupMethods(Proxy* proxy, edge::MethodTable* table) {
 void AddAdminService(Proxy* proxy, std::string version, edge::MethodTable* table) {
   AddTopicMethods(proxy, table);
   AddGroupMethods(proxy, table);
+  Add<admin::ListTransactionsRequest>(table, "ListTransactions",
+                                      [proxy](CallPtr call, const admin::ListTransactionsRequest& request) {
+                                        ListTransactions(proxy, std::move(call), request);
+                                      });
   Add<admin::DescribeClusterRequest>(
       table, "DescribeCluster", [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
         DescribeCluster(proxy, version, std::move(call));

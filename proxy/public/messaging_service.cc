@@ -7,6 +7,7 @@
 #include "proxy/public/send_handler.h"
 #include "proxy/public/settle_handlers.h"
 #include "proxy/public/telemetry_handler.h"
+#include "proxy/public/transaction_handler.h"
 #include "proxy/public/unimplemented_handlers.h"
 
 namespace barid::proxy {
@@ -15,6 +16,7 @@ void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
   AddRouteHandlers(proxy, table);
   AddSendHandler(proxy, table);
   AddRecallHandler(proxy, table);
+  AddTransactionHandler(proxy, table);
   AddReceiveHandler(proxy, table);
   AddSettleHandlers(proxy, table);
   AddTelemetryHandler(proxy, table);

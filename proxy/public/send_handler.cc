@@ -5,12 +5,14 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
 #include "proxy/public/exchange.h"
 #include "proxy/recall_handle.h"
 #include "proxy/refusal.h"
 #include "proxy/signature.h"
+#include "proxy/transaction_id.h"
 #include "proxy/validation.h"
 
 namespace barid::proxy {
@@ -40,6 +42,18 @@ void SetRecallHandles(const AppendResult& result, TopicId topic, const Metadata&
   }
 }
 
+// Each of the messages is a transaction, and gets what ends it.
+void SetTransactionIds(const AppendResult& result, TopicId topic, const Metadata& metadata,
+                       v2::SendMessageResponse* response) {
+  const SigningKey* const key = NewestKey(metadata.tables().signing_keys);
+  CHECK(key != nullptr);  // It was there before the send: keys are only ever replaced.
+  for (size_t i = 0; i < result.entries.size(); ++i) {
+    if (!result.entries[i].transaction) continue;
+    response->mutable_entries(static_cast<int>(i))
+        ->set_transaction_id(EncodeTransactionId({result.shard, topic, *result.entries[i].transaction}, *key));
+  }
+}
+
 void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   const int messages = exchange->request().messages_size();
   if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
@@ -55,6 +69,10 @@ void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   const auto is_scheduled = [](const AppendResult::Entry& entry) { return entry.timer.has_value(); };
   if (std::any_of(result.entries.begin(), result.entries.end(), is_scheduled)) {
     SetRecallHandles(result, topic, *exchange->proxy()->router().Snapshot(), exchange->response());
+  }
+  const auto is_prepared = [](const AppendResult::Entry& entry) { return entry.transaction.has_value(); };
+  if (std::any_of(result.entries.begin(), result.entries.end(), is_prepared)) {
+    SetTransactionIds(result, topic, *exchange->proxy()->router().Snapshot(), exchange->response());
   }
   exchange->AnswerEntries();
 }
@@ -135,6 +153,10 @@ absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& reques
     RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options.limits));
     RETURN_IF_ERROR(CheckDeliveryTime(draft, i, now, options.max_delay));
     encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time});
+    const v2::SystemProperties& system = request.messages(i).system_properties();
+    if (!system.has_orphaned_transaction_recovery_duration()) continue;
+    encoded.back().check_after = FromProto(system.orphaned_transaction_recovery_duration());
+    RETURN_IF_ERROR(CheckRecovery(draft, i, *encoded.back().check_after, options.max_transaction_recovery));
   }
   return encoded;
 }
@@ -147,8 +169,17 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
   absl::StatusOr<AppendCall::Messages> messages =
       Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options());
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
-  proxy->sender().Send(metadata, topic.id, *std::move(messages),
-                       [exchange = std::move(exchange), share = *std::move(share), topic = topic.id](AppendResult result) mutable {
+  const bool prepare = topic.type == MessageType::kTransaction;
+  if (prepare) {
+    if (NewestKey(metadata.tables().signing_keys) == nullptr) {
+      return AnswerAll(std::move(exchange),
+                       absl::UnavailableError("the cluster has no key to sign transaction ids with yet"));
+    }
+    proxy->clients().Produces(exchange->caller().id, {topic.name});
+  }
+  proxy->sender().Send(metadata, topic.id, *std::move(messages), prepare,
+                       [exchange = std::move(exchange), share = *std::move(share),
+                        topic = topic.id](AppendResult result) mutable {
                          SendExchange::element_type::Continue(
                              std::move(exchange), [topic, result = std::move(result)](SendExchange exchange) mutable {
                                AnswerResult(std::move(exchange), topic, std::move(result));

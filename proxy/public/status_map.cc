@@ -15,6 +15,7 @@ static_assert(Same(Reason::kIllegalMessageTag, v2::ILLEGAL_MESSAGE_TAG));
 static_assert(Same(Reason::kIllegalMessageKey, v2::ILLEGAL_MESSAGE_KEY));
 static_assert(Same(Reason::kIllegalMessageGroup, v2::ILLEGAL_MESSAGE_GROUP));
 static_assert(Same(Reason::kIllegalMessagePropertyKey, v2::ILLEGAL_MESSAGE_PROPERTY_KEY));
+static_assert(Same(Reason::kInvalidTransactionId, v2::INVALID_TRANSACTION_ID));
 static_assert(Same(Reason::kIllegalMessageId, v2::ILLEGAL_MESSAGE_ID));
 static_assert(Same(Reason::kIllegalFilterExpression, v2::ILLEGAL_FILTER_EXPRESSION));
 static_assert(Same(Reason::kIllegalInvisibleTime, v2::ILLEGAL_INVISIBLE_TIME));
@@ -45,6 +46,8 @@ v2::Code PublicCode(const absl::Status& status, StatusUse use) {
       return v2::NOT_FOUND;
     case absl::StatusCode::kAborted:
       return v2::INVALID_RECEIPT_HANDLE;
+    case absl::StatusCode::kAlreadyExists:  // A transaction that has ended otherwise.
+      return v2::PRECONDITION_FAILED;
     case absl::StatusCode::kFailedPrecondition:
       return GetNotLeader(status) ? v2::HA_NOT_AVAILABLE : v2::PRECONDITION_FAILED;
     case absl::StatusCode::kOutOfRange:

@@ -2,10 +2,13 @@
 
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "base/coding.h"
 #include "base/log.h"
 #include "base/mutex.h"
+#include "base/stored_message.h"
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "proxy/public/exchange.h"
@@ -47,6 +50,7 @@ class TelemetryStream : public edge::StreamHandler,
   }
 
   void Refresh(const Metadata& metadata) override { SendSettings(metadata, /*even_if_same=*/false); }
+  void Recover(const OrphanedTransaction& transaction) override;
   void End() override { writer_.Finish(absl::OkStatus()); }
 
  private:
@@ -71,13 +75,18 @@ void TelemetryStream::OnMessage(Bytes message) {
   if (const absl::Status status = CheckCaller(caller_); !status.ok()) return Refuse(status);
   proxy_->clients().Heard(caller_.id);
   if (command.has_settings()) return OnSettings(command.settings());
-  // Answers to commands; this version sends none but settings.
+  // Answers to commands; what this version sends is not answered on the stream.
   LOG(DEBUG) << "telemetry command ignored" << KV("client", caller_.id) << KV("command", command.command_case());
 }
 
 void TelemetryStream::OnSettings(const v2::Settings& settings) {
   const ClientProfile profile = ProfileOf(settings, caller_.id, caller_.space);
   proxy_->clients().Declare(profile);
+  if (settings.has_publishing()) {
+    std::vector<ResourceName> topics;
+    for (const v2::Resource& topic : settings.publishing().topics()) topics.push_back(NameOf(topic, caller_.space));
+    proxy_->clients().Produces(caller_.id, topics);
+  }
   proxy_->clients().OpenSession(caller_.id, shared_from_this());
   // The answer does not wait for the group: it has the same policy when it is made.
   if (profile.group && CheckGroup(*profile.group).ok()) {
@@ -103,6 +112,37 @@ void TelemetryStream::SendSettings(const Metadata& metadata, bool even_if_same) 
     last_answer_ = bytes;
   }
   writer_.Push(Bytes(std::move(bytes)));
+}
+
+void TelemetryStream::Recover(const OrphanedTransaction& transaction) {
+  DeliveryFields fields;
+  fields.topic = transaction.topic;
+  fields.queue_id = transaction.queue;
+  fields.store_time = transaction.prepared;
+  const absl::StatusOr<Bytes> message = SpliceDelivery(transaction.stored, fields);
+  if (!message.ok()) {
+    LOG(ERROR) << "the message of a transaction cannot be read" << KV("topic", transaction.topic.ToString())
+               << KV("status", message.status());
+    return;
+  }
+  // The message is shared, not copied, so the command is put together by hand.
+  const auto tag = [](int field) { return static_cast<uint64_t>(field) << 3 | 2; };
+  std::string front;
+  PutVarint(&front, tag(v2::RecoverOrphanedTransactionCommand::kMessageFieldNumber));
+  PutVarint(&front, message->size());
+  std::string back;
+  PutVarint(&back, tag(v2::RecoverOrphanedTransactionCommand::kTransactionIdFieldNumber));
+  PutLengthPrefixed(&back, transaction.id);
+  v2::TelemetryCommand ok;
+  WriteStatus(absl::OkStatus(), StatusUse::kOther, caller_, proxy_, ok.mutable_status());
+  std::string head = ok.SerializeAsString();
+  PutVarint(&head, tag(v2::TelemetryCommand::kRecoverOrphanedTransactionCommandFieldNumber));
+  PutVarint(&head, front.size() + message->size() + back.size());
+  head += front;
+  Bytes frame{Buffer(std::move(head))};
+  frame.Append(*message);
+  frame.Append(Buffer(std::move(back)));
+  writer_.Push(std::move(frame));
 }
 
 void TelemetryStream::Refuse(const absl::Status& status) {

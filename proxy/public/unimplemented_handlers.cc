@@ -48,7 +48,6 @@ class PullStub : public edge::StreamHandler {
 }  // namespace
 
 void AddUnimplementedHandlers(Proxy* proxy, edge::MethodTable* table) {
-  AddUnaryStub<v2::EndTransactionResponse>(table, kMessagingService, "EndTransaction", proxy);
   AddUnaryStub<v2::SyncLiteSubscriptionResponse>(table, kMessagingService, "SyncLiteSubscription", proxy);
   AddUnaryStub<v2::UpdateOffsetResponse>(table, kMessagingService, "UpdateOffset", proxy);
   AddUnaryStub<v2::GetOffsetResponse>(table, kMessagingService, "GetOffset", proxy);

@@ -178,6 +178,36 @@ TEST_F(MetadataTest, WithoutTheGroupThereIsNoDeadLetterTopic) {
 
 TEST_F(MetadataTest, DeadLetterTopicsAreNoRowsOfTheTables) { EXPECT_EQ(metadata_.tables().topics.size(), 2u); }
 
+TEST(DiscardedTopicTest, EveryTransactionTopicHasOneInItsNamespace) {
+  Metadata::Tables tables;
+  tables.topics.resize(2);
+  tables.topics[0].id = TopicId(4);
+  tables.topics[0].name = {"space", std::string(kMaxTopicNameBytes, 't')};
+  tables.topics[0].type = MessageType::kTransaction;
+  tables.topics[0].created = absl::FromUnixSeconds(7);
+  tables.topics[1].id = TopicId(5);
+  tables.topics[1].name = {"space", "orders"};
+  const Metadata metadata(std::move(tables));
+  const std::string name = kDiscardedPrefix + std::string(kMaxTopicNameBytes, 't');
+  EXPECT_THAT(ValidateTopicName(name), IsOk());
+  EXPECT_THAT(ValidateTopicName(name + "t"), StatusIs(StatusCode::kInvalidArgument));
+  const TopicMetadata* const topic = metadata.FindTopic({"space", name});
+  ASSERT_THAT(topic, NotNull());
+  EXPECT_EQ(topic->id, DiscardedTopicId(TopicId(4)));
+  EXPECT_EQ(metadata.FindTopic(topic->id), topic);
+  EXPECT_TRUE(IsDiscardedTopic(topic->id));
+  EXPECT_FALSE(IsDeadLetterTopic(topic->id));
+  EXPECT_EQ(DiscardedOrigin(topic->id), TopicId(4));
+  EXPECT_EQ(topic->type, MessageType::kNormal);
+  EXPECT_EQ(topic->queues_per_shard, 1);
+  EXPECT_EQ(topic->retention.age, absl::Hours(14 * 24));
+  EXPECT_EQ(topic->created, absl::FromUnixSeconds(7));
+  EXPECT_THAT(metadata.FindTopic({"space", "%TXN_DISCARDED%orders"}), IsNull());
+  EXPECT_THAT(metadata.FindTopic(DiscardedTopicId(TopicId(5))), IsNull());
+  EXPECT_FALSE(IsDiscardedTopic(TopicId(4)));
+  EXPECT_FALSE(IsDiscardedTopic(DeadLetterTopicId(GroupId(4))));
+}
+
 TEST_F(MetadataTest, OrdinaryTopicsAreNotDeadLetterTopics) {
   EXPECT_FALSE(IsDeadLetterTopic(TopicId(1)));
   EXPECT_FALSE(IsDeadLetterTopic(TopicId(kDeadLetterBit - 1)));

@@ -45,6 +45,11 @@ std::string Describe(const Outcome& outcome) {
   for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt);
   for (const bool live : outcome.live) out += live ? '+' : '-';
   for (const std::optional<QueueOffset>& offset : outcome.entered) absl::StrAppend(&out, " ", offset.value_or(-1));
+  for (const Outcome::Ended& ended : outcome.ended) {
+    absl::StrAppend(&out, ended.now      ? " now"
+                          : ended.before ? absl::StrCat(" before ", static_cast<int>(*ended.before))
+                                         : " unknown");
+  }
   for (const QueueKey& queue : outcome.queues) absl::StrAppend(&out, " ", queue.topic.value(), "/", queue.queue);
   return out;
 }
@@ -59,7 +64,7 @@ class CommandGenerator {
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(115);
+    const uint64_t dice = random_.Below(130);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -77,6 +82,9 @@ class CommandGenerator {
     if (dice < 105) return MakeSchedule();
     if (dice < 111) return MakeFire();
     if (dice < 114) return MakeCancel();
+    if (dice < 119) return MakePrepare();
+    if (dice < 125) return MakeEnd();
+    if (dice < 129) return MakeCheck();
     return log::EpochStart();
   }
 
@@ -85,6 +93,7 @@ class CommandGenerator {
     if (index % 4096 == 0) remembered_ = {index, hash};
   }
   void Keep(const log::TimerRef& ref) { timers_.push_back(ref); }
+  void Keep(const TransactionKey& key) { transactions_.push_back(key); }
   // Receipts of deliveries, to come back stale.
   void Keep(const log::DeliveryRef& ref) { receipts_.push_back(ref); }
 
@@ -316,12 +325,65 @@ class CommandGenerator {
     return command;
   }
 
+  Command MakePrepare() {
+    log::Prepare command;
+    SetKey(command.mutable_queue(), AnyQueue());
+    for (uint64_t entries = random_.Below(random_.OneIn(10) ? 40 : 6); entries > 0; --entries) {
+      log::Prepare::Entry* const entry = command.add_entries();
+      entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
+      entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
+      entry->set_check_at(Soon());
+    }
+    return command;
+  }
+  log::TransactionRef AnyTransaction() {
+    TransactionKey key;
+    const auto& open = state_.transactions().open();
+    if (!open.empty() && !random_.OneIn(3)) {
+      key = std::next(open.begin(), static_cast<ptrdiff_t>(random_.Below(open.size())))->first;
+    } else if (!transactions_.empty()) {
+      key = transactions_[random_.Below(transactions_.size())];
+    }
+    if (random_.OneIn(15)) ++key.entry;
+    log::TransactionRef ref;
+    ref.set_log_index(key.index);
+    ref.set_entry(key.entry);
+    return ref;
+  }
+  Command MakeEnd() {
+    log::EndTransaction command;
+    for (uint64_t entries = 1 + random_.Below(4); entries > 0; --entries) {
+      log::EndTransaction::Entry* const entry = command.add_entries();
+      *entry->mutable_transaction() = AnyTransaction();
+      entry->set_resolution(static_cast<log::EndTransaction::Entry::Resolution>(1 + random_.Below(3)));
+      if (entry->resolution() != log::EndTransaction::Entry::DISCARD) continue;
+      entry->set_reason("no decision");
+      entry->set_origin_topic("topic");
+      entry->set_origin_message_id(random_.Bytes(8));
+    }
+    command.set_remember(random_.OneIn(20) ? random_.Below(3) : 20);
+    return command;
+  }
+  Command MakeCheck() {
+    log::CheckTransaction command;
+    for (uint64_t entries = 1 + random_.Below(4); entries > 0; --entries) {
+      log::CheckTransaction::Entry* const entry = command.add_entries();
+      *entry->mutable_transaction() = AnyTransaction();
+      const OpenTransaction* const open =
+          state_.transactions().FindOpen({entry->transaction().log_index(), entry->transaction().entry()});
+      entry->set_checks(open == nullptr || random_.OneIn(5) ? static_cast<uint32_t>(random_.Below(4)) : open->checks);
+      entry->set_next_at(Soon());
+    }
+    return command;
+  }
+
   Random& random_;
   const State& state_;
   int64_t now_us_ = 0;
   std::pair<LogIndex, uint64_t> remembered_ = {0, 0};
   std::vector<log::DeliveryRef> receipts_;
   std::vector<log::TimerRef> timers_;
+  std::vector<TransactionKey> transactions_;
 };
 
 // --- What happened ---
@@ -334,6 +396,14 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
   facts->insert(absl::StrCat(name, " ", absl::StatusCodeToString(outcome.status.code())));
   for (const bool live : outcome.live) facts->insert(absl::StrCat(name, live ? " live" : " stale"));
   for (const std::optional<QueueOffset>& offset : outcome.entered) facts->insert(offset ? "Schedule at once" : "Schedule later");
+  for (const Outcome::Ended& ended : outcome.ended) {
+    facts->insert(ended.now      ? "EndTransaction now"
+                  : ended.before ? "EndTransaction again"
+                                 : "EndTransaction of the unknown");
+  }
+  for (const QueueKey& queue : outcome.queues) {
+    if (IsDiscardedTopic(queue.topic)) facts->insert("EndTransaction discards");
+  }
   if (const auto* fire = std::get_if<log::FireTimer>(&command)) {
     for (const log::TimerRef& ref : fire->timers()) {
       if (ref.deliver_at() > now_us) facts->insert("FireTimer early");
@@ -375,6 +445,11 @@ const std::set<std::string>& AllFacts() {
       "Schedule OK", "Schedule NOT_FOUND", "Schedule at once", "Schedule later",
       "FireTimer OK", "FireTimer live", "FireTimer stale", "FireTimer early", "FireTimer of a deleted queue",
       "CancelTimer OK", "CancelTimer live", "CancelTimer stale", "CancelTimer erases a queue",
+      "Prepare OK", "Prepare NOT_FOUND",
+      "EndTransaction OK", "EndTransaction now", "EndTransaction again", "EndTransaction of the unknown",
+      "EndTransaction discards",
+      "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
+      "ConfigureQueue drops transactions",
   };
   return *facts;
 }
@@ -469,6 +544,7 @@ class Story {
       const Command command = generator.Next(now_us_);
       Propose(command);
       const size_t queues = leader.state().queues().size();
+      const size_t open = leader.state().transactions().open().size();
       const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       answers_.push_back({leader.state().hash(), Describe(*outcome)});
@@ -493,8 +569,17 @@ class Story {
           generator.Keep(ref);
         }
       }
+      if (const auto* prepare = std::get_if<log::Prepare>(&command)) {
+        for (int entry = 0; entry < prepare->entries_size(); ++entry) {
+          generator.Keep(TransactionKey{records_.back().info.index, static_cast<uint32_t>(entry)});
+        }
+      }
+      if (std::holds_alternative<log::ConfigureQueue>(command) && leader.state().transactions().open().size() < open) {
+        facts->insert("ConfigureQueue drops transactions");
+      }
       for (const QueueKey& queue : outcome->queues) {
-        if (leader.state().FindQueue(queue)->deleted) facts->insert("FireTimer of a deleted queue");
+        if (std::holds_alternative<log::FireTimer>(command) && leader.state().FindQueue(queue)->deleted)
+          facts->insert("FireTimer of a deleted queue");
       }
       if (std::holds_alternative<log::CancelTimer>(command) && leader.state().queues().size() < queues) {
         facts->insert("CancelTimer erases a queue");

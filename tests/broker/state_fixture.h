@@ -21,6 +21,7 @@ inline constexpr QueueKey kOtherQueue{TopicId(7), 1};
 inline constexpr GroupId kGroup{3};
 inline constexpr GroupId kOtherGroup{4};
 inline constexpr QueueKey kDeadLetters{DeadLetterTopicId(kGroup), 0};
+inline constexpr QueueKey kDiscarded{DiscardedTopicId(TopicId(7)), 0};
 inline constexpr int64_t kSecond = 1'000'000;
 
 // The command's name matters more than the status' text.
@@ -199,6 +200,48 @@ class StateTest : public ::testing::Test {
     for (const log::TimerRef& ref : timers) *command.add_timers() = ref;
     return Apply(command);
   }
+  // Messages of transactions that are to be checked at these times, in one record.
+  Outcome Prepare(const std::vector<int64_t>& times, QueueKey queue = kQueue) {
+    log::Prepare command;
+    SetKey(command.mutable_queue(), queue);
+    for (const int64_t time : times) {
+      log::Prepare::Entry* const entry = command.add_entries();
+      entry->set_bytes(50);
+      entry->set_tag_hash(7);
+      entry->set_check_at(time);
+    }
+    return Apply(command);
+  }
+  // The transaction of an entry of the last record, which is a Prepare.
+  TransactionKey LastTransaction(uint32_t entry = 0) const { return {state_->applied_index(), entry}; }
+  Outcome End(const std::vector<TransactionKey>& keys, log::EndTransaction::Entry::Resolution resolution) {
+    log::EndTransaction command;
+    for (const TransactionKey& key : keys) {
+      log::EndTransaction::Entry* const entry = command.add_entries();
+      entry->mutable_transaction()->set_log_index(key.index);
+      entry->mutable_transaction()->set_entry(key.entry);
+      entry->set_resolution(resolution);
+      if (resolution != log::EndTransaction::Entry::DISCARD) continue;
+      entry->set_reason("no decision");
+      entry->set_origin_topic("orders");
+      entry->set_origin_message_id("id-1");
+    }
+    command.set_remember(remembered_);
+    return Apply(command);
+  }
+  Outcome Commit(const TransactionKey& key) { return End({key}, log::EndTransaction::Entry::COMMIT); }
+  Outcome RollBack(const TransactionKey& key) { return End({key}, log::EndTransaction::Entry::ROLL_BACK); }
+  Outcome Discard(const TransactionKey& key) { return End({key}, log::EndTransaction::Entry::DISCARD); }
+  // A check of one that was checked so often.
+  Outcome Check(const TransactionKey& key, uint32_t checks, int64_t next_at) {
+    log::CheckTransaction command;
+    log::CheckTransaction::Entry* const entry = command.add_entries();
+    entry->mutable_transaction()->set_log_index(key.index);
+    entry->mutable_transaction()->set_entry(key.entry);
+    entry->set_checks(checks);
+    entry->set_next_at(next_at);
+    return Apply(command);
+  }
   // Records that change nothing, up to this log index.
   void FillLogTo(LogIndex index) {
     while (state_->applied_index() < index) ASSERT_TRUE(TryApply(log::EpochStart()).ok());
@@ -260,6 +303,7 @@ class StateTest : public ::testing::Test {
   size_t max_near_timers_ = 1;
   int64_t now_us_ = 1000 * kSecond;
   bool auto_renew_ = false;
+  uint64_t remembered_ = 100;  // Ends.
 
  private:
   Outcome ConfigureAs(QueueKey queue, bool deleted) {

@@ -115,6 +115,21 @@ TEST_F(CliTest, AScheduledMessageIsRecalledByItsHandle) {
   EXPECT_THAT(gone.err, HasSubstr("delivered or recalled already"));
 }
 
+TEST_F(CliTest, TransactionsAreListedOpenOrDiscarded) {
+  const std::string open = Do("transaction list deals");
+  EXPECT_THAT(open, HasSubstr("NEXT CHECK"));
+  EXPECT_THAT(open, HasSubstr("deals-1"));
+  EXPECT_THAT(open, HasSubstr("2027-01-15T08:00:30.000Z"));
+  const std::string discarded = Do("transaction list deals --discarded");
+  EXPECT_THAT(discarded, HasSubstr("DISCARDED"));
+  EXPECT_THAT(discarded, HasSubstr("no decision after 3 checks"));
+  EXPECT_THAT(
+      Do("transaction list deals --limit 1 -o json"),
+      HasSubstr("[{\"shard\":\"shard-0\",\"id\":\"deals-0\",\"prepared\":\"2027-01-15T08:00:00.000Z\",\"checks\":3,"
+                "\"next_check\":\"2027-01-15T08:00:30.000Z\"}]"));
+  EXPECT_EQ(Run("transaction list deals --limit 0").code, ExitCode::kUsage);
+}
+
 TEST_F(CliTest, SendsTheSameSeveralTimesUnderDifferentIds) {
   Do("topic create orders");
   Do("send orders --body a --count 3");

@@ -297,6 +297,23 @@ class FakeServer::Admin : public admin::Admin::Service {
     return grpc::Status::OK;
   }
 
+  grpc::Status ListTransactions(grpc::ServerContext*, const admin::ListTransactionsRequest* request,
+                                admin::ListTransactionsResponse* response) override {
+    for (int i = 0; i < std::min(request->limit(), 2); ++i) {
+      admin::ListTransactionsResponse::Transaction* const one = response->add_transactions();
+      one->set_shard("shard-0");
+      one->set_message_id(absl::StrCat(request->topic().name(), "-", i));
+      one->mutable_since()->set_seconds(1'800'000'000);
+      one->set_checks(3 + i);
+      if (request->discarded()) {
+        one->set_reason("no decision after 3 checks");
+      } else {
+        one->mutable_next_check()->set_seconds(1'800'000'030);
+      }
+    }
+    return grpc::Status::OK;
+  }
+
   grpc::Status DescribeCluster(grpc::ServerContext*, const admin::DescribeClusterRequest*,
                                admin::DescribeClusterResponse* response) override {
     response->set_cluster("cluster-1");

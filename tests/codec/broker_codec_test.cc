@@ -90,20 +90,20 @@ void ExpectSame(const Message& sent, const Message& returned) {
 // The fields of the structs, so that one which is in a struct alone is noticed: a new one does not compile until it is here,
 // and then fails until it is on the wire.
 auto Fields(const AppendCall& in) {
-  const auto& [shard, topic, revision, queue, messages] = in;
-  return std::make_tuple(shard, topic, revision, queue, messages.size());
+  const auto& [shard, topic, revision, queue, messages, prepare] = in;
+  return std::make_tuple(shard, topic, revision, queue, messages.size(), prepare);
 }
 auto Fields(const AppendCall::Message& in) {
-  const auto& [stored, tag_hash, deliver_at] = in;
-  return std::make_tuple(stored.size(), tag_hash, deliver_at);
+  const auto& [stored, tag_hash, deliver_at, check_after] = in;
+  return std::make_tuple(stored.size(), tag_hash, deliver_at, check_after);
 }
 auto Fields(const AppendResult& in) {
   const auto& [status, entries, shard] = in;  // The shard is the proxy's.
   return std::make_tuple(status, entries.size());
 }
 auto Fields(const AppendResult::Entry& in) {
-  const auto& [status, queue, offset, timer] = in;
-  return std::make_tuple(status, queue, offset, timer);
+  const auto& [status, queue, offset, timer, transaction] = in;
+  return std::make_tuple(status, queue, offset, timer, transaction);
 }
 auto Fields(const RecallCall& in) {
   const auto& [shard, timer] = in;
@@ -112,6 +112,30 @@ auto Fields(const RecallCall& in) {
 auto Fields(const TimerKey& in) {
   const auto& [deliver_at_us, index, entry] = in;
   return std::make_tuple(deliver_at_us, index, entry);
+}
+auto Fields(const TransactionKey& in) {
+  const auto& [index, entry] = in;
+  return std::make_tuple(index, entry);
+}
+auto Fields(const EndTransactionCall& in) {
+  const auto& [shard, transaction, commit] = in;
+  return std::make_tuple(shard, transaction, commit);
+}
+auto Fields(const ChecksCall& in) {
+  const auto& [shard, proxy, topics, max_checks, max_bytes] = in;
+  return std::make_tuple(shard, proxy, topics, max_checks, max_bytes);
+}
+auto Fields(const TransactionCheck& in) {
+  const auto& [transaction, queue, stored, prepared, check] = in;
+  return std::make_tuple(transaction, queue, stored.size(), prepared, check);
+}
+auto Fields(const TransactionsCall& in) {
+  const auto& [shard, topic, discarded, limit] = in;
+  return std::make_tuple(shard, topic, discarded, limit);
+}
+auto Fields(const TransactionInfo& in) {
+  const auto& [shard, message_id, since, checks, next_check, reason] = in;
+  return std::make_tuple(shard, message_id, since, checks, next_check, reason);
 }
 auto Fields(const ReceiveCall& in) {
   const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
@@ -216,6 +240,53 @@ TEST(BrokerCodecTest, ARecallAndItsAnswerSurviveTheWire) {
   const RecallResult result = Decode(answer);
   EXPECT_FALSE(result.status.ok());
   broker_pb::RecallAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, TheEndOfATransactionAndItsAnswerSurviveTheWire) {
+  const auto sent = Filled<broker_pb::EndTransaction>();
+  const EndTransactionCall call = Decode(sent);
+  ExpectAllSet(call);
+  ExpectAllSet(call.transaction);
+  broker_pb::EndTransaction returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::EndTransactionAnswer>();
+  broker_pb::EndTransactionAnswer answer_returned;
+  Encode(Decode(answer), &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, ChecksSurviveTheWire) {
+  const auto sent = Filled<broker_pb::TakeChecks>();
+  const ChecksCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::TakeChecks returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::TakeChecksAnswer>();
+  const ChecksResult result = Decode(answer);
+  ExpectAllSet(result.checks.at(0));
+  broker_pb::TakeChecksAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, ListsOfTransactionsSurviveTheWire) {
+  const auto sent = Filled<broker_pb::ListTransactions>();
+  const TransactionsCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::ListTransactions returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::ListTransactionsAnswer>();
+  const TransactionsResult result = Decode(answer);
+  ExpectAllSet(result.transactions.at(0));
+  broker_pb::ListTransactionsAnswer answer_returned;
   Encode(result, &answer_returned);
   ExpectSame(answer, answer_returned);
 }

@@ -87,11 +87,12 @@ TEST_F(MetadataLogicTest, RefusesEachBadTopic) {
       {[](auto* t) { t->name.name = "a/b"; }, "illegal character \"/\""},
       {[](auto* t) { t->name.name = "%DLQ%g"; }, "begins with %DLQ%"},
       {[](auto* t) { t->name.name = "%RETRY%g"; }, "begins with %RETRY%"},
+      {[](auto* t) { t->name.name = "%TXN_DISCARDED%t"; }, "belong to a topic of type transaction"},
       {[](auto* t) { t->name.space = "a/b"; }, "the namespace \"a/b\""},
       {[](auto* t) { t->name.space = std::string(65, 'a'); }, "65 bytes, at most 64"},
-      {[](auto* t) { t->type = MessageType::kUnspecified; }, "type is unspecified, this version allows normal and delay"},
+      {[](auto* t) { t->type = MessageType::kUnspecified; },
+       "type is unspecified, this version allows normal, delay and transaction"},
       {[](auto* t) { t->type = MessageType::kFifo; }, "a later version brings"},
-      {[](auto* t) { t->type = MessageType::kTransaction; }, "a later version brings"},
       {[](auto* t) { t->type = MessageType::kLite; }, "a later version brings"},
       {[](auto* t) { t->type = MessageType::kPriority; }, "a later version brings"},
       {[](auto* t) { t->queues_per_shard = 0; }, "queues_per_shard is 0, allowed is 1 to 64"},
@@ -275,6 +276,20 @@ TEST_F(MetadataLogicTest, SubscribesOnlyWhatExists) {
               FailsWith(absl::StatusCode::kNotFound, "no topic with the id 9"));
   EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DeadLetterTopicId(GroupId(9)), kNow),
               FailsWith(absl::StatusCode::kNotFound, "dead-letter topic"));
+}
+
+TEST_F(MetadataLogicTest, WhatATransactionTopicDiscardsIsReadAndGoesWithIt) {
+  TopicMetadata deals = Topic("deals");
+  deals.type = MessageType::kTransaction;
+  ASSERT_THAT(Create(deals), IsOk());
+  ASSERT_THAT(Create(Topic("orders")), IsOk());
+  ASSERT_THAT(Create(Group("g")), IsOk());
+  EXPECT_THAT(Subscribe("g", DiscardedTopicId(TopicId(1))), IsOk());
+  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(2)), kNow), Fails(absl::StatusCode::kNotFound))
+      << "orders has no transactions";
+  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(9)), kNow), Fails(absl::StatusCode::kNotFound));
+  ASSERT_THAT(Do(PlanDeleteTopic(state_, {"", "deals"})), IsOk());
+  EXPECT_EQ(state_.subscription_count(), 0);
 }
 
 TEST_F(MetadataLogicTest, SubscriptionsGoWithTheirTopicOrGroup) {

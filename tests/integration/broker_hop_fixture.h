@@ -117,6 +117,25 @@ class FakeBroker : public BrokerApi {
     });
   }
 
+  void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override {
+    changes.Make([&] {
+      last_end = call;
+      Answer([this, done = std::move(done)]() mutable { done({end_status}); });
+    });
+  }
+  void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override {
+    changes.Make([&] {
+      last_checks = call;
+      Answer([this, done = std::move(done)]() mutable { done(checks_result); });
+    });
+  }
+  void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override {
+    changes.Make([&] {
+      last_list = call;
+      Answer([this, done = std::move(done)]() mutable { done(list_result); });
+    });
+  }
+
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override {
     uint64_t id = 0;
     std::optional<ReceiveResult> at_once;
@@ -196,6 +215,9 @@ class FakeBroker : public BrokerApi {
   int cancels = 0;
   AppendCall last_append;
   RecallCall last_recall;
+  EndTransactionCall last_end;
+  ChecksCall last_checks;
+  TransactionsCall last_list;
   ReceiveCall last_receive;
   StatsCall last_stats;
   std::vector<SettleCall> settles;
@@ -209,6 +231,9 @@ class FakeBroker : public BrokerApi {
   // Set before calling.
   absl::Status append_status;
   absl::Status recall_status;
+  absl::Status end_status;
+  ChecksResult checks_result;
+  TransactionsResult list_result;
   std::optional<SettleResult> settle_result;
   StatsResult stats_result;
   std::function<ReceiveResult(const ReceiveCall&)> serve;

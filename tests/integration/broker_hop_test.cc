@@ -255,6 +255,53 @@ TEST_F(BrokerHopTest, RecallsCarryEveryField) {
   EXPECT_EQ(refused.Get().status, broker_.recall_status);
 }
 
+TEST_F(BrokerHopTest, EndsOfTransactionsCarryEveryField) {
+  StartAndConnect();
+  const EndTransactionCall call{ShardId(9), {LogIndex{1} << 60, 0xffffffff}, /*commit=*/true};
+  Outcome<EndTransactionResult> ended;
+  remote_->EndTransaction(call, ended.Taker());
+  EXPECT_THAT(ended.Get().status, IsOk());
+  EXPECT_EQ(broker_.last_end.shard, call.shard);
+  EXPECT_EQ(broker_.last_end.transaction, call.transaction);
+  EXPECT_TRUE(broker_.last_end.commit);
+
+  broker_.end_status = absl::AlreadyExistsError("rolled back already");
+  Outcome<EndTransactionResult> refused;
+  remote_->EndTransaction(call, refused.Taker());
+  EXPECT_EQ(refused.Get().status, broker_.end_status);
+}
+
+TEST_F(BrokerHopTest, ChecksCarryTheirMessagesHoweverLarge) {
+  StartAndConnect();
+  const std::string large(size_t{4} << 20, 'x');
+  broker_.checks_result.checks.push_back(
+      {{7, 1}, {TopicId(5), 2}, Buffer(std::string("small\xff")), absl::FromUnixMicros(99), 3});
+  broker_.checks_result.checks.push_back({{8, 0}, {TopicId(5), 0}, Buffer(large), absl::FromUnixMicros(100), 1});
+  ChecksCall call;
+  call.shard = ShardId(9);
+  call.proxy = "proxy-7";
+  call.topics = {TopicId(5), TopicId(6)};
+  Outcome<ChecksResult> taken;
+  remote_->TakeChecks(call, taken.Taker());
+  const ChecksResult& result = taken.Get();
+  ASSERT_THAT(result.status, IsOk());
+  ASSERT_EQ(result.checks.size(), 2u);
+  EXPECT_EQ(result.checks[0].stored.view(), "small\xff");
+  EXPECT_EQ(result.checks[0].transaction, (TransactionKey{7, 1}));
+  EXPECT_EQ(result.checks[0].check, 3);
+  EXPECT_EQ(result.checks[1].stored.view(), large);
+  EXPECT_EQ(broker_.last_checks.proxy, "proxy-7");
+  EXPECT_EQ(broker_.last_checks.topics, call.topics);
+
+  broker_.list_result.transactions.push_back(
+      {ShardId(9), "id\xff", absl::FromUnixMicros(5), 2, absl::FromUnixMicros(6), "why"});
+  Outcome<TransactionsResult> listed;
+  remote_->ListTransactions({ShardId(9), TopicId(5), true, 7}, listed.Taker());
+  ASSERT_EQ(listed.Get().transactions.size(), 1u);
+  EXPECT_EQ(listed.Get().transactions[0].message_id, "id\xff");
+  EXPECT_EQ(broker_.last_list.limit, 7);
+}
+
 TEST_F(BrokerHopTest, StatusesKeepTheirPayloads) {
   StartAndConnect();
   broker_.append_status = NotLeaderError({"broker-7", 42}, "not I \xff");

@@ -183,6 +183,37 @@ TEST_F(AdminServiceTest, AGroupIsDescribedWithItsPlacesAndMembers) {
   EXPECT_EQ(response.clients(0).type(), "push_consumer");
 }
 
+TEST_F(AdminServiceTest, TransactionsAreListedByShard) {
+  controller_.MakeTopic("deals", MessageType::kTransaction);
+  for (int i = 0; i < 2; ++i) {
+    v2::Message message = MessageOf("deals", "x", absl::StrCat("id-", i));
+    message.mutable_system_properties()->set_message_type(v2::TRANSACTION);
+    Send(message);
+  }
+  admin::ListTransactionsRequest request;
+  request.mutable_topic()->set_name("deals");
+  auto response = Do<admin::ListTransactionsResponse>("ListTransactions", request);
+  ASSERT_THAT(response.transactions(), SizeIs(2));
+  EXPECT_EQ(response.transactions(0).shard(), "shard-1");
+  EXPECT_EQ(response.transactions(1).shard(), "shard-2");
+  EXPECT_EQ(broker(0).lists.at(0).limit, 100);
+  EXPECT_FALSE(broker(0).lists.at(0).discarded);
+
+  broker(1).RefuseNext(absl::UnavailableError("down"));
+  request.set_discarded(true);
+  request.set_limit(1000);
+  response = Do<admin::ListTransactionsResponse>("ListTransactions", request);
+  EXPECT_THAT(response.silent_brokers(), ElementsAre("broker-1"));
+  EXPECT_TRUE(broker(0).lists.at(1).discarded);
+  request.set_limit(1001);
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("ListTransactions", request)));
+  request.set_limit(1);
+  request.mutable_topic()->set_name("orders");
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("ListTransactions", request))) << "it has no transactions";
+  request.mutable_topic()->set_name("missing");
+  EXPECT_TRUE(absl::IsNotFound(Failure("ListTransactions", request)));
+}
+
 TEST_F(AdminServiceTest, TheClusterIsDescribed) {
   Heartbeat(v2::PRODUCER, "");
   const auto response = Do<admin::DescribeClusterResponse>("DescribeCluster", admin::DescribeClusterRequest());

@@ -14,6 +14,7 @@ using ::testing::UnorderedElementsAre;
 class FakeSession : public ClientSession {
  public:
   void Refresh(const Metadata&) override {}
+  void Recover(const OrphanedTransaction&) override {}
   void End() override {}
 };
 
@@ -22,6 +23,27 @@ class ClientsTest : public ::testing::Test {
   SimulatedClock clock_;
   Clients clients_{&clock_, /*max_clients=*/1600, absl::Seconds(120), /*max_waiting_receives=*/2};
 };
+
+TEST_F(ClientsTest, ProducersOfATopicAreThoseWithAnOpenSession) {
+  const ResourceName deals{"", "deals"};
+  const ResourceName elsewhere{"space", "deals"};
+  const auto ann = std::make_shared<FakeSession>();
+  const auto bob = std::make_shared<FakeSession>();
+  clients_.Produces("bob", {deals});
+  clients_.Produces("bob", {deals, elsewhere});
+  clients_.Produces("ann", {deals});
+  EXPECT_THAT(clients_.LiveProducers(), ::testing::IsEmpty());
+  clients_.OpenSession("bob", bob);
+  clients_.OpenSession("ann", ann);
+  clients_.OpenSession("eve", std::make_shared<FakeSession>());
+  EXPECT_THAT(clients_.LiveProducers()[deals], ::testing::ElementsAre(ann, bob));
+  EXPECT_THAT(clients_.LiveProducers()[elsewhere], ::testing::ElementsAre(bob));
+  clients_.CloseSession("bob", bob.get());
+  clients_.Gone("ann");
+  EXPECT_THAT(clients_.LiveProducers(), ::testing::IsEmpty());
+  clients_.OpenSession("bob", bob);
+  EXPECT_THAT(clients_.LiveProducers()[deals], ::testing::ElementsAre(bob)) << "its topics are remembered while it is";
+}
 
 TEST_F(ClientsTest, ReportsWhoWasHeardOfSinceTheLastReport) {
   clients_.Heard("a");

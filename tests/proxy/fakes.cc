@@ -191,6 +191,9 @@ void FakeBroker::Append(AppendCall call, Callback<AppendResult> done) {
       if (entry.status.ok() && call.messages[i].deliver_at) {
         entry.timer = {absl::ToUnixMicros(*call.messages[i].deliver_at), next_nonce_++, static_cast<uint32_t>(i)};
         timers_.insert({call.shard, *entry.timer});
+      } else if (entry.status.ok() && call.prepare) {
+        entry.transaction = {next_nonce_++, static_cast<uint32_t>(i)};
+        transactions_[{call.shard, *entry.transaction}] = {call.topic, call.messages[i].stored, std::nullopt};
       } else if (entry.status.ok()) {
         entry.offset = static_cast<QueueOffset>(queue.size());
         queue.push_back({call.messages[i].stored, call.messages[i].tag_hash});
@@ -206,6 +209,46 @@ void FakeBroker::Recall(RecallCall call, Callback<RecallResult> done) {
   recalls.push_back(call);
   if (const auto refusal = TakeRefusal()) return done({*refusal});
   done({timers_.erase({call.shard, call.timer}) > 0 ? absl::OkStatus() : absl::NotFoundError("delivered or recalled already")});
+}
+
+void FakeBroker::EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) {
+  ends.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  const auto it = transactions_.find({call.shard, call.transaction});
+  if (it == transactions_.end()) return done({absl::NotFoundError("not known")});
+  if (it->second.committed.value_or(call.commit) != call.commit)
+    return done({absl::AlreadyExistsError("ended otherwise already")});
+  if (!it->second.committed && call.commit) queues_[{call.shard, it->second.topic}].push_back({it->second.stored, 0});
+  it->second.committed = call.commit;
+  done({absl::OkStatus()});
+}
+
+void FakeBroker::TakeChecks(ChecksCall call, Callback<ChecksResult> done) {
+  check_calls.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal, {}});
+  ChecksResult result;
+  for (auto& [key, transaction] : transactions_) {
+    const bool wanted = std::find(call.topics.begin(), call.topics.end(), transaction.topic) != call.topics.end();
+    if (key.first != call.shard || !wanted || transaction.committed || !checks_due) continue;
+    result.checks.push_back(
+        {key.second, {transaction.topic, 1}, transaction.stored, absl::FromUnixSeconds(1234), ++transaction.checks});
+  }
+  if (!result.checks.empty()) checks_due = false;
+  done(std::move(result));
+}
+
+void FakeBroker::ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
+  lists.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal, {}});
+  TransactionsResult result;
+  for (const auto& [key, transaction] : transactions_) {
+    if (key.first != call.shard || transaction.topic != call.topic || transaction.committed) continue;
+    TransactionInfo& info = result.transactions.emplace_back();
+    info.shard = call.shard;
+    info.message_id = std::string(DecodeStoredMessage(transaction.stored.view())->message_id);
+    info.checks = transaction.checks;
+  }
+  done(std::move(result));
 }
 
 std::vector<Delivery> FakeBroker::Pick(const ReceiveCall& call) {

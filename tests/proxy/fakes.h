@@ -70,6 +70,9 @@ class FakeBroker : public BrokerApi {
 
   void Append(AppendCall call, Callback<AppendResult> done) override;
   void Recall(RecallCall call, Callback<RecallResult> done) override;
+  void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override;
+  void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override;
+  void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;
@@ -99,6 +102,10 @@ class FakeBroker : public BrokerApi {
 
   std::vector<AppendCall> appends;
   std::vector<RecallCall> recalls;
+  std::vector<EndTransactionCall> ends;
+  std::vector<ChecksCall> check_calls;
+  std::vector<TransactionsCall> lists;
+  bool checks_due = false;  // All open transactions are; until somebody takes them.
   std::vector<ReceiveCall> receives;
   std::vector<SettleCall> settles;
   std::vector<SentReport> sent;
@@ -137,6 +144,13 @@ class FakeBroker : public BrokerApi {
   std::map<Place, int32_t> attempts_;
   std::set<Place> settled_;
   std::set<std::pair<ShardId, TimerKey>> timers_;  // Scheduled messages are named, and never come.
+  struct Transaction {
+    TopicId topic;
+    Buffer stored;
+    std::optional<bool> committed;
+    int32_t checks = 0;
+  };
+  std::map<std::pair<ShardId, TransactionKey>, Transaction> transactions_;
   std::vector<Waiting> waiting_;
   std::vector<absl::Status> refusals_;
   std::vector<absl::AnyInvocable<void()>> held_;

@@ -23,7 +23,6 @@ TEST_F(UnimplementedHandlersTest, EveryMethodOfThePublicApiIsServed) {
 }
 
 TEST_F(UnimplementedHandlersTest, WhatIsNotServedSaysSoInItsOwnResponse) {
-  EXPECT_EQ(Call<v2::EndTransactionResponse>("EndTransaction", v2::EndTransactionRequest()).status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_EQ(Call<v2::GetOffsetResponse>("GetOffset", v2::GetOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_EQ(Call<v2::QueryOffsetResponse>("QueryOffset", v2::QueryOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_EQ(Call<v2::UpdateOffsetResponse>("UpdateOffset", v2::UpdateOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);

@@ -52,38 +52,69 @@ const std::string kBig(4 * 1024 * 1024 + 1, 'b');
 
 const Case kCases[] = {
     {"NoId", [](auto* d, auto*) { d->message_id = ""; }, Reason::kIllegalMessageId, "message id is blank", "1 to 255"},
-    {"BlankId", [](auto* d, auto*) { d->message_id = "  "; }, Reason::kIllegalMessageId, "message id is blank", "1 to 255"},
-    {"LongId", [](auto* d, auto*) { d->message_id = absl::string_view(kLong).substr(0, 256); }, Reason::kIllegalMessageId,
-     "has 256 bytes", "at most 255"},
-    {"BlankTag", [](auto* d, auto*) { d->tag = " "; }, Reason::kIllegalMessageTag, "tag is blank", "expected a visible one"},
+    {"BlankId", [](auto* d, auto*) { d->message_id = "  "; }, Reason::kIllegalMessageId, "message id is blank",
+     "1 to 255"},
+    {"LongId", [](auto* d, auto*) { d->message_id = absl::string_view(kLong).substr(0, 256); },
+     Reason::kIllegalMessageId, "has 256 bytes", "at most 255"},
+    {"BlankTag", [](auto* d, auto*) { d->tag = " "; }, Reason::kIllegalMessageTag, "tag is blank",
+     "expected a visible one"},
     {"TagWithBar", [](auto* d, auto*) { d->tag = "a|b"; }, Reason::kIllegalMessageTag, "\"a|b\"", "neither \"|\""},
-    {"TagWithControl", [](auto* d, auto*) { d->tag = "a\tb"; }, Reason::kIllegalMessageTag, "a\\tb", "nor control characters"},
-    {"TagWithC1Control", [](auto* d, auto*) { d->tag = "a\xc2\x85"; }, Reason::kIllegalMessageTag, "its tag is", "nor control"},
-    {"BlankKey", [](auto* d, auto*) { d->keys = {"ok", ""}; }, Reason::kIllegalMessageKey, "keys is blank", "a visible one"},
-    {"KeyWithControl", [](auto* d, auto*) { d->keys = {"a\nb"}; }, Reason::kIllegalMessageKey, "a\\nb", "expected none"},
-    {"BlankGroup", [](auto* d, auto*) { d->message_group = ""; }, Reason::kIllegalMessageGroup, "is blank", "a visible one"},
-    {"LongGroup", [](auto* d, auto*) { d->message_group = absl::string_view(kLong).substr(0, 64); }, Reason::kIllegalMessageGroup,
-     "has 64 bytes", "at most 63"},
+    {"TagWithControl", [](auto* d, auto*) { d->tag = "a\tb"; }, Reason::kIllegalMessageTag, "a\\tb",
+     "nor control characters"},
+    {"TagWithC1Control", [](auto* d, auto*) { d->tag = "a\xc2\x85"; }, Reason::kIllegalMessageTag, "its tag is",
+     "nor control"},
+    {"BlankKey",
+     [](auto* d, auto*) {
+       d->keys = {"ok", ""};
+     },
+     Reason::kIllegalMessageKey, "keys is blank", "a visible one"},
+    {"KeyWithControl", [](auto* d, auto*) { d->keys = {"a\nb"}; }, Reason::kIllegalMessageKey, "a\\nb",
+     "expected none"},
+    {"BlankGroup", [](auto* d, auto*) { d->message_group = ""; }, Reason::kIllegalMessageGroup, "is blank",
+     "a visible one"},
+    {"LongGroup", [](auto* d, auto*) { d->message_group = absl::string_view(kLong).substr(0, 64); },
+     Reason::kIllegalMessageGroup, "has 64 bytes", "at most 63"},
     {"GroupWithControl", [](auto* d, auto*) { d->message_group = "a\x7f"; }, Reason::kIllegalMessageGroup, "a\\x7f",
      "expected none"},
-    {"BlankPropertyName", [](auto* d, auto*) { d->properties = {{"", "v"}}; }, Reason::kIllegalMessagePropertyKey, "blank name",
-     "a visible one"},
-    {"ReservedProperty", [](auto* d, auto*) { d->properties = {{"UNIQ_KEY", "v"}}; }, Reason::kIllegalMessagePropertyKey,
-     "\"UNIQ_KEY\" is reserved", "choose another"},
-    {"ReservedTimer", [](auto* d, auto*) { d->properties = {{"TIMER_DELAY_MS", "v"}}; }, Reason::kIllegalMessagePropertyKey,
-     "\"TIMER_DELAY_MS\" is reserved", "choose another"},
-    {"ReservedPrefix", [](auto* d, auto*) { d->properties = {{"__RMQ.TRANSIENT.x", "v"}}; },
+    {"BlankPropertyName",
+     [](auto* d, auto*) {
+       d->properties = {{"", "v"}};
+     },
+     Reason::kIllegalMessagePropertyKey, "blank name", "a visible one"},
+    {"ReservedProperty",
+     [](auto* d, auto*) {
+       d->properties = {{"UNIQ_KEY", "v"}};
+     },
+     Reason::kIllegalMessagePropertyKey, "\"UNIQ_KEY\" is reserved", "choose another"},
+    {"ReservedTimer",
+     [](auto* d, auto*) {
+       d->properties = {{"TIMER_DELAY_MS", "v"}};
+     },
+     Reason::kIllegalMessagePropertyKey, "\"TIMER_DELAY_MS\" is reserved", "choose another"},
+    {"ReservedPrefix",
+     [](auto* d, auto*) {
+       d->properties = {{"__RMQ.TRANSIENT.x", "v"}};
+     },
      Reason::kIllegalMessagePropertyKey, "is reserved", "choose another"},
-    {"ControlInName", [](auto* d, auto*) { d->properties = {{"a\x01", "v"}}; }, Reason::kIllegalMessagePropertyKey,
-     "control character", "expected none"},
-    {"ControlInValue", [](auto* d, auto*) { d->properties = {{"a", "v\r"}}; }, Reason::kIllegalMessagePropertyKey,
-     "control character", "expected none"},
+    {"ControlInName",
+     [](auto* d, auto*) {
+       d->properties = {{"a\x01", "v"}};
+     },
+     Reason::kIllegalMessagePropertyKey, "control character", "expected none"},
+    {"ControlInValue",
+     [](auto* d, auto*) {
+       d->properties = {{"a", "v\r"}};
+     },
+     Reason::kIllegalMessagePropertyKey, "control character", "expected none"},
     {"ManyProperties",
      [](auto* d, auto*) {
        for (const auto& [name, value] : ManyProperties()) d->properties.emplace_back(name, value);
      },
      Reason::kMessagePropertiesTooLarge, "129 properties", "at most 128"},
-    {"LargeProperties", [](auto* d, auto*) { d->properties = {{"a", absl::string_view(kLong).substr(0, 16 * 1024)}}; },
+    {"LargeProperties",
+     [](auto* d, auto*) {
+       d->properties = {{"a", absl::string_view(kLong).substr(0, 16 * 1024)}};
+     },
      Reason::kMessagePropertiesTooLarge, "16385 bytes", "at most 16384"},
     {"KeysCountToo",
      [](auto* d, auto*) {
@@ -97,8 +128,10 @@ const Case kCases[] = {
        d->tag = "tt";
      },
      Reason::kMessagePropertiesTooLarge, "16385 bytes", "at most 16384"},
-    {"EmptyBody", [](auto* d, auto*) { d->body = ""; }, Reason::kMessageBodyEmpty, "body is empty", "at least one byte"},
-    {"LargeBody", [](auto* d, auto*) { d->body = kBig; }, Reason::kMessageBodyTooLarge, "4194305 bytes", "at most 4194304"},
+    {"EmptyBody", [](auto* d, auto*) { d->body = ""; }, Reason::kMessageBodyEmpty, "body is empty",
+     "at least one byte"},
+    {"LargeBody", [](auto* d, auto*) { d->body = kBig; }, Reason::kMessageBodyTooLarge, "4194305 bytes",
+     "at most 4194304"},
     {"LargeForItsTopic",
      [](auto* d, auto* t) {
        t->max_message_bytes = 3;
@@ -121,7 +154,7 @@ const Case kCases[] = {
        t->type = MessageType::kFifo;
        d->type = MessageType::kFifo;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL and DELAY"},
+     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL, DELAY and TRANSACTION"},
     {"DelayToNormal",
      [](auto* d, auto*) {
        d->type = MessageType::kDelay;
@@ -144,14 +177,14 @@ const Case kCases[] = {
      Reason::kMessagePropertyConflictWithType, "has a message group", "expected none in a DELAY message"},
     {"NormalWithGroup", [](auto* d, auto*) { d->message_group = "g"; }, Reason::kMessagePropertyConflictWithType,
      "has a message group", "expected none"},
-    {"NormalWithDelay", [](auto* d, auto*) { d->delivery_time = absl::UnixEpoch(); }, Reason::kMessagePropertyConflictWithType,
-     "has a delivery time", "expected none"},
-    {"NormalWithPriority", [](auto* d, auto*) { d->priority = 1; }, Reason::kMessagePropertyConflictWithType, "has a priority",
-     "expected none"},
+    {"NormalWithDelay", [](auto* d, auto*) { d->delivery_time = absl::UnixEpoch(); },
+     Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none"},
+    {"NormalWithPriority", [](auto* d, auto*) { d->priority = 1; }, Reason::kMessagePropertyConflictWithType,
+     "has a priority", "expected none"},
     {"NormalWithLiteTopic", [](auto* d, auto*) { d->lite_topic = "l"; }, Reason::kMessagePropertyConflictWithType,
      "has a lite topic", "expected none"},
-    {"DeadLetterTopic", [](auto*, auto* t) { t->id = DeadLetterTopicId(GroupId(1)); }, Reason::kForbidden, "is a dead-letter topic",
-     "only the server adds to it"},
+    {"DeadLetterTopic", [](auto*, auto* t) { t->id = DeadLetterTopicId(GroupId(1)); }, Reason::kForbidden,
+     "is a dead-letter topic", "only the server adds to it"},
 };
 
 class MessageValidationTest : public ::testing::TestWithParam<Case> {};

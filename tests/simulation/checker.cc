@@ -80,8 +80,9 @@ void Checker::OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, co
     }
     if (result.entries.size() != numbers.size()) return Violate("a send of several got another number of answers");
     sent.state = SendState::kStored;
-    // A scheduled message has no place yet, and if it has, nobody says so.
-    if (!sent.is_void && !sent.due) CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
+    // A scheduled message has no place yet, and if it has, nobody says so; nor has that of a transaction.
+    if (!sent.is_void && !sent.due && !sent.transaction)
+      CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
   }
 }
 
@@ -135,6 +136,116 @@ void Checker::OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Dura
   if (!IsRefusal(status) && sent.recall == RecallState::kNot) sent.recall = RecallState::kMaybe;
 }
 
+// --- Transactions ---
+
+std::optional<Checker::Number> Checker::NumberOf(absl::string_view message_id) const {
+  Number number = -1;
+  if (message_id.empty() || !absl::SimpleAtoi(message_id.substr(1), &number)) return std::nullopt;
+  if (number < 0 || number >= static_cast<Number>(sent_.size())) return std::nullopt;
+  return number;
+}
+
+void Checker::OnPrepare(Number number, absl::Duration check_after) {
+  sent_[static_cast<size_t>(number)].transaction.emplace().check_after = check_after;
+}
+
+uint64_t Checker::OnEnd(Number number, bool commit, absl::Duration now) {
+  ends_[next_id_] = {number, commit};
+  Sent& sent = sent_[static_cast<size_t>(number)];
+  if (commit && !sent.transaction->may_be_committed) sent.enters = now;
+  (commit ? sent.transaction->may_be_committed : sent.transaction->may_be_rolled_back) = true;
+  return next_id_++;
+}
+
+void Checker::SetCommitted(Number number, bool committed, absl::string_view what) {
+  Transaction& transaction = *sent_[static_cast<size_t>(number)].transaction;
+  if (transaction.committed.value_or(committed) != committed) {
+    return Violate(
+        absl::StrCat("the transaction of m", number, " was ", committed ? "rolled back" : "committed", ", and ", what));
+  }
+  transaction.committed = committed;
+}
+
+void Checker::OnEndAnswer(uint64_t id, const absl::Status& status) {
+  const auto found = ends_.find(id);
+  if (found == ends_.end()) return Violate("the end of a transaction was answered twice");
+  const PendingEnd end = found->second;
+  ends_.erase(found);
+  Sent& sent = sent_[static_cast<size_t>(end.number)];
+  if (sent.is_void) return;
+  Transaction& transaction = *sent.transaction;
+  const absl::string_view verb = end.commit ? "commit" : "rollback";
+  if (status.ok()) return SetCommitted(end.number, end.commit, absl::StrCat("its ", verb, " was taken"));
+  if (absl::IsAlreadyExists(status)) {
+    if (!end.commit && !transaction.may_be_committed) {
+      return Violate(absl::StrCat("the transaction of m", end.number, " is said to be committed, by nobody"));
+    }
+    return SetCommitted(end.number, !end.commit, absl::StrCat("its ", verb, " was refused"));
+  }
+  if (absl::IsNotFound(status) && checks_.ends_are_remembered) {
+    Violate(absl::StrCat("the transaction of m", end.number, " is not known"));
+  }
+}
+
+void Checker::OnCheck(const TransactionCheck& check, absl::Duration asked_at, absl::Duration now) {
+  const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(check.stored.view());
+  const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
+  if (!number) return Violate("a check of a message that nobody sent");
+  Sent& sent = sent_[static_cast<size_t>(*number)];
+  if (sent.bytes != check.stored.view())
+    return Violate(absl::StrCat("a check of m", *number, " has not what was sent"));
+  if (sent.state == SendState::kRefused) return Violate(absl::StrCat("a check of m", *number, ", which was refused"));
+  if (sent.is_void) return;
+  if (!sent.transaction) return Violate(absl::StrCat("a check of m", *number, ", which is no transaction"));
+  if (sent.topic != check.queue.topic) return Violate(absl::StrCat("a check of m", *number, " for another topic"));
+  Transaction& transaction = *sent.transaction;
+  if (transaction.committed || transaction.discarded || sent.place) {
+    return Violate(absl::StrCat("a check of m", *number, ", whose transaction has ended"));
+  }
+  if (exact_time_ && now - sent.at < AtLeast(transaction.check_after)) {
+    return Violate(absl::StrCat("m", *number, " was checked after ", absl::FormatDuration(now - sent.at)));
+  }
+  ++transaction.checks;
+  if (transaction.checks > checks_.most || check.check < 1 || check.check > checks_.most) {
+    return Violate(absl::StrCat("m", *number, " was checked ", transaction.checks,
+                                " times, the last is said to be check ", check.check));
+  }
+  if (check.check <= transaction.last_check) return;  // Overtaken: its message was read for longer.
+  if (exact_time_ && transaction.last_check > 0 && now - transaction.asked_at < AtLeast(checks_.interval)) {
+    return Violate(
+        absl::StrCat("m", *number, " was checked again after ", absl::FormatDuration(now - transaction.asked_at)));
+  }
+  transaction.last_check = check.check;
+  transaction.asked_at = asked_at;
+}
+
+void Checker::OnDiscarded(TopicId topic, const std::string& message_id, absl::Duration now) {
+  const std::optional<Number> number = NumberOf(message_id);
+  if (!number) return Violate("something was discarded that nobody sent");
+  Sent& sent = sent_[static_cast<size_t>(*number)];
+  if (sent.is_void) return;
+  if (!sent.transaction || sent.topic != topic)
+    return Violate(absl::StrCat("m", *number, " was discarded, and is no transaction there"));
+  Transaction& transaction = *sent.transaction;
+  if (std::exchange(transaction.discarded, true)) return Violate(absl::StrCat("m", *number, " was discarded twice"));
+  if (sent.place) return Violate(absl::StrCat("m", *number, " was discarded, and was delivered"));
+  SetCommitted(*number, false, "it was discarded");
+  const absl::Duration checked = transaction.check_after + checks_.most * checks_.interval;
+  if (exact_time_ && now - sent.at < AtLeast(std::min(checks_.max_age, checked))) {
+    Violate(absl::StrCat("m", *number, " was discarded at the age of ", absl::FormatDuration(now - sent.at)));
+  }
+}
+
+void Checker::CheckNoTransactionIsLost() {
+  for (size_t number = 0; number < sent_.size(); ++number) {
+    const Sent& sent = sent_[number];
+    if (sent.is_void || !sent.transaction || sent.state != SendState::kStored) continue;
+    const Transaction& transaction = *sent.transaction;
+    if (transaction.discarded || transaction.may_be_committed || transaction.may_be_rolled_back) continue;
+    Violate(absl::StrCat("the transaction of m", number, ", which nobody ended, is lost"));
+  }
+}
+
 // --- Receives ---
 
 uint64_t Checker::OnReceive(const ReceiveCall& call, absl::Duration now) {
@@ -165,15 +276,14 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
   if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages) Violate("more messages than were asked for");
   for (const Delivery& delivery : result.deliveries) {
     const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
-    Number number = -1;
-    if (!view.ok() || view->message_id.empty() || !absl::SimpleAtoi(view->message_id.substr(1), &number) || number < 0 ||
-        number >= static_cast<Number>(sent_.size())) {
+    const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
+    if (!number) {
       Violate("a message that nobody sent");
       return {};
     }
-    CheckDelivery(receive, delivery, number, now);
-    receipts.push_back({receive.call.group, receive.call.topic, number, delivery.queue, delivery.offset, delivery.nonce,
-                        delivery.attempt, receive.call.auto_renew, receive.call.client_id});
+    CheckDelivery(receive, delivery, *number, now);
+    receipts.push_back({receive.call.group, receive.call.topic, *number, delivery.queue, delivery.offset,
+                        delivery.nonce, delivery.attempt, receive.call.auto_renew, receive.call.client_id});
     ++delivered_;
   }
   return receipts;
@@ -205,6 +315,11 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   if (!is_dead_letter) sent.state = SendState::kStored;
   if (sent.due && delivery.store_time < *sent.due) {
     return Violate(absl::StrCat(name, " was delivered ", absl::FormatDuration(*sent.due - delivery.store_time), " before it was due"));
+  }
+  if (sent.transaction && !is_dead_letter) {
+    if (!sent.transaction->may_be_committed)
+      return Violate(absl::StrCat(name, " was delivered, and nobody committed it"));
+    SetCommitted(number, true, "it was delivered");
   }
   if (sent.recall == RecallState::kRecalled) return Violate(absl::StrCat(name, " was recalled, and was delivered"));
   sent.recall = RecallState::kNot;
@@ -378,6 +493,7 @@ void Checker::OnCrash() {
   }
   receives_.clear();
   while (!recalls_.empty()) OnRecallAnswer(recalls_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
+  while (!ends_.empty()) OnEndAnswer(ends_.begin()->first, absl::UnknownError("crashed"));
   while (!settles_.empty()) OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
 }
 
@@ -444,6 +560,7 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
       const Sent& sent = sent_[number];
       if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
       if (sent.recall != RecallState::kNot) continue;
+      if (sent.transaction && !sent.transaction->committed.value_or(false)) continue;
       const auto found = progress_.find({id, topic, static_cast<Number>(number)});
       const bool is_dead_letter = dead_letters_.contains({DeadLetterTopicId(id), static_cast<Number>(number)});
       const Fate fate = found == progress_.end() ? Fate::kOwed : found->second.fate;

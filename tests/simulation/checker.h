@@ -16,8 +16,8 @@
 
 namespace barid::broker {
 
-// What a shard owes its clients, kept by somebody who sees only calls and answers. Each answer is compared at once; what is
-// left to prove is proved by Drained, when all groups have consumed until nothing came any more.
+// What a shard owes its clients, kept by somebody who sees only calls and answers. Each answer is compared at once;
+// what is left to prove is proved by Drained, when all groups have consumed until nothing came any more.
 //
 //   - Every acknowledged message is delivered, to each group that is owed it, until it is settled; so is whatever was
 //     delivered to anyone.
@@ -25,10 +25,20 @@ namespace barid::broker {
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
 //   - A dead letter leaves its group and is in the dead-letter queue, once.
-//   - Retention takes nothing before its time, and nothing unsettled where that is asked for. A scheduled message's time
+//   - Retention takes nothing before its time, and nothing unsettled where that is asked for. A scheduled message's
+//   time
 //     begins when it is due.
-//   - A scheduled message is not delivered before it is due by the leader's time, is delivered then, and enters its queue once.
-//     One whose recall was acknowledged is never delivered; one that was delivered is not recalled; one that is not due can be.
+//   - A scheduled message is not delivered before it is due by the leader's time, is delivered then, and enters its
+//   queue once.
+//     One whose recall was acknowledged is never delivered; one that was delivered is not recalled; one that is not due
+//     can be.
+//   - The message of a transaction is delivered if that was committed, from then on and as any other, and enters its
+//   queue once;
+//     if it was rolled back, or nobody ended it, never. The first end decides: it may be repeated, and any other is
+//     refused.
+//   - Producers are asked about open transactions only, not before their time, one check at a time, and so often as is
+//   allowed.
+//     What nobody ends is then discarded, and kept where an operator can look; nothing else is.
 //
 // What was under way when the process died may have happened or not.
 //
@@ -94,6 +104,24 @@ class Checker {
                 absl::Duration now);
   void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
 
+  // How transactions are checked.
+  struct Checks {
+    absl::Duration interval;
+    int32_t most = 0;
+    absl::Duration max_age;
+    bool ends_are_remembered = true;  // All of them; else an end may be forgotten.
+  };
+  void ExpectChecks(const Checks& checks) { checks_ = checks; }
+  // These are the messages of transactions, of which producers may be asked after so long.
+  void OnPrepare(Number number, absl::Duration check_after);
+  uint64_t OnEnd(Number number, bool commit, absl::Duration now);
+  void OnEndAnswer(uint64_t id, const absl::Status& status);
+  // `asked_at`: when the proxy asked for checks.
+  void OnCheck(const TransactionCheck& check, absl::Duration asked_at, absl::Duration now);
+  void OnDiscarded(TopicId topic, const std::string& message_id, absl::Duration now);
+  // No transaction is open any more, and everything that was discarded was seen.
+  void CheckNoTransactionIsLost();
+
   uint64_t OnRecall(Number number);
   void OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
 
@@ -113,14 +141,27 @@ class Checker {
   void Drained(const std::vector<QueueStats>& stats, absl::Duration now);
 
   // Calls without an answer.
-  size_t pending() const { return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size(); }
+  size_t pending() const {
+    return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size();
+  }
   int64_t delivered() const { return delivered_; }
   const std::map<TopicId, Topic>& topics() const { return topics_; }
 
  private:
   enum class SendState { kPending, kUnknown, kRefused, kStored };
   enum class RecallState { kNot, kMaybe, kRecalled };
+  struct Transaction {
+    absl::Duration check_after;
+    std::optional<bool> committed;  // How it ended, if that is known.
+    bool may_be_committed = false;  // Somebody asked for it,
+    bool may_be_rolled_back = false;
+    bool discarded = false;
+    int32_t checks = 0;       // That were seen; the last of them
+    int32_t last_check = 0;   // had this number,
+    absl::Duration asked_at;  // and was asked for then.
+  };
   struct Sent {
+    std::optional<Transaction> transaction;
     TopicId topic;
     std::string tag;
     std::string bytes;
@@ -160,9 +201,16 @@ class Checker {
     bool must_be_stale = false;
     bool is_void = false;
   };
+  struct PendingEnd {
+    Number number = 0;
+    bool commit = false;
+  };
   using Key = std::tuple<GroupId, TopicId, Number>;
 
+  std::optional<Number> NumberOf(absl::string_view message_id) const;
   bool IsVoid(const Receipt& receipt) const;
+  // It is known how the transaction ended.
+  void SetCommitted(Number number, bool committed, absl::string_view what);
   bool MayHaveExpired(const Sent& sent, TopicId topic, absl::Duration now) const;
   bool MayHaveAged(const Sent& sent, TopicId topic, absl::Duration now) const;
   bool Matches(const Group& group, const Sent& sent) const;
@@ -187,6 +235,8 @@ class Checker {
   std::map<uint64_t, PendingReceive> receives_;
   std::map<uint64_t, PendingSettle> settles_;
   std::map<uint64_t, Number> recalls_;
+  std::map<uint64_t, PendingEnd> ends_;
+  Checks checks_;
   bool exact_time_ = true;
   uint64_t next_id_ = 1;
   int64_t delivered_ = 0;

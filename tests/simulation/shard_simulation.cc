@@ -54,6 +54,16 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.client_silence = absl::Seconds(10);
   options_.client_grace = absl::Seconds(4);
 
+  options_.transaction_first_check = absl::Seconds(1);
+  options_.transaction_check_interval = absl::Milliseconds(500) + RandomDuration(absl::Seconds(3));
+  options_.max_transaction_checks = 1 + static_cast<int64_t>(random_.Below(4));
+  options_.max_transaction_age =
+      random_.OneIn(3) ? absl::Seconds(5) + RandomDuration(absl::Seconds(20)) : absl::Hours(10);
+  options_.remembered_transactions = random_.OneIn(4) ? static_cast<int64_t>(random_.Below(4)) : 100'000;
+  options_.max_open_transactions = random_.OneIn(4) ? 5 + static_cast<int64_t>(random_.Below(40)) : 100'000;
+  checker_.ExpectChecks({options_.transaction_check_interval, static_cast<int32_t>(options_.max_transaction_checks),
+                         options_.max_transaction_age, options_.remembered_transactions > 1000});
+
   if (character_.steps_wall_clock) checker_.ExpectInexactTime();
 
   AddStream(0);
@@ -120,6 +130,8 @@ void ShardSimulation::PublishMetadata() {
       TopicMetadata& topic = tables.topics.emplace_back();
       topic.id = stream.topic.id;
       topic.name = {"", absl::StrCat("topic-", stream.topic.id.value())};
+      topic.type =
+          MessageType::kTransaction;  // A shard leaves it to the proxy what is sent; so the discarded are kept.
       topic.queues_per_shard = stream.queues;
       topic.retention = stream.topic.retention;
     }
@@ -252,6 +264,7 @@ void ShardSimulation::Send() {
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
   const bool scheduled = random_.OneIn(3);
+  call.prepare = !scheduled && random_.OneIn(3);
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string tag = kTags[random_.Below(4)];
@@ -268,6 +281,12 @@ void ShardSimulation::Send() {
     const std::optional<Checker::Due> due = scheduled ? RandomDue() : std::nullopt;
     numbers.push_back(checker_.OnSend(stream.topic.id, tag, std::string(stored.view()), due, Now()));
     call.messages.push_back({stored, TagHash(tag)});
+    if (call.prepare) {
+      if (random_.OneIn(2)) call.messages.back().check_after = RandomDuration(absl::Seconds(6));
+      // Some are open for long enough that the log behind them could go.
+      if (character_.storms && random_.OneIn(2)) call.messages.back().check_after = absl::Seconds(30);
+      checker_.OnPrepare(numbers.back(), call.messages.back().check_after.value_or(options_.transaction_first_check));
+    }
     if (due) {
       call.messages.back().deliver_at = due->at;
       last_due_ = std::max(last_due_, due->at);
@@ -284,6 +303,7 @@ void ShardSimulation::Send() {
       checker_.OnSendAnswer(numbers, topic, result);
       for (size_t i = 0; i < result.entries.size(); ++i) {
         if (result.entries[i].timer) scheduled_.emplace_back(numbers[i], *result.entries[i].timer);
+        if (result.entries[i].transaction) transactions_.push_back({numbers[i], *result.entries[i].transaction});
       }
     });
   });
@@ -316,6 +336,102 @@ void ShardSimulation::RecallSomething() {
       checker_.OnRecallAnswer(checked, result.status, Now());
     });
   });
+}
+
+void ShardSimulation::End(Checker::Number number, const TransactionKey& transaction, bool commit) {
+  const uint64_t checked = checker_.OnEnd(number, commit, Now());
+  Trace(commit ? "commit m" : "roll back m", number);
+  OnShard([=, this, generation = generation_](Shard* shard) {
+    shard->EndTransaction({kShard, transaction, commit}, [=, this](EndTransactionResult result) {
+      if (generation != generation_) return;
+      Trace(commit ? "committed m" : "rolled back m", number, ": ", result.status.ToString());
+      if (result.status.ok()) ++(commit ? counts_.committed : counts_.rolled_back);
+      checker_.OnEndAnswer(checked, result.status);
+    });
+  });
+}
+
+// Mostly a late one; those that have ended come again now and then, and are ended otherwise.
+void ShardSimulation::EndSomething() {
+  if (transactions_.empty()) return;
+  const size_t newest = std::min<size_t>(transactions_.size(), 30);
+  const size_t place = transactions_.size() - 1 - random_.Below(random_.OneIn(4) ? transactions_.size() : newest);
+  const Transaction transaction = transactions_[place];
+  if (!random_.OneIn(3)) transactions_.erase(transactions_.begin() + static_cast<ptrdiff_t>(place));
+  const bool commit = !random_.OneIn(3);
+  End(transaction.number, transaction.key, commit);
+  if (random_.OneIn(6)) End(transaction.number, transaction.key, random_.OneIn(2) == commit);
+}
+
+void ShardSimulation::TakeChecks() {
+  ChecksCall call;
+  call.shard = kShard;
+  call.proxy = absl::StrCat("proxy-", random_.Below(2));
+  for (const Stream& stream : streams_) {
+    if (!producers_answer_ || !random_.OneIn(4)) call.topics.push_back(stream.topic.id);
+  }
+  call.max_checks = producers_answer_ ? 1 + static_cast<int32_t>(random_.Below(20)) : 1000;
+  if (random_.OneIn(4)) call.max_bytes = 200;
+  OnShard([this, call = std::move(call), generation = generation_, asked_at = Now()](Shard* shard) mutable {
+    shard->TakeChecks(std::move(call), [this, generation, asked_at](ChecksResult result) {
+      if (generation != generation_) return;
+      for (const TransactionCheck& check : result.checks) {
+        ++counts_.checked;
+        checker_.OnCheck(check, asked_at, Now());
+        const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(check.stored.view());
+        Checker::Number number = -1;
+        if (!view.ok() || !absl::SimpleAtoi(view->message_id.substr(1), &number)) continue;
+        Trace("check ", check.check, " of m", number);
+        if (producers_answer_ && random_.OneIn(5)) End(number, check.transaction, random_.OneIn(2));
+      }
+    });
+  });
+}
+
+void ShardSimulation::LookAtDiscarded() {
+  for (const Stream& stream : streams_) {
+    std::vector<TransactionInfo> discarded;
+    bool answered = false;
+    OnShard([&, generation = generation_](Shard* shard) {
+      shard->ListTransactions({kShard, stream.topic.id, /*discarded=*/true, 1'000'000},
+                              [&, generation](TransactionsResult result) {
+                                if (generation != generation_ || !result.status.ok()) return;
+                                discarded = std::move(result.transactions);
+                                answered = true;
+                              });
+    });
+    world_.RunUntil([&] { return answered || IsDown(); }, absl::Seconds(10));
+    if (IsDown()) {
+      Crash();
+      return Start();
+    }
+    std::set<std::string> listed;
+    for (const TransactionInfo& one : discarded) {
+      if (!listed.insert(one.message_id).second) checker_.Violate(absl::StrCat(one.message_id, " was discarded twice"));
+      if (!discarded_seen_.insert(one.message_id).second) continue;
+      ++counts_.discarded;
+      checker_.OnDiscarded(stream.topic.id, one.message_id, Now());
+    }
+  }
+}
+
+void ShardSimulation::WaitForDiscards() {
+  producers_answer_ = false;
+  const absl::Duration end =
+      Now() + absl::Seconds(40) +
+      (options_.max_transaction_checks + 1) * (options_.transaction_check_interval + absl::Seconds(8));
+  while (Now() < end && checker_.violation().empty() && !IsDown()) {
+    if (character_.clients_stay) ReportClients();
+    TakeChecks();
+    world_.RunFor(absl::Milliseconds(500));
+  }
+  if (IsDown() || !checker_.violation().empty()) return;
+  LookAtDiscarded();
+  if (!process_->shard->state().transactions().open().empty()) {
+    checker_.Violate(absl::StrCat(process_->shard->state().transactions().open().size(),
+                                  " transactions that nobody ends are never discarded"));
+  }
+  checker_.CheckNoTransactionIsLost();
 }
 
 void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group, absl::Duration wait) {
@@ -548,8 +664,14 @@ void ShardSimulation::Step() {
     Send();
   } else if (dice < 50) {
     ReceiveSomewhere();
-  } else if (dice < 54) {
+  } else if (dice < 53) {
     for (uint64_t count = 1 + random_.Below(3); count > 0; --count) RecallSomething();
+  } else if (dice < 58) {
+    for (uint64_t count = 1 + random_.Below(6); count > 0; --count) EndSomething();
+  } else if (dice < 61) {
+    TakeChecks();
+  } else if (dice < 62) {
+    LookAtDiscarded();
   } else if (dice < 81) {
     for (uint64_t count = 1 + random_.Below(6); count > 0; --count) SettleSomething();
   } else if (dice < 86) {
@@ -622,6 +744,8 @@ void ShardSimulation::Drain() {
   for (const auto& [key, queue] : process_->shard->state().queues()) {
     if (queue.deleted && queue.delayed > 0) checker_.Violate(absl::StrCat("deleted topic ", key.topic.value(), " keeps its timers"));
   }
+  WaitForDiscards();
+  if (IsDown()) return;
   if (character_.far_timers) {
     ConsumeUntilNothingComes();
     world_.clock()->Advance(std::max(last_due_ - world_.clock()->Now(), absl::ZeroDuration()));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -30,6 +31,10 @@ class ShardSimulation {
     int64_t records = 0;
     int64_t scheduled = 0;
     int64_t recalled = 0;           // Acknowledged recalls.
+    int64_t committed = 0;          // Acknowledged ends of transactions, repeated ones included.
+    int64_t rolled_back = 0;
+    int64_t checked = 0;  // Checks given out.
+    int64_t discarded = 0;
   };
 
   // `trace`: every call and answer goes to stderr.
@@ -78,6 +83,13 @@ class ShardSimulation {
   void ReceiveSomewhere();
   std::optional<Checker::Due> RandomDue();
   void RecallSomething();
+  void EndSomething();
+  // A proxy asks for checks; of some, its producer ends the transaction.
+  void TakeChecks();
+  void End(Checker::Number number, const TransactionKey& transaction, bool commit);
+  void LookAtDiscarded();
+  // Undecided transactions are checked as often as is allowed, and then discarded.
+  void WaitForDiscards();
   void SettleSomething();
   void Settle(const Checker::Receipt& receipt, SettleKind kind, absl::Duration delay);
   void ExtendWhileReceiving();
@@ -138,6 +150,13 @@ class ShardSimulation {
 
   std::vector<Checker::Receipt> receipts_;
   std::vector<std::pair<Checker::Number, TimerKey>> scheduled_;  // What may be recalled.
+  struct Transaction {
+    Checker::Number number = 0;
+    TransactionKey key;
+  };
+  std::vector<Transaction> transactions_;  // What may be ended.
+  std::set<std::string> discarded_seen_;   // Message ids.
+  bool producers_answer_ = true;           // A check may end its transaction.
   absl::Time last_due_ = absl::UnixEpoch();
   std::vector<uint64_t> waiting_;  // Ids of receives, some of them answered.
   uint64_t next_receive_ = 1;

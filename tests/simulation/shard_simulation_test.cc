@@ -35,6 +35,10 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.trims += simulation.counts().trims;
     all.scheduled += simulation.counts().scheduled;
     all.recalled += simulation.counts().recalled;
+    all.committed += simulation.counts().committed;
+    all.rolled_back += simulation.counts().rolled_back;
+    all.checked += simulation.counts().checked;
+    all.discarded += simulation.counts().discarded;
   }
   if (count < kSeeds) return;
   // A world in which nothing happens proves nothing.
@@ -44,6 +48,10 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.trims, static_cast<int64_t>(count) / 20);
   EXPECT_GT(all.scheduled, static_cast<int64_t>(count) * 20);
   EXPECT_GT(all.recalled, static_cast<int64_t>(count));
+  EXPECT_GT(all.committed, static_cast<int64_t>(count) * 5);
+  EXPECT_GT(all.rolled_back, static_cast<int64_t>(count));
+  EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
+  EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
 
