@@ -227,6 +227,32 @@ def check_recall(run):
         run.check(said and re.search(pattern, said), f"recall of {case}: {said or 'not refused'}")
 
 
+# What the programs do with message i of `transaction`: end it themselves, or leave it to the check-back.
+ENDED_BY_THE_PROGRAM = {0: "commit", 1: "rollback"}
+ENDED_BY_A_CHECK = {2: ["commit"], 3: ["rollback"], 4: ["unknown", "commit"], 5: ["commit"]}
+COMMITTED = (0, 2, 4, 5)
+
+
+def check_transaction(run):
+    def body(index):
+        return f"{run.options['run']}-{index}"
+
+    prepared = {event["body"]: event["id"] for event in run.named("prepared")}
+    run.check(sorted(prepared) == [body(index) for index in range(6)], f"6 messages were prepared, they are {sorted(prepared)}")
+    received = [(event["body"], event["id"], event["attempt"]) for event in run.named("received")]
+    expected = [(body(index), prepared.get(body(index)), 1) for index in COMMITTED]
+    run.check(sorted(received) == expected, f"what was committed arrived once, and nothing else: {sorted(received)}")
+    for index, how in ENDED_BY_THE_PROGRAM.items():
+        ended = [event["how"] for event in run.named("ended") if event["body"] == body(index)]
+        run.check(ended == [how], f"{body(index)} was ended by a {how}: {ended}")
+    checks = defaultdict(list)
+    for event in run.named("checked"):
+        checks[event["body"]].append(event["answer"])
+        run.check(event["id"] == prepared.get(event["body"]), f"the check of {event['body']} has its message's id")
+    wanted = {body(index): answers for index, answers in ENDED_BY_A_CHECK.items()}
+    run.check(dict(checks) == wanted, f"the producer that lived was asked about what was left open, and not more often: {dict(checks)}")
+
+
 @dataclass
 class Scenario:
     check: Callable[[Run], None]
@@ -261,6 +287,7 @@ SCENARIOS = {
     "tags": Scenario(check_tags, 45, {"count": 30, "expression": "a || b"}),
     "delay": Scenario(check_delay, 60, {"count": 20, "delay": DELAY_SECONDS}, topic_kind="delay"),
     "recall": Scenario(check_recall, 60, {"count": 2, "delay": DELAY_SECONDS}, topic_kind="delay", without=("rust",)),
+    "transaction": Scenario(check_transaction, 90, {"count": 6}, topic_kind="transaction"),
     "props": Scenario(check_props, 45, {
         "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
         "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),

@@ -10,6 +10,8 @@ from children import Failed, kill, start, tail, wait_until
 
 START_SECONDS = 20
 DRAIN_SECONDS = 30
+# By default a producer is asked after 6 s, and again after 30 s.
+CHECK_SOONER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s"]
 
 # The ports of each role, by the names they have in the ports file; the first is the one that others come for.
 PORTS = {
@@ -95,7 +97,7 @@ class Server:
         self._baridctl = baridctl
         if shape == "standalone":
             # Off, as in a cluster: what is not there is refused, and the scenarios check how.
-            arguments = ["--auto-create.topics=false", *arguments]
+            arguments = ["--auto-create.topics=false", *CHECK_SOONER, *arguments]
             self.processes = [Process(barid, "standalone", "standalone", directory, arguments)]
         else:
             # Two shards a broker: enough to be several, few enough for a simple consumer to get round them in seconds.
@@ -105,7 +107,8 @@ class Server:
             reach = ["--controller.endpoints", controller.endpoint, *arguments]
             self.processes = [controller] + [
                 Process(barid, role, name, directory, [*reach, *more])
-                for role, name, more in (("broker", "b1", ["--broker.id", "b1"]), ("broker", "b2", ["--broker.id", "b2"]),
+                for role, name, more in (("broker", "b1", ["--broker.id", "b1", *CHECK_SOONER]),
+                                         ("broker", "b2", ["--broker.id", "b2", *CHECK_SOONER]),
                                          ("proxy", "p1", []), ("proxy", "p2", []))]
         for process in self.processes:
             if not process.ports:

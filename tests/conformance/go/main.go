@@ -412,6 +412,72 @@ func recall(o options) {
 	attempt("the delivered", handles[1])
 }
 
+// checker answers by the message's number; it knows nothing of message 4 when it is asked first.
+func checker(o options) *rmq.TransactionChecker {
+	asked := newTally()
+	return &rmq.TransactionChecker{Check: func(message *rmq.MessageView) rmq.TransactionResolution {
+		body := string(message.GetBody())
+		answer, resolution := "commit", rmq.COMMIT
+		switch {
+		case body == o.run+"-4" && asked.add(body) == 1:
+			answer, resolution = "unknown", rmq.UNKNOWN
+		case body == o.run+"-3":
+			answer, resolution = "rollback", rmq.ROLLBACK
+		}
+		emit("checked", fields{"id": message.GetMessageId(), "body": body, "answer": answer})
+		return resolution
+	}}
+}
+
+func transaction(o options) {
+	bodies := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		bodies.add(string(message.GetBody()))
+		return true
+	})
+	start := func() rmq.Producer {
+		producer, err := rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(o.topic), rmq.WithTransactionChecker(checker(o)))
+		if err == nil {
+			err = producer.Start()
+		}
+		if err != nil {
+			fail("start producer", err)
+		}
+		return producer
+	}
+	prepare := func(producer rmq.Producer, index int) rmq.Transaction {
+		body := fmt.Sprintf("%s-%d", o.run, index)
+		opened := producer.BeginTransaction()
+		receipts, err := producer.SendWithTransaction(context.Background(), &rmq.Message{Topic: o.topic, Body: []byte(body)}, opened)
+		if err != nil {
+			fail("prepare", err)
+		}
+		emit("prepared", fields{"id": receipts[0].MessageID, "body": body})
+		return opened
+	}
+	end := func(index int, how string, err error) {
+		if err != nil {
+			fail(how, err)
+		}
+		emit("ended", fields{"body": fmt.Sprintf("%s-%d", o.run, index), "how": how})
+	}
+
+	goes := start()
+	prepare(goes, 5)
+	if err := goes.GracefulStop(); err != nil {
+		fail("stop producer", err)
+	}
+	stays := start()
+	end(0, "commit", prepare(stays, 0).Commit())
+	end(1, "rollback", prepare(stays, 1).RollBack())
+	for index := 2; index <= 4; index++ {
+		prepare(stays, index)
+	}
+	bodies.wait(4, 1)
+	time.Sleep(time.Second) // What must not arrive would be here by now.
+}
+
 func props(o options) {
 	bodies := newTally()
 	startPush(o, func(message *rmq.MessageView) bool {
@@ -499,7 +565,7 @@ func obeyStdin() {
 }
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
-	"dlq": dlq, "delay": delay, "recall": recall, "props": props, "errors": errors, "loop": loop}
+	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "props": props, "errors": errors, "loop": loop}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 

@@ -29,6 +29,9 @@ import org.apache.rocketmq.client.apis.message.MessageBuilder;
 import org.apache.rocketmq.client.apis.message.MessageView;
 import org.apache.rocketmq.client.apis.producer.Producer;
 import org.apache.rocketmq.client.apis.producer.SendReceipt;
+import org.apache.rocketmq.client.apis.producer.Transaction;
+import org.apache.rocketmq.client.apis.producer.TransactionChecker;
+import org.apache.rocketmq.client.apis.producer.TransactionResolution;
 
 /**
  * The official Java client of RocketMQ 5, one scenario per run.
@@ -411,6 +414,60 @@ public final class Conformance {
     }
   }
 
+  /** Answers by the message's number; knows nothing of message 4 when it is asked first. */
+  private TransactionChecker checker() {
+    Tally asked = new Tally();
+    return message -> {
+      int index = Integer.parseInt(bodyOf(message).substring(text("run").length() + 1));
+      boolean knows = index != 4 || asked.add(bodyOf(message)) > 1;
+      TransactionResolution answer = !knows ? TransactionResolution.UNKNOWN
+          : index == 3                      ? TransactionResolution.ROLLBACK
+                                            : TransactionResolution.COMMIT;
+      emit("checked",
+          fields(
+              "id", message.getMessageId().toString(), "body", bodyOf(message), "answer", answer.name().toLowerCase()));
+      return answer;
+    };
+  }
+
+  private Transaction prepare(Producer producer, int index) throws Exception {
+    String body = text("run") + "-" + index;
+    Transaction opened = producer.beginTransaction();
+    SendReceipt receipt = producer.send(messageWith(body).build(), opened);
+    emit("prepared", fields("id", receipt.getMessageId().toString(), "body", body));
+    return opened;
+  }
+
+  private Producer startTransactionProducer() throws Exception {
+    return PROVIDER.newProducerBuilder()
+        .setClientConfiguration(configuration(text("endpoint")))
+        .setTopics(text("topic"))
+        .setTransactionChecker(checker())
+        .build();
+  }
+
+  private void transaction() throws Exception {
+    Tally bodies = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      bodies.add(bodyOf(message));
+      return true;
+    });
+    Producer goes = startTransactionProducer();
+    prepare(goes, 5);
+    goes.close();
+    Producer stays = startTransactionProducer();
+    prepare(stays, 0).commit();
+    emit("ended", fields("body", text("run") + "-0", "how", "commit"));
+    prepare(stays, 1).rollback();
+    emit("ended", fields("body", text("run") + "-1", "how", "rollback"));
+    for (int index : new int[] {2, 3, 4}) {
+      prepare(stays, index);
+    }
+    bodies.await(4, 1);
+    Thread.sleep(1000); // What must not arrive would be here by now.
+  }
+
   private void props() throws Exception {
     Tally bodies = new Tally();
     startPush(message -> {
@@ -503,9 +560,12 @@ public final class Conformance {
 
   public static void main(String[] arguments) {
     Conformance conformance = new Conformance(arguments);
-    Map<String, Scenario> scenarios = Map.of("normal-push", conformance::normalPush, "simple", conformance::simple,
-        "tags", conformance::tags, "retry", conformance::retry, "dlq", conformance::dlq, "delay", conformance::delay,
-        "recall", conformance::recall, "props", conformance::props, "errors", conformance::errors, "loop", conformance::loop);
+    Map<String, Scenario> scenarios = Map.ofEntries(Map.entry("normal-push", conformance::normalPush),
+        Map.entry("simple", conformance::simple), Map.entry("tags", conformance::tags),
+        Map.entry("retry", conformance::retry), Map.entry("dlq", conformance::dlq),
+        Map.entry("delay", conformance::delay), Map.entry("recall", conformance::recall),
+        Map.entry("transaction", conformance::transaction), Map.entry("props", conformance::props),
+        Map.entry("errors", conformance::errors), Map.entry("loop", conformance::loop));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

@@ -10,6 +10,9 @@ import rocketmq from 'rocketmq-client-nodejs';
 
 const { ConsumeResult, Producer, PushConsumer, SimpleConsumer } = rocketmq;
 
+// The client does not export its own.
+const TransactionResolution = { TRANSACTION_RESOLUTION_UNSPECIFIED: 0, COMMIT: 1, ROLLBACK: 2 };
+
 const SENDS_IN_FLIGHT = 32;
 const BATCH = 32;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
@@ -273,6 +276,54 @@ async function recall(options) {
   await attempt('the delivered', handles[1]);
 }
 
+// Answers by the message's number; knows nothing of message 4 when it is asked first.
+function checker(options) {
+  const asked = new Tally();
+  return {
+    async check(message) {
+      const index = Number(bodyOf(message).slice(options.run.length + 1));
+      const knows = index !== 4 || asked.add(bodyOf(message)) > 1;
+      const answer = knows ? (index === 3 ? 'rollback' : 'commit') : 'unknown';
+      emit('checked', { id: message.messageId, body: bodyOf(message), answer });
+      return { commit: TransactionResolution.COMMIT, rollback: TransactionResolution.ROLLBACK,
+        unknown: TransactionResolution.TRANSACTION_RESOLUTION_UNSPECIFIED }[answer];
+    },
+  };
+}
+
+async function transaction(options) {
+  const received = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    received.add(bodyOf(message));
+    return true;
+  });
+  const start = async () => {
+    const producer = new Producer({ ...connection(options.endpoint), topics: [options.topic], topic: options.topic, checker: checker(options) });
+    await producer.startup();
+    return producer;
+  };
+  const prepare = async (producer, index) => {
+    const body = `${options.run}-${index}`;
+    const opened = producer.beginTransaction();
+    const receipt = await producer.send({ topic: options.topic, body: Buffer.from(body) }, opened);
+    emit('prepared', { id: receipt.messageId, body });
+    return opened;
+  };
+
+  const goes = await start();
+  await prepare(goes, 5);
+  await goes.shutdown();
+  const stays = await start();
+  await (await prepare(stays, 0)).commit();
+  emit('ended', { body: `${options.run}-0`, how: 'commit' });
+  await (await prepare(stays, 1)).rollback();
+  emit('ended', { body: `${options.run}-1`, how: 'rollback' });
+  for (const index of [2, 3, 4]) await prepare(stays, index);
+  await received.wait(4);
+  await sleep(1000); // What must not arrive would be here by now.
+}
+
 async function props(options) {
   const received = new Tally();
   await startPush(options, options.group, message => {
@@ -356,7 +407,7 @@ function obeyStdin() {
   lines.on('close', () => leave(0)); // The driver is gone, or has seen enough.
 }
 
-const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, props, errors, loop };
+const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, props, errors, loop };
 
 const DEFAULTS = {
   'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',

@@ -14,7 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
-                      MessageListener, Producer, PushConsumer, SimpleConsumer)
+                      MessageListener, Producer, PushConsumer, SimpleConsumer, TransactionChecker,
+                      TransactionResolution)
 
 STARTED = time.monotonic()
 PRINTING = threading.Lock()
@@ -299,6 +300,58 @@ def recall(options):
     attempt("the delivered", handles[1])
 
 
+class Checker(TransactionChecker):
+    """Answers by the message's number; knows nothing of message 4 when it is asked first."""
+
+    def __init__(self, options):
+        self._run = options.run
+        self._asked = Tally()
+
+    def check(self, message):
+        index = int(body_of(message).removeprefix(f"{self._run}-"))
+        knows = index != 4 or self._asked.add(body_of(message)) > 1
+        answer = ("rollback" if index == 3 else "commit") if knows else "unknown"
+        emit("checked", id=message.message_id, body=body_of(message), answer=answer)
+        return {"commit": TransactionResolution.COMMIT, "rollback": TransactionResolution.ROLLBACK,
+                "unknown": TransactionResolution.TRANSACTION_RESOLUTION_UNSPECIFIED}[answer]
+
+
+def transaction(options):
+    received = Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        received.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+
+    def start():
+        producer = Producer(configuration(options.endpoint), (options.topic,), checker=Checker(options))
+        producer.startup()
+        return producer
+
+    def prepare(producer, index):
+        opened = producer.begin_transaction()
+        message = message_for(options, f"{options.run}-{index}")
+        receipt = producer.send(message, opened)
+        emit("prepared", id=receipt.message_id, body=message.body.decode())
+        return opened
+
+    goes = start()
+    prepare(goes, 5)
+    goes.shutdown()
+    stays = start()
+    prepare(stays, 0).commit()
+    emit("ended", body=f"{options.run}-0", how="commit")
+    prepare(stays, 1).rollback()
+    emit("ended", body=f"{options.run}-1", how="rollback")
+    for index in (2, 3, 4):
+        prepare(stays, index)
+    received.wait(4)
+    time.sleep(1)  # What must not arrive would be here by now.
+
+
 def props(options):
     message = message_for(options, options.body, options.tag)
     for key in options.keys.split(","):
@@ -380,7 +433,7 @@ def obey_stdin():
 
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
-             "delay": delay, "recall": recall, "props": props, "errors": errors, "loop": loop}
+             "delay": delay, "recall": recall, "transaction": transaction, "props": props, "errors": errors, "loop": loop}
 
 
 def main():

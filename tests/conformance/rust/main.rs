@@ -17,6 +17,7 @@ use rocketmq::conf::{ClientOption, ProducerOption, SimpleConsumerOption};
 use rocketmq::error::ClientError;
 use rocketmq::model::common::{FilterExpression, FilterType};
 use rocketmq::model::message::{Message, MessageBuilder, MessageView};
+use rocketmq::model::transaction::{Transaction, TransactionResolution};
 use rocketmq::{Producer, SimpleConsumer};
 use serde_json::{json, Value};
 use tokio::sync::Notify;
@@ -354,6 +355,65 @@ async fn delay(options: Arc<Options>) {
     acked.wait(options.count(), 1).await;
 }
 
+/// Its checker answers by the message's number; it knows nothing of message 4 when it is asked first.
+async fn start_transaction_producer(options: &Options) -> Producer {
+    let mut client = ClientOption::default();
+    client.set_access_url(options.text("endpoint"));
+    let mut option = ProducerOption::default();
+    option.set_topics(vec![options.topic()]);
+    let run = options.text("run").to_string();
+    let asked = AtomicUsize::new(0);
+    let check = move |_id: String, message: MessageView| {
+        let body = String::from_utf8_lossy(message.body()).to_string();
+        let (answer, resolution) = if body == format!("{run}-4") && asked.fetch_add(1, Ordering::SeqCst) == 0 {
+            ("unknown", TransactionResolution::UNKNOWN)
+        } else if body == format!("{run}-3") {
+            ("rollback", TransactionResolution::ROLLBACK)
+        } else {
+            ("commit", TransactionResolution::COMMIT)
+        };
+        emit("checked", json!({"id": message.message_id(), "body": body, "answer": answer}));
+        resolution
+    };
+    let mut producer = Producer::new_transaction_producer(option, client, Box::new(check)).or_fail("new producer");
+    producer.start().await.or_fail("start producer");
+    producer
+}
+
+async fn prepare<'p>(options: &Options, producer: &'p Producer, index: usize) -> impl Transaction + 'p {
+    let body = format!("{}-{index}", options.text("run"));
+    let message = MessageBuilder::transaction_message_builder(options.topic(), body.as_bytes().to_vec())
+        .build()
+        .or_fail("build message");
+    let opened = producer.send_transaction_message(message).await.or_fail("prepare");
+    emit("prepared", json!({"id": opened.message_id(), "body": body}));
+    opened
+}
+
+async fn transaction(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let judge = |message: &MessageView| {
+        emit("received", received(message));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, judge, acked.clone());
+    let goes = start_transaction_producer(&options).await;
+    drop(prepare(&options, &goes, 5).await);
+    goes.shutdown().await.or_fail("stop producer");
+    let stays = start_transaction_producer(&options).await;
+    let ended = |index: usize, how: &str| emit("ended", json!({"body": format!("{}-{index}", options.text("run")), "how": how}));
+    prepare(&options, &stays, 0).await.commit().await.or_fail("commit");
+    ended(0, "commit");
+    prepare(&options, &stays, 1).await.rollback().await.or_fail("rollback");
+    ended(1, "rollback");
+    for index in 2..5 {
+        drop(prepare(&options, &stays, index).await);
+    }
+    acked.wait(4, 1).await;
+    sleep(Duration::from_secs(1)).await; // What must not arrive would be here by now.
+}
+
 async fn props(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
     let acked = Arc::new(Tally::default());
@@ -456,6 +516,7 @@ async fn main() {
         "retry" => retry(options).await,
         "dlq" => dlq(options).await,
         "delay" => delay(options).await,
+        "transaction" => transaction(options).await,
         "props" => props(options).await,
         "errors" => errors(options).await,
         "loop" => crash_loop(options).await,
