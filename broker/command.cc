@@ -34,7 +34,7 @@ absl::string_view CommandName(uint16_t type) {
                                                  "Deliver",     "Skip",       "Hold",           "Settle",
                                                  "MakeVisible", "ClientGone", "Move",           "Expire",
                                                  "Trim",        "ConfigureQueue", "StateHash",  "CloseGroup",
-                                                 "Schedule",    "FireTimer",  "CancelTimer"};
+                                                 "Schedule",    "FireTimer",  "CancelTimer",    "Redeliver"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }
