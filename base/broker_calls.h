@@ -33,6 +33,7 @@ struct AppendCall {
     uint32_t tag_hash = 0;
     // When it is to enter its queue, in whole microseconds; at once if that is over, or not given.
     std::optional<absl::Time> deliver_at = std::nullopt;
+    uint64_t message_group = 0;  // MessageGroupHash; 0: none.
   };
   using Messages = absl::InlinedVector<Message, 1>;
   Messages messages;
@@ -155,6 +156,7 @@ struct QueueStats {
     QueueOffset next = 0;      // The next one never delivered.
     int64_t in_flight = 0;
     int64_t ready_again = 0;   // Returned or lapsed, waiting to be delivered again.
+    int64_t parked = 0;        // Of an ordered group: passed over, because their message groups were locked.
   };
   std::vector<Group> groups;
 };
