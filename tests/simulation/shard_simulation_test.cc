@@ -35,6 +35,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.trims += simulation.counts().trims;
     all.scheduled += simulation.counts().scheduled;
     all.recalled += simulation.counts().recalled;
+    all.repeated += simulation.counts().repeated;
+    all.stuck += simulation.counts().stuck;
   }
   if (count < kSeeds) return;
   // A world in which nothing happens proves nothing.
@@ -44,6 +46,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.trims, static_cast<int64_t>(count) / 20);
   EXPECT_GT(all.scheduled, static_cast<int64_t>(count) * 20);
   EXPECT_GT(all.recalled, static_cast<int64_t>(count));
+  EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
 
