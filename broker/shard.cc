@@ -85,7 +85,7 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {
   int32_t& configured = configured_[topic.id];
-  for (; configured < topic.queues_per_shard; ++configured) {
+  for (; configured < topic.QueuesIn(id_); ++configured) {
     const QueueKey key{topic.id, configured};
     if (core_->state().FindQueue(key) != nullptr) continue;
     log::ConfigureQueue command;
@@ -111,14 +111,17 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   if (IsDeadLetterTopic(call.topic)) {
     return absl::InvalidArgumentError("messages enter a dead-letter topic only by failing in their group");
   }
-  if (call.queue >= topic->queues_per_shard) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("queue ", call.queue, " was asked for, the topic has ", topic->queues_per_shard));
+  const int32_t queues = topic->QueuesIn(id_);
+  if (call.queue >= queues) {
+    return absl::InvalidArgumentError(absl::StrCat("queue ", call.queue, " was asked for, the topic has ", queues, " in this shard"));
+  }
+  if (topic->type == MessageType::kFifo && call.queue < 0) {
+    return absl::InvalidArgumentError("a message of a FIFO topic goes to the queue of its message group, and none was named");
   }
   EnsureQueues(*topic);
   const int32_t queue = call.queue >= 0
                             ? call.queue
-                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(topic->queues_per_shard));
+                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(queues));
   return QueueKey{call.topic, queue};
 }
 

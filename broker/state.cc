@@ -602,7 +602,11 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
   }
   const uint64_t message_group = cursor->in_flight.at(offset).message_group;
   if (!BARID_MUTATION(kMoveKeepsMessage)) EraseDelivery(key, cursor, offset);
-  if (BARID_MUTATION(kMoveKeepsLock) && message_group != 0) ++cursor->locks[message_group];
+  if (BARID_MUTATION(kMoveKeepsLock) && message_group != 0) {
+    InFlight ghost;
+    ghost.message_group = message_group;
+    cursor->Note(offset, ghost);
+  }
   return outcome;
 }
 

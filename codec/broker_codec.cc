@@ -51,6 +51,7 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     to->set_stored(message.stored.data(), message.stored.size());
     to->set_tag_hash(message.tag_hash);
     if (message.deliver_at) to->set_deliver_at_us(absl::ToUnixMicros(*message.deliver_at));
+    to->set_message_group(message.message_group);
   }
 }
 
@@ -123,6 +124,7 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
     to.stored = Buffer(owner, message.stored());
     to.tag_hash = message.tag_hash();
     if (message.has_deliver_at_us()) to.deliver_at = absl::FromUnixMicros(message.deliver_at_us());
+    to.message_group = message.message_group();
   }
   return out;
 }
@@ -224,6 +226,7 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
     to->set_next(group.next);
     to->set_in_flight(group.in_flight);
     to->set_ready_again(group.ready_again);
+    to->set_parked(group.parked);
   }
 }
 
@@ -284,7 +287,7 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.bytes = in.bytes();
   out.delayed = in.delayed();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
-    out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again()});
+    out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }
   return out;
 }

@@ -134,7 +134,8 @@ absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& reques
     RETURN_IF_ERROR(CheckMessage(draft, i, options.limits));
     RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options.limits));
     RETURN_IF_ERROR(CheckDeliveryTime(draft, i, now, options.max_delay));
-    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time});
+    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time,
+                       draft.message_group ? MessageGroupHash(*draft.message_group) : 0});
   }
   return encoded;
 }
@@ -147,7 +148,7 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
   absl::StatusOr<AppendCall::Messages> messages =
       Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options());
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
-  proxy->sender().Send(metadata, topic.id, *std::move(messages),
+  proxy->sender().Send(metadata, topic, *std::move(messages),
                        [exchange = std::move(exchange), share = *std::move(share), topic = topic.id](AppendResult result) mutable {
                          SendExchange::element_type::Continue(
                              std::move(exchange), [topic, result = std::move(result)](SendExchange exchange) mutable {

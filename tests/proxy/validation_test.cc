@@ -116,12 +116,26 @@ const Case kCases[] = {
      "its type is FIFO", "takes NORMAL"},
     {"NormalToFifo", [](auto*, auto* t) { t->type = MessageType::kFifo; }, Reason::kMessagePropertyConflictWithType,
      "its type is NORMAL", "takes FIFO"},
-    {"FifoToFifo",
+    {"FifoWithoutGroup",
      [](auto* d, auto* t) {
        t->type = MessageType::kFifo;
        d->type = MessageType::kFifo;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL and DELAY"},
+     Reason::kIllegalMessageGroup, "its type is FIFO", "has no message group, expected one"},
+    {"FifoWithTime",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kFifo;
+       d->type = MessageType::kFifo;
+       d->message_group = "g";
+       d->delivery_time = absl::UnixEpoch();
+     },
+     Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none in a FIFO message"},
+    {"TransactionToTransaction",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kTransaction;
+       d->type = MessageType::kTransaction;
+     },
+     Reason::kMessagePropertyConflictWithType, "its type is TRANSACTION", "this version takes NORMAL, FIFO and DELAY"},
     {"DelayToNormal",
      [](auto* d, auto*) {
        d->type = MessageType::kDelay;
