@@ -68,6 +68,8 @@ def run_scenarios(arguments, server, directory, report):
         options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
         server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
         server.create_group(options["group"], **SCENARIOS[name].group)
+        if "simple-group" in options:
+            server.create_group(options["simple-group"], **SCENARIOS[name].group)
         if "dead-group" in options:
             server.create_group(options["dead-group"])
     with ThreadPoolExecutor(arguments.jobs) as pool:

@@ -125,8 +125,9 @@ class Server:
     def create_topic(self, name, queues=4, kind="normal"):
         self._baridctl_until_it_works("topic", "create", name, "--type", kind, "--queues", queues)
 
-    def create_group(self, name, max_attempts=16, backoff="1s,2s"):
-        self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff)
+    def create_group(self, name, max_attempts=16, backoff="1s,2s", order="none"):
+        self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff,
+                                      "--order", order)
 
     def _baridctl_until_it_works(self, *words):
         # Brokers may still be registering with the controller.
