@@ -41,19 +41,19 @@ std::optional<QueueOffset> Cursor::Head(uint64_t message_group) const {
 
 void Cursor::Withdraw(uint64_t message_group) {
   if (IsLocked(message_group)) return;
-  if (const std::optional<QueueOffset> head = Head(message_group)) again.erase(*head);
+  if (const std::optional<QueueOffset> head = Head(message_group)) WithdrawOne(*head);
 }
 
 void Cursor::Offer(uint64_t message_group) {
   if (IsLocked(message_group)) return;
   const std::optional<QueueOffset> head = Head(message_group);
   if (BARID_MUTATION(kUnlockForgotten) && head && parked.contains(*head)) return;
-  if (head) again.insert(*head);
+  if (head) OfferOne(*head);
 }
 
 void Cursor::Wait(QueueOffset offset, uint64_t message_group) {
   if (message_group == 0) {
-    again.insert(offset);
+    OfferOne(offset);
     return;
   }
   Withdraw(message_group);
@@ -63,7 +63,7 @@ void Cursor::Wait(QueueOffset offset, uint64_t message_group) {
 
 void Cursor::StopWaiting(QueueOffset offset, uint64_t message_group) {
   if (message_group == 0) {
-    again.erase(offset);
+    WithdrawOne(offset);
     return;
   }
   Withdraw(message_group);
@@ -98,6 +98,7 @@ void Cursor::ForgetParked(QueueOffset offset, uint64_t message_group) { StopWait
 absl::Status Cursor::Verify() const {
   Cursor fresh;
   fresh.ordered = ordered;
+  fresh.in_flight = in_flight;
   for (const auto& [offset, delivery] : in_flight) {
     if (offset >= next) return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight, and next is ", next));
     if (parked.contains(offset)) return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight and parked"));
@@ -107,8 +108,9 @@ absl::Status Cursor::Verify() const {
     if (offset >= next) return absl::DataLossError(absl::StrCat("offset ", offset, " is parked, and next is ", next));
     fresh.NoteParked(offset, message_group);
   }
-  if (fresh.again != again) {
-    return absl::DataLossError(absl::StrCat(again.size(), " messages are offered, ", fresh.again.size(), " should be"));
+  if (fresh.again != again || fresh.released != released) {
+    return absl::DataLossError(absl::StrCat(again.size(), " messages are offered again, and ", released.size(), " parked ones; ",
+                                            fresh.again.size(), " and ", fresh.released.size(), " should be"));
   }
   if (fresh.waiting != waiting) {
     return absl::DataLossError(absl::StrCat(waiting.size(), " messages wait by message group, ", fresh.waiting.size(), " should"));

@@ -39,8 +39,7 @@ struct InFlight {
 //                    visible  invisible parked  parked   parked   parked
 //                    offered  (b is locked)                       offered
 //
-// What is derived costs nothing for a message group of which nothing is in flight or parked, some 40 bytes for one message that
-// is parked (24 in waiting and again, 17 in parked), and less than 300 for a delivery.
+// A message group of which nothing is in flight or parked costs nothing (tests/bench/message_groups_bench.cc measures the others).
 struct Cursor {
   QueueOffset next = 0;  // Nothing from here on was ever handed out or parked.
   bool ordered = false;
@@ -48,7 +47,9 @@ struct Cursor {
   absl::btree_map<QueueOffset, uint64_t> parked;  // With the hash of its message group.
 
   // --- Derived, by the methods below. ---
-  absl::btree_set<QueueOffset> again;  // What is offered. Without message groups: everything that is visible or parked.
+  // What is offered: of what is visible, and of what is parked. All of it that has no message group.
+  absl::btree_set<QueueOffset> again;
+  absl::btree_set<QueueOffset> released;
   int64_t invisible = 0;               // How many of in_flight are.
   // By message group, what is visible or parked; and how many deliveries are invisible, if any.
   absl::btree_set<std::pair<uint64_t, QueueOffset>> waiting;
@@ -58,6 +59,7 @@ struct Cursor {
 
   // Everything below is settled.
   QueueOffset floor() const;
+  bool offers_any() const { return !again.empty() || !released.empty(); }
   // Invisible deliveries of a message group.
   int32_t LocksOf(uint64_t message_group) const;
   bool IsLocked(uint64_t message_group) const { return LocksOf(message_group) > 0; }
@@ -78,6 +80,10 @@ struct Cursor {
  private:
   void Wait(QueueOffset offset, uint64_t message_group);
   void StopWaiting(QueueOffset offset, uint64_t message_group);
+  void OfferOne(QueueOffset offset) { (in_flight.contains(offset) ? again : released).insert(offset); }
+  void WithdrawOne(QueueOffset offset) {
+    if (again.erase(offset) == 0) released.erase(offset);
+  }
   // While a message group changes, it offers nothing.
   void Withdraw(uint64_t message_group);
   void Offer(uint64_t message_group);

@@ -168,8 +168,10 @@ bool Dispatcher::Picking::PickRun(QueueOffset head) {
 }
 
 void Dispatcher::Picking::PickAgain() {
-  for (const QueueOffset head : cursor_.again) {
-    if (IsFull() || !PickRun(head)) break;
+  bool more = true;
+  for (auto head = cursor_.again.begin(); head != cursor_.again.end() && more; ++head) more = !IsFull() && PickRun(*head);
+  for (auto head = cursor_.released.begin(); head != cursor_.released.end() && more && room_ > 0; ++head) {
+    more = !IsFull() && PickRun(*head);
   }
   if (!unwanted_.empty()) dispatcher_.SettleUnwanted(key_, &reserved_, unwanted_);
   if (!unwanted_parked_.empty()) dispatcher_.SettleUnwantedParked(key_, &reserved_, unwanted_parked_);

@@ -296,7 +296,7 @@ void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
   if (cursor == nullptr || !cursor->ordered) return;
   // Where too many were parked the scan goes on when there are fewer.
   const bool had_stopped = static_cast<int64_t>(cursor->parked.size()) + kMaxReceived >= core_->options().max_parked;
-  if (!cursor->again.empty() || had_stopped) dispatcher_.Wake(key.queue.topic, key.group);
+  if (cursor->offers_any() || had_stopped) dispatcher_.Wake(key.queue.topic, key.group);
 }
 
 void Shard::ArmTick() {

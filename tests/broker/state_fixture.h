@@ -273,7 +273,13 @@ class StateTest : public ::testing::Test {
     for (const auto& [offset, message_group] : cursor().parked) offsets.push_back(offset);
     return offsets;
   }
-  std::vector<QueueOffset> Offered() const { return {cursor().again.begin(), cursor().again.end()}; }
+  // Also of what is parked.
+  std::vector<QueueOffset> Offered() const {
+    std::vector<QueueOffset> offsets(cursor().again.begin(), cursor().again.end());
+    offsets.insert(offsets.end(), cursor().released.begin(), cursor().released.end());
+    std::sort(offsets.begin(), offsets.end());
+    return offsets;
+  }
   const InFlight& delivery(QueueOffset offset) const { return cursor().in_flight.at(offset); }
   const Queue& queue(QueueKey key = kQueue) const {
     const Queue* const found = state_->FindQueue(key);
