@@ -132,7 +132,8 @@ class Dispatcher {
   void SettleUnwantedParked(const CursorKey& key, Reserved* reserved, const std::vector<QueueOffset>& unwanted);
   // A Deliver or a Redeliver.
   void ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked, Claim claim);
-  void OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, const Claim& claim, absl::StatusOr<Outcome> outcome);
+  void OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, const Claim& claim,
+                   absl::StatusOr<Outcome> outcome);
   void Answer(uint64_t id);
   void Finish(uint64_t id, ReceiveResult result);
   void PutBack(uint64_t id, Pending* receive);

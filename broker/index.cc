@@ -43,7 +43,8 @@ std::string EncodeIndexBlock(const IndexBlock& block) {
     PutLengthPrefixed(&out, provenance.reason);
     PutVarint(&out, static_cast<uint64_t>(provenance.attempts));
   }
-  const bool any_group = std::any_of(block.entries.begin(), block.entries.end(), [](const auto& entry) { return entry.message_group != 0; });
+  const bool any_group = std::any_of(block.entries.begin(), block.entries.end(),
+                                     [](const IndexEntry& entry) { return entry.message_group != 0; });
   if (any_group) {
     for (const IndexEntry& entry : block.entries) PutFixed<uint64_t>(&out, entry.message_group);
   }

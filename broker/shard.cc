@@ -113,7 +113,8 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   }
   const int32_t queues = topic->QueuesIn(id_);
   if (call.queue >= queues) {
-    return absl::InvalidArgumentError(absl::StrCat("queue ", call.queue, " was asked for, the topic has ", queues, " in this shard"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("queue ", call.queue, " was asked for, the topic has ", queues, " in this shard"));
   }
   if (topic->type == MessageType::kFifo && call.queue < 0) {
     return absl::InvalidArgumentError("a message of a FIFO topic goes to the queue of its message group, and none was named");

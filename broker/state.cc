@@ -35,7 +35,8 @@ uint64_t HashEntry(const QueueKey& key, QueueOffset offset, const IndexEntry& en
                   entry.bytes, entry.tag_hash, static_cast<uint64_t>(entry.time_us)});
   // Apart, as all that came with message groups: a state without any hashes as it did before.
   if (entry.message_group == 0) return hash;
-  return hash + StableHash({30, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset), entry.message_group});
+  return hash + StableHash({30, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset),
+                            entry.message_group});
 }
 
 // Of something at an offset of a cursor.
@@ -87,7 +88,8 @@ class Runs {
 };
 
 // Offsets of two lists, in order, each once.
-std::vector<QueueOffset> Merge(const google::protobuf::RepeatedField<int64_t>& a, const google::protobuf::RepeatedField<int64_t>& b) {
+using Offsets = google::protobuf::RepeatedField<int64_t>;
+std::vector<QueueOffset> Merge(const Offsets& a, const Offsets& b) {
   std::vector<QueueOffset> all(a.begin(), a.end());
   all.insert(all.end(), b.begin(), b.end());
   std::sort(all.begin(), all.end());

@@ -122,7 +122,8 @@ absl::Status PlaceQueues(const MetadataState& state, const MetadataLimits& limit
   std::vector<ShardId> shards;
   state.ForEach<ShardMetadata>("shard/", [&](const ShardMetadata& shard) { shards.push_back(shard.id); });
   if (shards.empty()) {
-    return absl::UnavailableError("the cluster has no shards yet, on which a FIFO topic's queues are placed for good: no broker has registered");
+    return absl::UnavailableError(
+        "the cluster has no shards yet, on which a FIFO topic's queues are placed for good: no broker has registered");
   }
   std::sort(shards.begin(), shards.end());
   int64_t count = limits.fifo_queues;
@@ -153,8 +154,9 @@ absl::Status ValidateTopic(const TopicMetadata& topic) {
   const bool is_known =
       topic.type == MessageType::kNormal || topic.type == MessageType::kDelay || topic.type == MessageType::kFifo;
   if (!is_known) {
-    return absl::InvalidArgumentError(absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                                                   ", this version allows normal, fifo and delay: a later version brings the others"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
+                     ", this version allows normal, fifo and delay: a later version brings the others"));
   }
   return ValidateSettings(topic);
 }

@@ -33,7 +33,7 @@ void Sender::Send(const Metadata& metadata, const TopicMetadata& topic, AppendCa
 
 void Sender::SendTo(const Target& target, AppendCall call, Callback<AppendResult> done) {
   AppendCall again = call;  // Shares the bytes.
-  target.broker->Append(std::move(call), [this, target, again = std::move(again), done = std::move(done)](AppendResult result) mutable {
+  auto answered = [this, target, again = std::move(again), done = std::move(done)](AppendResult result) mutable {
     BrokerApi* const leader = result.status.ok() ? nullptr : router_->SecondTry(result.status, target);
     result.shard = target.shard;
     if (leader == nullptr) return done(std::move(result));
@@ -41,7 +41,8 @@ void Sender::SendTo(const Target& target, AppendCall call, Callback<AppendResult
       second.shard = shard;
       done(std::move(second));
     });
-  });
+  };
+  target.broker->Append(std::move(call), std::move(answered));
 }
 
 namespace {
@@ -83,7 +84,8 @@ struct Gathering {
 void Sender::SendInOrder(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages,
                          Callback<AppendResult> done) {
   if (topic.placement.empty()) {
-    return done({absl::UnavailableError(absl::StrCat("the queues of the topic ", topic.name.ToString(), " are not known here yet")), {}});
+    const std::string name = topic.name.ToString();
+    return done({absl::UnavailableError(absl::StrCat("the queues of the topic ", name, " are not known here yet")), {}});
   }
   absl::btree_map<TopicMetadata::Place, std::vector<size_t>> places;
   for (size_t i = 0; i < messages.size(); ++i) places[topic.PlaceOf(messages[i].message_group)].push_back(i);

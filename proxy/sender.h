@@ -62,7 +62,8 @@ class Sender {
   void Send(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages, Callback<AppendResult> done);
 
  private:
-  void SendInOrder(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages, Callback<AppendResult> done);
+  void SendInOrder(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages,
+                   Callback<AppendResult> done);
   void SendTo(const Target& target, AppendCall call, Callback<AppendResult> done);
 
   Router* const router_;
