@@ -88,6 +88,7 @@ class Dispatcher {
     int64_t invisible_until_us = 0;
     bool waiting = true;
     bool cancelled = false;
+    bool repeated = false;        // The batch of its attempt id was proposed again: once is enough, also if it cannot be read.
     int proposals = 0;            // Deliver records under way for it.
     std::vector<Picked> kept;     // What they kept.
   };

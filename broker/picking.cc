@@ -317,7 +317,7 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
 }
 
 Dispatcher::Served Dispatcher::RepeatAttempt(uint64_t id, Pending* receive, const std::vector<QueueKey>& queues) {
-  if (receive->call.attempt_id.empty()) return Served::kNothing;
+  if (receive->call.attempt_id.empty() || receive->repeated) return Served::kNothing;
   const uint64_t attempt_id_hash = StableHash(receive->call.attempt_id);
   // All of the batch, or none: whoever comes again has to find the index blocks at hand.
   std::vector<std::pair<CursorKey, std::vector<Picked>>> batch;
@@ -346,6 +346,7 @@ Dispatcher::Served Dispatcher::RepeatAttempt(uint64_t id, Pending* receive, cons
     if (!picked.empty()) batch.emplace_back(key, std::move(picked));
   }
   if (batch.empty()) return Served::kNothing;
+  receive->repeated = true;
   for (auto& [key, picked] : batch) {
     log::Redeliver redeliver;
     redeliver.set_group_id(key.group.value());
