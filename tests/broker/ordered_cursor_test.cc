@@ -14,7 +14,6 @@ using enum absl::StatusCode;
 
 constexpr uint64_t kA = 11;  // Message groups.
 constexpr uint64_t kB = 12;
-constexpr uint64_t kC = 13;
 
 class OrderedCursorTest : public StateTest {
  protected:
