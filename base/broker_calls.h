@@ -35,6 +35,7 @@ struct AppendCall {
     std::optional<absl::Time> deliver_at = std::nullopt;
     // Of a prepared one: how long its producer may take before it is asked. Not given: the broker's setting.
     std::optional<absl::Duration> check_after = std::nullopt;
+    uint64_t message_group = 0;  // MessageGroupHash; 0: none.
   };
   using Messages = absl::InlinedVector<Message, 1>;
   Messages messages;
@@ -214,6 +215,7 @@ struct QueueStats {
     QueueOffset next = 0;      // The next one never delivered.
     int64_t in_flight = 0;
     int64_t ready_again = 0;   // Returned or lapsed, waiting to be delivered again.
+    int64_t parked = 0;        // Of an ordered group: passed over, because their message groups were locked.
   };
   std::vector<Group> groups;
 };

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 
 namespace barid {
 namespace {
@@ -57,6 +58,17 @@ std::vector<absl::Duration> DefaultRetryDelays() {
   delays.push_back(absl::Hours(1));
   delays.push_back(absl::Hours(2));
   return delays;
+}
+
+int32_t TopicMetadata::QueuesIn(ShardId shard) const {
+  if (type != MessageType::kFifo) return queues_per_shard;
+  return static_cast<int32_t>(std::count(placement.begin(), placement.end(), shard));
+}
+
+TopicMetadata::Place TopicMetadata::PlaceOf(uint64_t message_group) const {
+  CHECK(!placement.empty());
+  const auto queue = placement.begin() + static_cast<ptrdiff_t>(message_group % placement.size());
+  return {*queue, static_cast<int32_t>(std::count(placement.begin(), queue, *queue))};
 }
 
 absl::Duration RetryPolicy::DelayAfter(int32_t attempt) const {

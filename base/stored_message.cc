@@ -198,6 +198,11 @@ uint32_t TagHash(absl::string_view tag) {
   return hash == 0 ? 1 : hash;
 }
 
+uint64_t MessageGroupHash(absl::string_view message_group) {
+  const uint64_t hash = StableHash(message_group);
+  return hash == 0 ? 1 : hash;
+}
+
 absl::StatusOr<Bytes> SpliceDelivery(const Buffer& stored, const DeliveryFields& fields) {
   ASSIGN_OR_RETURN(const StoredMessageView view, DecodeStoredMessage(stored.view()));
 

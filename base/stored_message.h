@@ -84,6 +84,9 @@ absl::StatusOr<StoredMessageView> DecodeStoredMessage(absl::string_view bytes);
 
 // 0 for a message without a tag; what the index keeps, and filters look at first.
 uint32_t TagHash(absl::string_view tag);
+// The same on every machine and in every version, and never 0, which stands for a message without a message group: orders
+// messages in an index, and chooses the queue of a FIFO topic.
+uint64_t MessageGroupHash(absl::string_view message_group);
 
 // What the broker knows of a delivery.
 struct DeliveryFields {

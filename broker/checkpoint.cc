@@ -2,8 +2,9 @@
 //
 //   m                               what was applied: index, epoch, time, position, end, chain, log start, hash
 //   q topic queue                   first, end, bytes, deleted, timers
-//   c group topic queue             next
+//   c group topic queue             next; whether it is ordered
 //   d group topic queue chunk       deliveries in flight of 256 offsets
+//   w group topic queue chunk       parked messages of 256 offsets: they wait for their message groups
 //   r range                         live pointers into 4,096 log indexes, position of the first record
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
@@ -58,9 +59,11 @@ void PutDelivery(std::string* out, QueueOffset offset, const InFlight& d) {
   PutVarint(out, static_cast<uint64_t>(d.attempts));
   PutVarint(out, d.nonce);
   PutSignedVarint(out, d.invisible_until);
-  out->push_back(static_cast<char>((d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0)));
+  out->push_back(static_cast<char>((d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0) |
+                                   (d.message_group != 0 ? 8 : 0)));
   PutFixed(out, d.attempt_id_hash);
   PutLengthPrefixed(out, *d.client);
+  if (d.message_group != 0) PutFixed(out, d.message_group);
 }
 
 bool GetDelivery(absl::string_view* in, QueueOffset* offset, InFlight* d, std::string* client) {
@@ -79,7 +82,7 @@ bool GetDelivery(absl::string_view* in, QueueOffset* offset, InFlight* d, std::s
   d->auto_renew = flags & 2;
   d->held = flags & 4;
   *client = std::string(name);
-  return true;
+  return (flags & 8) == 0 || GetFixed(in, &d->message_group);
 }
 
 }  // namespace
@@ -130,6 +133,7 @@ State::Checkpoint State::TakeCheckpoint() {
     }
     std::string value;
     PutFixed(&value, cursor->next);
+    if (cursor->ordered && !BARID_MUTATION(kCheckpointForgetsOrder)) PutFixed<uint8_t>(&value, 1);
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
   for (const auto& [key, chunk] : dirty_chunks_) {
@@ -142,6 +146,25 @@ State::Checkpoint State::TakeCheckpoint() {
       for (auto it = cursor->in_flight.lower_bound(chunk * kChunkOffsets);
            it != cursor->in_flight.end() && it->first < (chunk + 1) * kChunkOffsets; ++it) {
         PutDelivery(&value, it->first, it->second);
+      }
+    }
+    if (value.empty()) {
+      operations.push_back({std::move(name), std::nullopt});
+    } else {
+      operations.push_back(Sealed(std::move(name), std::move(value)));
+    }
+  }
+  for (const auto& [key, chunk] : dirty_parked_) {
+    if (BARID_MUTATION(kCheckpointForgetsParked)) break;
+    std::string name = "w";
+    PutCursorKey(&name, key);
+    PutOrdered64(&name, static_cast<uint64_t>(chunk));
+    std::string value;
+    if (const Cursor* const cursor = FindCursor(key)) {
+      for (auto it = cursor->parked.lower_bound(chunk * kChunkOffsets);
+           it != cursor->parked.end() && it->first < (chunk + 1) * kChunkOffsets; ++it) {
+        PutVarint(&value, static_cast<uint64_t>(it->first));
+        PutFixed(&value, it->second);
       }
     }
     if (value.empty()) {
@@ -167,6 +190,7 @@ State::Checkpoint State::TakeCheckpoint() {
   dirty_queues_.clear();
   dirty_cursors_.clear();
   dirty_chunks_.clear();
+  dirty_parked_.clear();
   dirty_ranges_.clear();
   dirty_since_checkpoint_ = false;
   checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
@@ -248,7 +272,14 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   }));
   RETURN_IF_ERROR(scan("c", "d", [&](absl::string_view key, absl::string_view value) {
     CursorKey cursor_key;
-    return GetCursorKey(&key, &cursor_key) && GetFixed(&value, &cursors_[cursor_key].next);
+    if (!GetCursorKey(&key, &cursor_key)) return false;
+    Cursor& cursor = cursors_[cursor_key];
+    uint8_t ordered = 0;
+    if (!GetFixed(&value, &cursor.next)) return false;
+    // Absent from one that is not, and from what was written before there were any.
+    if (!value.empty() && !GetFixed(&value, &ordered)) return false;
+    cursor.ordered = ordered != 0;
+    return true;
   }));
   RETURN_IF_ERROR(scan("d", "e", [&](absl::string_view key, absl::string_view value) {
     CursorKey cursor_key;
@@ -265,6 +296,20 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     }
     return true;
   }));
+  RETURN_IF_ERROR(scan("w", "x", [&](absl::string_view key, absl::string_view value) {
+    CursorKey cursor_key;
+    if (!GetCursorKey(&key, &cursor_key)) return false;
+    const auto it = cursors_.find(cursor_key);
+    if (it == cursors_.end()) return false;
+    while (!value.empty()) {
+      uint64_t offset = 0;
+      uint64_t message_group = 0;
+      if (!GetVarint(&value, &offset) || !GetFixed(&value, &message_group)) return false;
+      if (it->second.parked.contains(static_cast<QueueOffset>(offset))) return false;
+      Park(cursor_key, &it->second, static_cast<QueueOffset>(offset), message_group);
+    }
+    return true;
+  }));
   RETURN_IF_ERROR(scan("r", "s", [&](absl::string_view key, absl::string_view value) {
     uint64_t range = 0;
     if (!GetOrdered64(&key, &range)) return false;
@@ -273,6 +318,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
   dirty_chunks_.clear();
+  dirty_parked_.clear();
   hash_ = meta->hash - transactions_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
   return absl::OkStatus();
 }

@@ -31,10 +31,10 @@ absl::StatusOr<Command> Parse(uint16_t type, absl::string_view bytes, std::index
 
 absl::string_view CommandName(uint16_t type) {
   static constexpr absl::string_view kNames[] = {
-      "none",        "EpochStart",     "Append",         "OpenCursor",      "Deliver",  "Skip",
-      "Hold",        "Settle",         "MakeVisible",    "ClientGone",      "Move",     "Expire",
-      "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",      "Schedule", "FireTimer",
-      "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction"};
+      "none",        "EpochStart",     "Append",         "OpenCursor",       "Deliver",  "Skip",
+      "Hold",        "Settle",         "MakeVisible",    "ClientGone",       "Move",     "Expire",
+      "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",       "Schedule", "FireTimer",
+      "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction", "Redeliver"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }

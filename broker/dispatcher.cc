@@ -11,10 +11,6 @@
 namespace barid::broker {
 namespace {
 
-// A scan that finds nothing stops after so many entries, lets others run, and goes on.
-constexpr QueueOffset kScanSlice = 64 * kBlockEntries;
-// A scan that ran so far ahead is written down at once; less waits for the next tick.
-constexpr QueueOffset kRecordScanAfter = 4096;
 // A receive that would not wait for messages still waits this long for an index block or a cursor.
 constexpr int64_t kPatienceMicros = 2'000'000;
 
@@ -128,9 +124,11 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
       receive->call.auto_renew ? core_->options().auto_renew_first : receive->call.invisible;
   receive->invisible_until_us = core_->NowMicros() + absl::ToInt64Microseconds(invisible);
   const std::vector<QueueKey> queues = QueuesOf(receive->call.topic);
+  const Served repeated = RepeatAttempt(id, receive, queues);
+  if (repeated == Served::kLater) return repeated;
   bool later = false;
   const size_t first = queues.empty() ? 0 : turn_++ % queues.size();
-  for (size_t i = 0; i < queues.size() && messages_left > 0 && bytes_left > 0; ++i) {
+  for (size_t i = 0; repeated == Served::kNothing && i < queues.size() && messages_left > 0 && bytes_left > 0; ++i) {
     later |= PickFrom(id, receive, queues[(first + i) % queues.size()], &messages_left, &bytes_left) == Served::kLater;
   }
   if (receive->proposals > 0) {
@@ -139,168 +137,6 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
     return Served::kYes;
   }
   return later ? Served::kLater : Served::kNothing;
-}
-
-Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left,
-                                        int64_t* bytes_left) {
-  State& state = core_->state();
-  const CursorKey key{receive->call.group, queue};
-  const Cursor* const cursor = state.FindCursor(key);
-  if (cursor == nullptr) {
-    // A deleted group reads nothing; its receives end with their time.
-    if (metadata_->FindGroup(key.group) == nullptr) return Served::kNothing;
-    OpenCursor(key);
-    return Served::kLater;
-  }
-  const Queue* const bounds = state.FindQueue(queue);
-  Reserved* const reserved = ReservedFor(key, *cursor);
-  const Subscription subscription{queue.topic, key.group};
-
-  log::Deliver deliver;
-  std::vector<Picked> picked;
-  bool later = false;
-  int32_t room = static_cast<int32_t>(std::min<int64_t>(
-      *messages_left, core_->options().max_in_flight - static_cast<int64_t>(cursor->in_flight.size())));
-
-  // The entry of an offset, if it is at hand; else it is fetched, and the receive woken.
-  const auto find_block = [&](QueueOffset offset) -> const IndexBlock* {
-    const BlockKey block_key = BlockOf(queue, offset);
-    if (const IndexBlock* const block = state.index().Resident(block_key)) return block;
-    core_->WithBlock(block_key, [this, subscription, block_key](absl::StatusOr<const IndexBlock*> block) {
-      if (!block.ok()) {
-        const Queue* const left = core_->state().FindQueue(block_key.queue);
-        const bool expired = left == nullptr || (block_key.block + 1) * kBlockEntries <= left->first;
-        if (!expired) {
-          LOG(ERROR) << "cannot read an index block; its messages are not delivered" << KV("error", block.status());
-          return;
-        }
-      }
-      Wake(subscription.first, subscription.second);
-      ServeWoken();
-    });
-    return nullptr;
-  };
-  // False when the receive is full.
-  const auto pick = [&](QueueOffset offset, const IndexBlock& block) {
-    const IndexEntry& entry = block.entries[static_cast<size_t>(offset % kBlockEntries)];
-    const bool any = receive->proposals > 0 || !picked.empty();
-    if (any && entry.bytes > *bytes_left) {
-      *bytes_left = 0;
-      return false;
-    }
-    Picked& one = picked.emplace_back();
-    one.queue = queue;
-    one.offset = offset;
-    one.entry = entry;
-    const auto provenance = block.provenance.find(offset);
-    if (provenance != block.provenance.end()) one.provenance = provenance->second;
-    *bytes_left -= entry.bytes;
-    --*messages_left;
-    --room;
-    return true;
-  };
-
-  // First what was returned or has lapsed; what the filter leaves out of that is settled in passing,
-  std::vector<std::pair<QueueOffset, LogIndex>> unwanted;
-  FilterScan::Slice unjudged(queue);
-  for (const QueueOffset offset : cursor->again) {
-    if (*messages_left <= 0 || *bytes_left <= 0) break;
-    if (reserved->again.contains(offset)) continue;
-    const IndexBlock* const block = find_block(offset);
-    if (block == nullptr) {
-      later = true;
-      break;
-    }
-    const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
-    const InFlight& delivery = cursor->in_flight.at(offset);
-    const GroupMetadata* const group = metadata_->FindGroup(key.group);
-    const int32_t max_attempts = group == nullptr ? RetryPolicy().max_attempts : group->retry.max_attempts;
-    if (delivery.attempts >= max_attempts && !IsDeadLetterTopic(queue.topic)) {
-      bury_(key, offset, delivery.nonce, "attempts exhausted");
-      continue;
-    }
-    const FilterScan::Verdict verdict = filters_.Look(receive->filter.get(), entry);
-    if (!Matches(*receive, entry.tag_hash) || verdict == FilterScan::Verdict::kFilteredOut) {
-      unwanted.emplace_back(offset, delivery.nonce);
-      continue;
-    }
-    if (verdict == FilterScan::Verdict::kNotKnown) {
-      later = true;
-      if (!unjudged.Add(offset, entry)) break;
-      continue;
-    }
-    if (!pick(offset, *block)) break;
-    ++room;  // It is in flight already.
-    deliver.add_again_offsets(offset);
-    reserved->again.insert(offset);
-  }
-
-  if (!unwanted.empty()) SettleUnwanted(key, reserved, unwanted);
-  if (!unjudged.empty()) filters_.Evaluate(subscription, receive->filter, std::move(unjudged));
-
-  // then what is new.
-  deliver.set_from(reserved->next);
-  QueueOffset scan = std::max(reserved->scanned, bounds->first);
-  const QueueOffset slice_end = scan + kScanSlice;
-  const IndexBlock* block = nullptr;
-  int64_t block_number = -1;
-  bool full = false;
-  while (!later && !full && scan < bounds->end && *messages_left > 0 && *bytes_left > 0 && room > 0) {
-    if (scan >= slice_end) {
-      later = true;  // Others run first.
-      core_->context().shard_executor->Post(core_->IfAlive([this, subscription] {
-        Wake(subscription.first, subscription.second);
-        ServeWoken();
-      }));
-      break;
-    }
-    if (scan / kBlockEntries != block_number) {
-      block = find_block(scan);
-      if (block == nullptr) {
-        later = true;
-        break;
-      }
-      block_number = scan / kBlockEntries;
-    }
-    const IndexEntry& entry = block->entries[static_cast<size_t>(scan % kBlockEntries)];
-    const FilterScan::Verdict verdict = filters_.Look(receive->filter.get(), entry);
-    if (Matches(*receive, entry.tag_hash) && verdict != FilterScan::Verdict::kFilteredOut) {
-      if (verdict == FilterScan::Verdict::kNotKnown) {
-        filters_.EvaluateFrom(subscription, receive->filter, queue, scan, bounds->end,
-                              [&](const IndexEntry& other) { return Matches(*receive, other.tag_hash); });
-        later = true;
-        break;
-      }
-      if (!pick(scan, *block)) {
-        full = true;
-        break;
-      }
-      deliver.add_first_offsets(scan);
-    }
-    ++scan;
-  }
-  reserved->scanned = std::max(reserved->scanned, scan);
-
-  if (picked.empty()) {
-    if (reserved->scanned > reserved->next) scans_ahead_.insert(key);
-    if (reserved->scanned - reserved->next >= kRecordScanAfter) RecordScans();
-    return later ? Served::kLater : Served::kNothing;
-  }
-  deliver.set_group_id(key.group.value());
-  SetKey(deliver.mutable_queue(), queue);
-  deliver.set_to(std::max<QueueOffset>(deliver.from(), scan));  // What was filtered out on the way is settled with it.
-  deliver.set_client_id(receive->call.client_id);
-  if (!receive->call.attempt_id.empty()) deliver.set_attempt_id_hash(StableHash(receive->call.attempt_id));
-  deliver.set_invisible_until(receive->invisible_until_us);
-  deliver.set_auto_renew(receive->call.auto_renew);
-  if (deliver.to() > deliver.from()) {
-    reserved->next = deliver.to();
-    scans_ahead_.erase(key);
-  }
-  ++receive->proposals;
-  ++reserved->proposals;
-  ProposeDeliver(id, key, std::move(deliver), std::move(picked));
-  return Served::kYes;
 }
 
 void Dispatcher::SettleUnwanted(const CursorKey& key, Reserved* reserved,
@@ -320,32 +156,71 @@ void Dispatcher::SettleUnwanted(const CursorKey& key, Reserved* reserved,
   });
 }
 
-void Dispatcher::ProposeDeliver(uint64_t id, const CursorKey& key, log::Deliver deliver, std::vector<Picked> picked) {
-  core_->Propose(Command(std::move(deliver)), Bytes(),
-                 [this, id, key, picked = std::move(picked)](absl::StatusOr<Outcome> outcome) mutable {
-                   OnDelivered(id, key, std::move(picked), core_->state().applied_index(), std::move(outcome));
+void Dispatcher::SettleUnwantedParked(const CursorKey& key, Reserved* reserved, const std::vector<QueueOffset>& unwanted) {
+  log::Skip skip;
+  skip.set_group_id(key.group.value());
+  SetKey(skip.mutable_queue(), key.queue);
+  for (const QueueOffset offset : unwanted) {
+    skip.add_unwanted_offsets(offset);
+    reserved->again.insert(offset);
+  }
+  core_->Propose(Command(std::move(skip)), Bytes(), [this, key, unwanted](absl::StatusOr<Outcome>) {
+    Reserved& reserved = reserved_[key];
+    for (const QueueOffset offset : unwanted) reserved.again.erase(offset);
+  });
+}
+
+void Dispatcher::Hold(Reserved* reserved, const Claim& claim) {
+  for (const uint64_t message_group : claim.message_groups) ++reserved->busy[message_group];
+  reserved->parking += claim.parking;
+}
+
+void Dispatcher::Release(Reserved* reserved, const Claim& claim) {
+  for (const uint64_t message_group : claim.message_groups) {
+    const auto it = reserved->busy.find(message_group);
+    // The cursor was opened anew since.
+    if (it == reserved->busy.end()) continue;
+    if (--it->second == 0) reserved->busy.erase(it);
+  }
+  reserved->parking = std::max<int64_t>(reserved->parking - claim.parking, 0);
+}
+
+void Dispatcher::NoteTooManyParked(const CursorKey& key) {
+  const absl::Duration now = core_->context().clock->SinceBoot();
+  if (now - parked_logged_ < absl::Minutes(1)) return;
+  parked_logged_ = now;
+  LOG(WARNING) << "too many messages wait for locked message groups; nothing behind them is delivered until some are settled"
+               << " (setting broker.max_parked)" << KV("group", key.group) << KV("queue", key.queue)
+               << KV("parked", core_->options().max_parked);
+}
+
+void Dispatcher::ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked, Claim claim) {
+  core_->Propose(std::move(command), Bytes(),
+                 [this, id, key, picked = std::move(picked), claim = std::move(claim)](absl::StatusOr<Outcome> outcome) mutable {
+                   OnDelivered(id, key, std::move(picked), claim, std::move(outcome));
                  });
 }
 
-void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, LogIndex nonce,
+void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, const Claim& claim,
                              absl::StatusOr<Outcome> outcome) {
   Reserved& reserved = reserved_[key];
   --reserved.proposals;
   // What was dropped is looked at again.
   if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
   for (const Picked& one : picked) reserved.again.erase(one.offset);
+  Release(&reserved, claim);
   const auto it = receives_.find(id);
   CHECK(it != receives_.end());
   Pending* const receive = it->second.get();
   --receive->proposals;
   if (outcome.ok()) {
-    absl::flat_hash_map<QueueOffset, int32_t> attempts;
-    for (const Outcome::Delivered& delivered : outcome->delivered) attempts[delivered.offset] = delivered.attempt;
+    absl::flat_hash_map<QueueOffset, Outcome::Delivered> kept;
+    for (const Outcome::Delivered& delivered : outcome->delivered) kept[delivered.offset] = delivered;
     for (Picked& one : picked) {
-      const auto kept = attempts.find(one.offset);
-      if (kept == attempts.end()) continue;
-      one.attempt = kept->second;
-      one.nonce = nonce;
+      const auto found = kept.find(one.offset);
+      if (found == kept.end()) continue;
+      one.attempt = found->second.attempt;
+      one.nonce = found->second.nonce;
       receive->kept.push_back(std::move(one));
     }
   }
@@ -375,8 +250,10 @@ void Dispatcher::Answer(uint64_t id) {
     Pending* const receive = it->second.get();
     ReceiveResult result;
     log::Settle mismatches;
+    absl::flat_hash_set<uint64_t> broken;  // Message groups of which a message cannot be read: none behind it is given.
     for (size_t i = 0; i < bodies.size(); ++i) {
       Picked& one = receive->kept[i];
+      if (broken.contains(one.message_group)) continue;
       absl::Status bad = bodies[i].status();
       bool matches = true;
       if (bad.ok() && !receive->call.tags.empty()) {
@@ -389,6 +266,7 @@ void Dispatcher::Answer(uint64_t id) {
       if (!bad.ok()) {
         LOG(ERROR) << "cannot read a message; it is not delivered" << KV("queue", one.queue) << KV("offset", one.offset)
                    << KV("error", bad);
+        if (one.message_group != 0) broken.insert(one.message_group);
         continue;
       }
       if (!matches) {
@@ -452,20 +330,29 @@ void Dispatcher::RecordScans() {
     if (cursor == nullptr) continue;
     Reserved* const reserved = ReservedFor(key, *cursor);
     if (reserved->scanned <= reserved->next) continue;
-    log::Skip skip;
-    skip.set_group_id(key.group.value());
-    SetKey(skip.mutable_queue(), key.queue);
-    skip.set_from(reserved->next);
-    skip.set_to(reserved->scanned);
-    reserved->next = reserved->scanned;
-    ++reserved->proposals;
-    core_->Propose(Command(std::move(skip)), Bytes(),
-                   [this, key](absl::StatusOr<Outcome> outcome) {
-                     Reserved& reserved = reserved_[key];
-                     --reserved.proposals;
-                     if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
-                   });
+    ProposeSkip(key, reserved, reserved->scanned, {}, {});
   }
+}
+
+void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked,
+                             Claim claim) {
+  log::Skip skip;
+  skip.set_group_id(key.group.value());
+  SetKey(skip.mutable_queue(), key.queue);
+  skip.set_from(reserved->next);
+  skip.set_to(to);
+  skip.mutable_parked_offsets()->Add(parked.begin(), parked.end());
+  reserved->next = to;
+  ++reserved->proposals;
+  Hold(reserved, claim);
+  core_->Propose(Command(std::move(skip)), Bytes(), [this, key, claim = std::move(claim)](absl::StatusOr<Outcome> outcome) {
+    Reserved& reserved = reserved_[key];
+    --reserved.proposals;
+    Release(&reserved, claim);
+    if (outcome.ok() && outcome->status.ok()) return;
+    reserved.scanned = 0;
+    Wake(key.queue.topic, key.group);
+  });
 }
 
 void Dispatcher::Drain() {
@@ -503,6 +390,8 @@ void Dispatcher::OpenCursor(const CursorKey& key) {
     command.set_group_id(key.group.value());
     SetKey(command.mutable_queue(), key.queue);
     command.set_start(offset);
+    const GroupMetadata* const group = metadata_->FindGroup(key.group);
+    command.set_ordered(group != nullptr && group->order == DeliveryOrder::kFifo);
     core_->Propose(Command(std::move(command)), Bytes(), [this, key](absl::StatusOr<Outcome> outcome) {
       opening_.erase(key);
       if (outcome.ok()) Wake(key.queue.topic, key.group);

@@ -27,7 +27,8 @@ namespace barid::broker {
 //      ^                    |
 //      +---- nothing kept --+
 //
-// Messages that are proposed and not yet applied are reserved, in memory only. Belongs to the shard's executor.
+// Messages that are proposed and not yet applied are reserved, in memory only, and with them their message groups where the group
+// is ordered. Belongs to the shard's executor.
 class Dispatcher {
  public:
   // How dead letters are made: by visibility.h.
@@ -74,6 +75,7 @@ class Dispatcher {
     QueueOffset offset = 0;
     IndexEntry entry;
     std::optional<Provenance> provenance;
+    uint64_t message_group = 0;  // 0 in a group that is not ordered.
     int32_t attempt = 0;
     LogIndex nonce = 0;
   };
@@ -86,6 +88,7 @@ class Dispatcher {
     int64_t invisible_until_us = 0;
     bool waiting = true;
     bool cancelled = false;
+    bool repeated = false;        // The batch of its attempt id was proposed again: once is enough, also if it cannot be read.
     int proposals = 0;            // Deliver records under way for it.
     std::vector<Picked> kept;     // What they kept.
   };
@@ -95,20 +98,42 @@ class Dispatcher {
     QueueOffset scanned = 0;                       // How far scans found nothing; >= next.
     int proposals = 0;                             // Under way; at 0, next is the state's.
     absl::flat_hash_set<QueueOffset> again;
+    // Message groups of which something is proposed to be delivered or parked, and by how many proposals: they are locked, or have
+    // something parked, for whoever picks meanwhile.
+    absl::flat_hash_map<uint64_t, int32_t> busy;
+    int64_t parking = 0;                           // Messages that are proposed to be parked.
+  };
+  // What a proposal reserves in an ordered cursor.
+  struct Claim {
+    std::vector<uint64_t> message_groups;  // Each once.
+    int64_t parking = 0;
   };
   enum class Served { kYes, kNothing, kLater };
+  class Picking;
 
   Served Serve(uint64_t id, Pending* receive);
   // Picks from one queue into a Deliver. kLater: an index block is being read, and the receive will be woken.
   Served PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left, int64_t* bytes_left);
+  // If its attempt id is that of deliveries that are still invisible, they are what it gets, and nothing else. kNothing: it is not.
+  Served RepeatAttempt(uint64_t id, Pending* receive, const std::vector<QueueKey>& queues);
+  // The block, if it is in memory; else it is read, and the subscription woken.
+  const IndexBlock* FindBlock(const Subscription& subscription, const BlockKey& key);
+  // Writes down that the scan has come to `to`, with what it passed over.
+  void ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked, Claim claim);
+  void Hold(Reserved* reserved, const Claim& claim);
+  void Release(Reserved* reserved, const Claim& claim);
+  void NoteTooManyParked(const CursorKey& key);
   void OpenCursor(const CursorKey& key);
   void FindStart(const CursorKey& key, int64_t time_us, absl::AnyInvocable<void(QueueOffset)> then);
   void SearchTime(const CursorKey& key, int64_t time_us, int64_t low_block, int64_t high_block,
                   absl::AnyInvocable<void(QueueOffset)> then);
   void SettleUnwanted(const CursorKey& key, Reserved* reserved,
                       const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted);
-  void ProposeDeliver(uint64_t id, const CursorKey& key, log::Deliver deliver, std::vector<Picked> picked);
-  void OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, LogIndex nonce,
+  // Parked messages that a filter leaves out.
+  void SettleUnwantedParked(const CursorKey& key, Reserved* reserved, const std::vector<QueueOffset>& unwanted);
+  // A Deliver or a Redeliver.
+  void ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked, Claim claim);
+  void OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, const Claim& claim,
                    absl::StatusOr<Outcome> outcome);
   void Answer(uint64_t id);
   void Finish(uint64_t id, ReceiveResult result);
@@ -131,6 +156,7 @@ class Dispatcher {
   absl::flat_hash_set<CursorKey> scans_ahead_;                  // Cursors whose scans are not written down.
   bool draining_ = false;
   uint64_t turn_ = 0;                                           // Which queue of a topic is looked at first.
+  absl::Duration parked_logged_ = -absl::InfiniteDuration();    // When NoteTooManyParked last did.
 };
 
 }  // namespace barid::broker

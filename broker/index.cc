@@ -16,7 +16,9 @@ constexpr uint8_t kBlockVersion = 1;
 
 }  // namespace
 
-// version | entries | per entry: deltas of index, position, time; offset, bytes, tag hash | dead letters | crc32c
+// version | entries | per entry: deltas of index, position, time; offset, bytes, tag hash | dead letters | message groups | crc32c
+//
+// Message groups, one per entry, are there only if any entry has one.
 std::string EncodeIndexBlock(const IndexBlock& block) {
   std::string out;
   out.reserve(16 + block.entries.size() * 16);
@@ -40,6 +42,11 @@ std::string EncodeIndexBlock(const IndexBlock& block) {
     PutLengthPrefixed(&out, provenance.message_id);
     PutLengthPrefixed(&out, provenance.reason);
     PutVarint(&out, static_cast<uint64_t>(provenance.attempts));
+  }
+  const bool any_group = std::any_of(block.entries.begin(), block.entries.end(),
+                                     [](const IndexEntry& entry) { return entry.message_group != 0; });
+  if (any_group) {
+    for (const IndexEntry& entry : block.entries) PutFixed<uint64_t>(&out, entry.message_group);
   }
   PutFixed<uint32_t>(&out, Crc32c(out));
   return out;
@@ -90,6 +97,11 @@ absl::StatusOr<IndexBlock> DecodeIndexBlock(absl::string_view bytes) {
     }
     block.provenance[static_cast<QueueOffset>(offset)] = {std::string(topic), std::string(id), std::string(reason),
                                                           static_cast<int32_t>(attempts)};
+  }
+  if (!in.empty()) {
+    for (IndexEntry& grouped : block.entries) {
+      if (!GetFixed(&in, &grouped.message_group)) return damaged("a message group is cut short");
+    }
   }
   if (!in.empty()) return damaged("bytes behind its end");
   return block;

@@ -26,6 +26,7 @@ struct IndexEntry {
   uint32_t bytes = 0;         // Of the stored message.
   uint32_t tag_hash = 0;
   int64_t time_us = 0;        // When it entered the queue: leader time of the record that made the entry.
+  uint64_t message_group = 0; // Hash of it; 0: none.
 };
 
 // Where a dead letter came from.

@@ -51,6 +51,17 @@ namespace barid::broker {
   X(kTimersOfTheDeletedStay)    /* a deleted queue keeps its timers */                                                 \
   X(kTimerHorizonTooFar)        /* far timers that were not brought in count as near */                                \
   X(kTimersLeaveUnwritten)      /* far timers leave memory before a checkpoint has them */                             \
+  X(kUnlockForgotten)           /* what is parked is not offered when its message group is unlocked */                 \
+  X(kUnlockTooEarly)            /* one delivery of several that becomes visible unlocks its message group */           \
+  X(kParkedIsSettled)           /* what the scan passes over because of a lock is taken for settled */                 \
+  X(kRunFromTheSecond)          /* redelivery of a message group starts at its second message */                       \
+  X(kRunIgnoresWaiting)         /* a new message overtakes parked ones of its message group */                         \
+  X(kRunIgnoresLock)            /* what follows a message that somebody holds is delivered */                          \
+  X(kRedeliverOfOthers)         /* an attempt id gives what another receive was given */                               \
+  X(kRedeliverCounts)           /* a repeated attempt counts */                                                        \
+  X(kMoveKeepsLock)             /* a dead letter still locks its message group */                                      \
+  X(kCheckpointForgetsParked)   /* messages parked since the last checkpoint are not written */                        \
+  X(kCheckpointForgetsOrder)    /* an ordered cursor is not ordered after a restart */                                 \
   X(kCheckpointForgetsTimers)                                                                                          \
   X(kCheckpointKeepsGoneTimers) /* timers that fired or were recalled stay in the store */                             \
   X(kPrepareVisible)            /* a prepared message is in its queue at once */                                       \

@@ -14,6 +14,8 @@ namespace {
 // How late a lapse, a long poll's end or a checkpoint may be.
 constexpr absl::Duration kTick = absl::Milliseconds(20);
 constexpr int64_t kRecordScansMicros = 1'000'000;
+// At least as many as one record takes out of parking.
+constexpr int64_t kMaxReceived = 1024;
 
 // 0 for a message without a delivery time: due at once.
 int64_t DeliverAt(const AppendCall::Message& message) {
@@ -92,7 +94,7 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {
   int32_t& configured = configured_[topic.id];
-  for (; configured < topic.queues_per_shard; ++configured) {
+  for (; configured < topic.QueuesIn(id_); ++configured) {
     const QueueKey key{topic.id, configured};
     if (core_->state().FindQueue(key) != nullptr) continue;
     log::ConfigureQueue command;
@@ -105,6 +107,8 @@ void Shard::EnsureQueues(const TopicMetadata& topic) {
       log::OpenCursor open;
       open.set_group_id(subscription.group.value());
       SetKey(open.mutable_queue(), key);
+      const GroupMetadata* const group = metadata_->FindGroup(subscription.group);
+      open.set_ordered(group != nullptr && group->order == DeliveryOrder::kFifo);
       core_->Propose(Command(std::move(open)), Bytes(), [](absl::StatusOr<Outcome>) {});
     }
   }
@@ -119,14 +123,18 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   if (IsDiscardedTopic(call.topic)) {
     return absl::InvalidArgumentError("messages enter a topic of discarded transactions only by being discarded");
   }
-  if (call.queue >= topic->queues_per_shard) {
+  const int32_t queues = topic->QueuesIn(id_);
+  if (call.queue >= queues) {
     return absl::InvalidArgumentError(
-        absl::StrCat("queue ", call.queue, " was asked for, the topic has ", topic->queues_per_shard));
+        absl::StrCat("queue ", call.queue, " was asked for, the topic has ", queues, " in this shard"));
+  }
+  if (topic->type == MessageType::kFifo && call.queue < 0) {
+    return absl::InvalidArgumentError("a message of a FIFO topic goes to the queue of its message group, and none was named");
   }
   EnsureQueues(*topic);
   const int32_t queue = call.queue >= 0
                             ? call.queue
-                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(topic->queues_per_shard));
+                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(queues));
   return QueueKey{call.topic, queue};
 }
 
@@ -163,6 +171,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
     log::Append::Entry* const entry = append.add_entries();
     entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
     entry->set_tag_hash(message.tag_hash);
+    entry->set_message_group(message.message_group);
     bulk.Append(std::move(message.stored));
   }
   if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return refuse(std::move(status));
@@ -285,8 +294,9 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
       group.group = key.group;
       group.floor = cursor.floor();
       group.next = cursor.next;
-      group.ready_again = static_cast<int64_t>(cursor.again.size());
-      group.in_flight = static_cast<int64_t>(cursor.in_flight.size()) - group.ready_again;
+      group.in_flight = cursor.invisible;
+      group.ready_again = static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible;
+      group.parked = static_cast<int64_t>(cursor.parked.size());
     }
   }
   return all;
@@ -298,8 +308,17 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   };
   if (const auto* open = std::get_if<log::OpenCursor>(&command)) {
     if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
-  } else if (std::holds_alternative<log::Append>(command) || std::holds_alternative<log::Move>(command)) {
+  } else if (std::holds_alternative<log::Append>(command)) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+  } else if (const auto* move = std::get_if<log::Move>(&command)) {
+    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+    WakeIfOffered(move->delivery().group_id(), move->delivery().queue());
+  } else if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
+    WakeIfOffered(deliver->group_id(), deliver->queue());
+  } else if (const auto* skip = std::get_if<log::Skip>(&command)) {
+    WakeIfOffered(skip->group_id(), skip->queue());
+  } else if (const auto* expire = std::get_if<log::Expire>(&command)) {
+    if (outcome.status.ok()) dispatcher_.Wake(KeyOf(expire->queue()));
   } else if (std::holds_alternative<log::Schedule>(command)) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
   } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command)) {
@@ -312,9 +331,22 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
       const Cursor* const cursor = core_->state().FindCursor({GroupId(entry.delivery().group_id()), KeyOf(entry.delivery().queue())});
       const bool was_full = cursor != nullptr && static_cast<int64_t>(cursor->in_flight.size()) + settle->entries_size() >=
                                                      core_->options().max_in_flight;
-      if (entry.action() != log::Settle::Entry::ACK || was_full) wake(entry.delivery());
+      if (entry.action() != log::Settle::Entry::ACK || was_full) {
+        wake(entry.delivery());
+      } else {
+        WakeIfOffered(entry.delivery().group_id(), entry.delivery().queue());
+      }
     }
   }
+}
+
+void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
+  const CursorKey key{GroupId(group_id), KeyOf(queue)};
+  const Cursor* const cursor = core_->state().FindCursor(key);
+  if (cursor == nullptr || !cursor->ordered) return;
+  // Where too many were parked the scan goes on when there are fewer.
+  const bool had_stopped = static_cast<int64_t>(cursor->parked.size()) + kMaxReceived >= core_->options().max_parked;
+  if (cursor->offers_any() || had_stopped) dispatcher_.Wake(key.queue.topic, key.group);
 }
 
 void Shard::ArmTick() {

@@ -76,6 +76,8 @@ class Shard {
   void Prepare(AppendCall call, Callback<AppendResult> done);
   // Wakes the receives that may find something new.
   void OnApplied(const Command& command, const Outcome& outcome);
+  // The same for a command about one cursor that may have unlocked message groups, or parked what is locked no more.
+  void WakeIfOffered(uint64_t group_id, const log::Queue& queue);
   void ArmTick();
   void Tick();
   void CheckDisk();

@@ -43,6 +43,7 @@ struct ShardOptions {
   absl::Duration max_transaction_age = absl::Hours(72);  // and at this age, also if there is no producer to ask.
   int64_t max_waiting_receives = 100'000;
   int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
+  int64_t max_parked = 1'000'000;                       // Messages of one ordered group that wait in one queue for locked ones.
   int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,

@@ -30,20 +30,71 @@ uint64_t HashTimer(const TimerKey& key, const Timer& timer) {
 
 uint64_t HashEntry(const QueueKey& key, QueueOffset offset, const IndexEntry& entry) {
   // Without the position: it follows from the index.
-  return StableHash({2, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset), entry.index,
-                     entry.offset, entry.bytes, entry.tag_hash, static_cast<uint64_t>(entry.time_us)});
+  const uint64_t hash =
+      StableHash({2, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset), entry.index, entry.offset,
+                  entry.bytes, entry.tag_hash, static_cast<uint64_t>(entry.time_us)});
+  // Apart, as all that came with message groups: a state without any hashes as it did before.
+  if (entry.message_group == 0) return hash;
+  return hash + StableHash({30, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset),
+                            entry.message_group});
 }
 
-uint64_t HashNext(const CursorKey& key, QueueOffset next) {
-  return StableHash({3, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
-                     static_cast<uint64_t>(next)});
+// Of something at an offset of a cursor.
+uint64_t HashAt(uint64_t kind, const CursorKey& key, QueueOffset offset, uint64_t value) {
+  return StableHash({kind, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
+                     static_cast<uint64_t>(offset), value});
+}
+
+uint64_t HashNext(const CursorKey& key, const Cursor& cursor) {
+  const uint64_t hash = StableHash({3, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
+                                    static_cast<uint64_t>(cursor.next)});
+  return cursor.ordered ? hash + HashAt(31, key, 0, 0) : hash;
+}
+
+uint64_t HashParked(const CursorKey& key, QueueOffset offset, uint64_t message_group) {
+  return HashAt(32, key, offset, message_group);
 }
 
 uint64_t HashDelivery(const CursorKey& key, QueueOffset offset, const InFlight& d) {
   const uint64_t flags = (d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0);
-  return StableHash({4, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
-                     static_cast<uint64_t>(offset), static_cast<uint64_t>(d.attempts), d.nonce,
-                     static_cast<uint64_t>(d.invisible_until), flags, d.attempt_id_hash, StableHash(*d.client)});
+  const uint64_t hash =
+      StableHash({4, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
+                  static_cast<uint64_t>(offset), static_cast<uint64_t>(d.attempts), d.nonce,
+                  static_cast<uint64_t>(d.invisible_until), flags, d.attempt_id_hash, StableHash(*d.client)});
+  return d.message_group == 0 ? hash : hash + HashAt(33, key, offset, d.message_group);
+}
+
+// Which messages of an ordered cursor a Deliver may have: of each message group a run from its head, while nobody else holds
+// any of it.
+class Runs {
+ public:
+  explicit Runs(const Cursor* cursor) : cursor_(*cursor) {}
+
+  // Whether the message may be the next of its message group; if so, the caller makes a delivery of it at once. `is_new`: it was
+  // neither handed out nor parked before.
+  bool Take(QueueOffset offset, uint64_t message_group, bool is_new) {
+    if (message_group == 0) return true;
+    int32_t& taken = taken_[message_group];
+    if (cursor_.LocksOf(message_group) != taken && !BARID_MUTATION(kRunIgnoresLock)) return false;
+    const std::optional<QueueOffset> head = cursor_.Head(message_group);
+    const bool is_next = is_new ? !head || BARID_MUTATION(kRunIgnoresWaiting) : head == offset;
+    if (is_next) ++taken;
+    return is_next;
+  }
+
+ private:
+  const Cursor& cursor_;
+  absl::flat_hash_map<uint64_t, int32_t> taken_;
+};
+
+// Offsets of two lists, in order, each once.
+using Offsets = google::protobuf::RepeatedField<int64_t>;
+std::vector<QueueOffset> Merge(const Offsets& a, const Offsets& b) {
+  std::vector<QueueOffset> all(a.begin(), a.end());
+  all.insert(all.end(), b.begin(), b.end());
+  std::sort(all.begin(), all.end());
+  all.erase(std::unique(all.begin(), all.end()), all.end());
+  return all;
 }
 
 TimerKey KeyOf(const log::TimerRef& ref) { return {ref.deliver_at(), ref.log_index(), ref.entry()}; }
@@ -170,20 +221,22 @@ absl::StatusOr<std::optional<Timer>> State::TakeTimer(const TimerKey& key) {
 }
 
 void State::SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next) {
-  hash_ -= HashNext(key, cursor->next);
+  hash_ -= HashNext(key, *cursor);
   cursor->next = next;
-  hash_ += HashNext(key, next);
+  hash_ += HashNext(key, *cursor);
   dirty_cursors_.insert(key);
 }
 
-void State::Link(const CursorKey& key, QueueOffset offset, const InFlight& d) {
+void State::Link(const CursorKey& key, Cursor* cursor, QueueOffset offset, const InFlight& d) {
   hash_ += HashDelivery(key, offset, d);
+  cursor->Note(offset, d);
   if (!d.visible) deadlines_.insert({d.invisible_until, key, offset});
   if (d.held) ++holders_[*d.client];
 }
 
-void State::Unlink(const CursorKey& key, QueueOffset offset, const InFlight& d) {
+void State::Unlink(const CursorKey& key, Cursor* cursor, QueueOffset offset, const InFlight& d) {
   hash_ -= HashDelivery(key, offset, d);
+  cursor->Forget(offset, d);
   if (!d.visible) deadlines_.erase({d.invisible_until, key, offset});
   if (d.held) {
     const auto it = holders_.find(*d.client);
@@ -194,29 +247,46 @@ void State::Unlink(const CursorKey& key, QueueOffset offset, const InFlight& d) 
 
 void State::SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery) {
   const auto [it, inserted] = cursor->in_flight.try_emplace(offset);
-  if (!inserted) Unlink(key, offset, it->second);
-  if (delivery.visible) {
-    cursor->again.insert(offset);
-  } else {
-    cursor->again.erase(offset);
-  }
+  if (!inserted) Unlink(key, cursor, offset, it->second);
   it->second = std::move(delivery);
-  Link(key, offset, it->second);
+  Link(key, cursor, offset, it->second);
   dirty_chunks_.insert({key, offset / kChunkOffsets});
 }
 
 void State::EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset) {
   const auto it = cursor->in_flight.find(offset);
   CHECK(it != cursor->in_flight.end());
-  Unlink(key, offset, it->second);
-  cursor->again.erase(offset);
+  Unlink(key, cursor, offset, it->second);
   cursor->in_flight.erase(it);
   dirty_chunks_.insert({key, offset / kChunkOffsets});
 }
 
+void State::Park(const CursorKey& key, Cursor* cursor, QueueOffset offset, uint64_t message_group) {
+  CHECK(cursor->parked.emplace(offset, message_group).second);
+  hash_ += HashParked(key, offset, message_group);
+  cursor->NoteParked(offset, message_group);
+  dirty_parked_.insert({key, offset / kChunkOffsets});
+}
+
+void State::Unpark(const CursorKey& key, Cursor* cursor, QueueOffset offset) {
+  const auto it = cursor->parked.find(offset);
+  CHECK(it != cursor->parked.end());
+  hash_ -= HashParked(key, offset, it->second);
+  cursor->ForgetParked(offset, it->second);
+  cursor->parked.erase(it);
+  dirty_parked_.insert({key, offset / kChunkOffsets});
+}
+
+absl::StatusOr<uint64_t> State::MessageGroupOf(const CursorKey& key, const Cursor& cursor, QueueOffset offset) {
+  if (!cursor.ordered) return 0;
+  ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key.queue, offset)));
+  return block->entries[static_cast<size_t>(offset % kBlockEntries)].message_group;
+}
+
 absl::btree_map<CursorKey, Cursor>::iterator State::EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it) {
   while (!it->second.in_flight.empty()) EraseDelivery(it->first, &it->second, it->second.in_flight.begin()->first);
-  hash_ -= HashNext(it->first, it->second.next);
+  while (!it->second.parked.empty()) Unpark(it->first, &it->second, it->second.parked.begin()->first);
+  hash_ -= HashNext(it->first, it->second);
   dirty_cursors_.insert(it->first);
   return cursors_.erase(it);
 }
@@ -274,6 +344,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Append& c
     pointer.bytes = entry.bytes();
     pointer.tag_hash = entry.tag_hash();
     pointer.time_us = record.time_us;
+    pointer.message_group = entry.message_group();
     RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
     offset += entry.bytes();
   }
@@ -289,7 +360,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::OpenCurso
   QueueOffset start = std::clamp(command.start(), queue->first, queue->end);
   if (BARID_MUTATION(kOpenCursorLate) && start < queue->end) ++start;
   it->second.next = start;
-  hash_ += HashNext(key, it->second.next);
+  it->second.ordered = command.ordered();
+  hash_ += HashNext(key, it->second);
   dirty_cursors_.insert(key);
   return Outcome();
 }
@@ -309,29 +381,47 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Deliver& 
   delivery.client = Intern(command.client_id());
 
   Outcome outcome;
-  for (const QueueOffset offset : command.again_offsets()) {
-    const auto found = cursor->in_flight.find(offset);
-    if (found == cursor->in_flight.end()) continue;
-    if (!found->second.visible && !BARID_MUTATION(kDeliverIgnoresInvisible)) continue;
-    delivery.attempts = found->second.attempts + (BARID_MUTATION(kDeliverForgetsAttempt) ? 0 : 1);
-    outcome.delivered.push_back({offset, delivery.attempts});
+  Runs runs(cursor);
+  const auto deliver = [&](QueueOffset offset, uint64_t message_group) {
+    delivery.message_group = message_group;
+    outcome.delivered.push_back({offset, delivery.attempts, delivery.nonce});
     SetDelivery(key, cursor, offset, delivery);
+  };
+  for (const QueueOffset offset : Merge(command.again_offsets(), command.unparked_offsets())) {
+    if (const auto found = cursor->in_flight.find(offset); found != cursor->in_flight.end()) {
+      if (!found->second.visible && !BARID_MUTATION(kDeliverIgnoresInvisible)) continue;
+      if (!runs.Take(offset, found->second.message_group, /*is_new=*/false)) continue;
+      delivery.attempts = found->second.attempts + (BARID_MUTATION(kDeliverForgetsAttempt) ? 0 : 1);
+      deliver(offset, found->second.message_group);
+    } else if (const auto parked = cursor->parked.find(offset); parked != cursor->parked.end()) {
+      const uint64_t message_group = parked->second;
+      if (!runs.Take(offset, message_group, /*is_new=*/false)) continue;
+      Unpark(key, cursor, offset);
+      delivery.attempts = 1;
+      deliver(offset, message_group);
+    }
   }
   // An expiry may have moved the position since this was proposed; then what is left of the run still stands.
   if (command.from() <= cursor->next && cursor->next < command.to() && command.to() <= queue->end &&
       (command.from() == cursor->next || cursor->next == queue->first)) {
     const QueueOffset old_next = cursor->next;
-    delivery.attempts = 1;
-    bool first = true;
-    for (const QueueOffset offset : command.first_offsets()) {
-      if (offset < old_next || offset >= command.to()) continue;
-      outcome.delivered.push_back({offset, 1});
-      if (!(BARID_MUTATION(kDeliverSettlesFirst) && std::exchange(first, false))) {
-        SetDelivery(key, cursor, offset, delivery);
-      }
-    }
     const bool one_more = BARID_MUTATION(kDeliverSkipsOne) && command.to() < queue->end;
     SetNext(key, cursor, command.to() + (one_more ? 1 : 0));
+    delivery.attempts = 1;
+    bool first = true;
+    for (const QueueOffset offset : Merge(command.first_offsets(), command.parked_offsets())) {
+      if (offset < old_next || offset >= command.to()) continue;
+      ASSIGN_OR_RETURN(const uint64_t message_group, MessageGroupOf(key, *cursor, offset));
+      const bool may_be_first =
+          !std::binary_search(command.parked_offsets().begin(), command.parked_offsets().end(), offset);
+      if (!may_be_first || !runs.Take(offset, message_group, /*is_new=*/true)) {
+        if (!BARID_MUTATION(kParkedIsSettled)) Park(key, cursor, offset, message_group);
+      } else if (BARID_MUTATION(kDeliverSettlesFirst) && std::exchange(first, false)) {
+        outcome.delivered.push_back({offset, 1, delivery.nonce});
+      } else {
+        deliver(offset, message_group);
+      }
+    }
   }
   if (outcome.delivered.empty()) outcome.status = absl::AbortedError("nothing of it could be delivered any more");
   return outcome;
@@ -345,12 +435,46 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Skip& com
   // As with Deliver: an expiry may have moved the position since.
   const QueueOffset next = it->second.next;
   const bool stands = command.from() == next || (command.from() < next && next == queue->first);
+  bool any = false;
+  for (const QueueOffset offset : command.unwanted_offsets()) {
+    if (!it->second.parked.contains(offset)) continue;
+    Unpark(key, &it->second, offset);
+    any = true;
+  }
   if (!stands || command.to() <= next || command.to() > queue->end) {
-    return Refused(absl::AbortedError("the scan position is elsewhere"));
+    return any ? Outcome() : Refused(absl::AbortedError("the scan position is elsewhere"));
   }
   const bool one_more = BARID_MUTATION(kSkipOneMore) && command.to() < queue->end;
   SetNext(key, &it->second, command.to() + (one_more ? 1 : 0));
+  for (const QueueOffset offset : Merge(command.parked_offsets(), {})) {
+    if (offset < next || offset >= command.to() || BARID_MUTATION(kParkedIsSettled)) continue;
+    ASSIGN_OR_RETURN(const uint64_t message_group, MessageGroupOf(key, it->second, offset));
+    Park(key, &it->second, offset, message_group);
+  }
   return Outcome();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Redeliver& command) {
+  const CursorKey key{GroupId(command.group_id()), KeyOf(command.queue())};
+  const auto it = cursors_.find(key);
+  if (it == cursors_.end()) return Refused(absl::NotFoundError("the cursor is not open"));
+  Outcome outcome;
+  for (const QueueOffset offset : Merge(command.offsets(), {})) {
+    const auto found = it->second.in_flight.find(offset);
+    if (found == it->second.in_flight.end() || found->second.visible) continue;
+    const bool is_its_own =
+        found->second.attempt_id_hash == command.attempt_id_hash() && *found->second.client == command.client_id();
+    if (!is_its_own && !BARID_MUTATION(kRedeliverOfOthers)) continue;
+    InFlight delivery = found->second;
+    delivery.auto_renew = command.auto_renew();
+    delivery.held = false;
+    delivery.invisible_until = command.invisible_until();
+    if (BARID_MUTATION(kRedeliverCounts)) ++delivery.attempts;
+    outcome.delivered.push_back({offset, delivery.attempts, delivery.nonce});
+    SetDelivery(key, &it->second, offset, std::move(delivery));
+  }
+  if (outcome.delivered.empty()) outcome.status = absl::AbortedError("nothing of it is invisible any more");
+  return outcome;
 }
 
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Hold& command) {
@@ -386,6 +510,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Settle& c
         // The member's word is the last: a Hold that is on its way must not make hours of it.
         delivery.auto_renew = false;
         delivery.held = false;
+        // Whoever says so has seen the answer: a receive with its attempt id does not get around the time that was asked for.
+        if (cursor->ordered) delivery.attempt_id_hash = 0;
         delivery.visible = entry.visible_at() <= record.time_us;
         delivery.invisible_until = entry.visible_at();
         SetDelivery(key, cursor, offset, std::move(delivery));
@@ -476,7 +602,13 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
                              Provenance{command.origin_topic(), command.origin_message_id(), command.reason(),
                                         command.attempts()}));
   }
+  const uint64_t message_group = cursor->in_flight.at(offset).message_group;
   if (!BARID_MUTATION(kMoveKeepsMessage)) EraseDelivery(key, cursor, offset);
+  if (BARID_MUTATION(kMoveKeepsLock) && message_group != 0) {
+    InFlight ghost;
+    ghost.message_group = message_group;
+    cursor->Note(offset, ghost);
+  }
   return outcome;
 }
 
@@ -487,6 +619,9 @@ void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
     while (!cursor.in_flight.empty() && cursor.in_flight.begin()->first < first &&
            !BARID_MUTATION(kExpireKeepsDeliveries)) {
       EraseDelivery(cursor_key, &cursor, cursor.in_flight.begin()->first);
+    }
+    while (!cursor.parked.empty() && cursor.parked.begin()->first < first) {
+      Unpark(cursor_key, &cursor, cursor.parked.begin()->first);
     }
     if (cursor.next < first) SetNext(cursor_key, &cursor, first);
   }
@@ -655,7 +790,8 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     }
   }
   for (const auto& [key, cursor] : cursors_) {
-    hash += HashNext(key, cursor.next);
+    hash += HashNext(key, cursor);
+    for (const auto& [offset, message_group] : cursor.parked) hash += HashParked(key, offset, message_group);
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
@@ -679,6 +815,17 @@ absl::Status State::VerifyCounts() {
       ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
       ++live[block->entries[static_cast<size_t>(offset % kBlockEntries)].index / kRangeRecords];
     }
+  }
+  for (const auto& [key, cursor] : cursors_) {
+    RETURN_IF_ERROR(Annotate(cursor.Verify(), absl::StrCat("cursor of group ", key.group.value(), " in queue ", key.queue.queue,
+                                                           " of topic ", key.queue.topic.value())));
+    const auto verify_group = [&, key = &key, cursor = &cursor](QueueOffset offset, uint64_t message_group) -> absl::Status {
+      ASSIGN_OR_RETURN(const uint64_t expected, MessageGroupOf(*key, *cursor, offset));
+      if (message_group == expected) return absl::OkStatus();
+      return absl::DataLossError(absl::StrCat("offset ", offset, " has another message group in the index than in a cursor"));
+    };
+    for (const auto& [offset, delivery] : cursor.in_flight) RETURN_IF_ERROR(verify_group(offset, delivery.message_group));
+    for (const auto& [offset, message_group] : cursor.parked) RETURN_IF_ERROR(verify_group(offset, message_group));
   }
   for (const auto& [range, state] : ranges_) {
     const auto it = live.find(range);

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "broker/command.h"
+#include "broker/cursor.h"
 #include "broker/index.h"
 #include "broker/timer_table.h"
 #include "broker/transaction_table.h"
@@ -32,28 +33,6 @@ struct CursorKey {
   friend H AbslHashValue(H h, const CursorKey& key) {
     return H::combine(std::move(h), key.group, key.queue);
   }
-};
-
-// A message that was handed out and is not settled.
-struct InFlight {
-  int32_t attempts = 0;         // Deliveries so far. 0: handed out once, but the answer never left.
-  LogIndex nonce = 0;           // Log index of its last Deliver; names the delivery.
-  int64_t invisible_until = 0;  // Leader time, microseconds. While visible, the time since when.
-  bool visible = false;         // May be delivered again.
-  bool auto_renew = false;
-  bool held = false;            // invisible_until is the cap; the client's life decides before it.
-  uint64_t attempt_id_hash = 0;
-  std::shared_ptr<const std::string> client;
-};
-
-// Invariants: every offset below next is settled unless it is in in_flight; again holds those of in_flight that are visible.
-struct Cursor {
-  QueueOffset next = 0;  // Nothing from here on was ever handed out.
-  absl::btree_map<QueueOffset, InFlight> in_flight;
-  absl::btree_set<QueueOffset> again;
-
-  // Everything below is settled.
-  QueueOffset floor() const { return in_flight.empty() ? next : in_flight.begin()->first; }
 };
 
 // Offsets [first, end) exist.
@@ -84,8 +63,9 @@ struct Outcome {
   struct Delivered {
     QueueOffset offset = 0;
     int32_t attempt = 0;
+    LogIndex nonce = 0;
   };
-  std::vector<Delivered> delivered;  // Deliver: what was kept, in order of offset.
+  std::vector<Delivered> delivered;  // Deliver, Redeliver: what was kept.
   // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a
   // timer. CheckTransaction: whether each counts.
   std::vector<bool> live;
@@ -164,7 +144,8 @@ class State {
 
   // Recomputes the hash from the whole state, reading all index blocks: for inspect and for tests.
   absl::StatusOr<uint64_t> RecomputeHash();
-  // Counts the live pointers of each range and the timers of each queue anew and compares: for inspect and for tests.
+  // Counts the live pointers of each range and the timers of each queue anew, derives what cursors derive, and compares: for
+  // inspect and for tests.
   absl::Status VerifyCounts();
 
  private:
@@ -174,7 +155,7 @@ class State {
     int64_t live = 0;
     uint64_t position = 0;  // Of its first record.
   };
-  static constexpr QueueOffset kChunkOffsets = 256;  // Deliveries are stored in chunks of this many offsets.
+  static constexpr QueueOffset kChunkOffsets = 256;  // Deliveries and parked messages are stored in chunks of this many offsets.
   using ChunkKey = std::pair<CursorKey, int64_t>;
 
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EpochStart& command);
@@ -198,6 +179,7 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Prepare& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EndTransaction& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CheckTransaction& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Redeliver& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
@@ -216,9 +198,13 @@ class State {
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
   void SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery);
   void EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset);
+  void Park(const CursorKey& key, Cursor* cursor, QueueOffset offset, uint64_t message_group);
+  void Unpark(const CursorKey& key, Cursor* cursor, QueueOffset offset);
   absl::btree_map<CursorKey, Cursor>::iterator EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it);
-  void Link(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
-  void Unlink(const CursorKey& key, QueueOffset offset, const InFlight& delivery);
+  void Link(const CursorKey& key, Cursor* cursor, QueueOffset offset, const InFlight& delivery);
+  void Unlink(const CursorKey& key, Cursor* cursor, QueueOffset offset, const InFlight& delivery);
+  // The message group of a message, as its index entry has it; 0 in a cursor that is not ordered.
+  absl::StatusOr<uint64_t> MessageGroupOf(const CursorKey& key, const Cursor& cursor, QueueOffset offset);
   void CountDelayed(const QueueKey& key, int64_t change);
   // Whether messages may be sent to it.
   absl::Status CheckTakesMessages(const QueueKey& key) const;
@@ -250,6 +236,7 @@ class State {
   absl::flat_hash_set<QueueKey> dirty_queues_;
   absl::flat_hash_set<CursorKey> dirty_cursors_;
   absl::flat_hash_set<ChunkKey> dirty_chunks_;
+  absl::flat_hash_set<ChunkKey> dirty_parked_;
   absl::flat_hash_set<LogIndex> dirty_ranges_;
   bool dirty_since_checkpoint_ = false;
 };

@@ -50,7 +50,7 @@ void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& qu
       json->BeginObject();
       WriteName(place.group(), json);
       json->Field("floor", place.floor()).Field("next", place.next()).Field("in_flight", place.in_flight());
-      json->Field("ready_again", place.ready_again()).Field("lag", place.lag()).End();
+      json->Field("ready_again", place.ready_again()).Field("parked", place.parked()).Field("lag", place.lag()).End();
     }
     json->End().End();
   }

@@ -260,12 +260,12 @@ class GroupDescribe : public Command {
     head.AddRow({"created", TimeText(FromProto(group.created()))});
     head.Print(session->out());
 
-    Table places({"TOPIC", "SHARD", "QUEUE", "END", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "LAG"});
+    Table places({"TOPIC", "SHARD", "QUEUE", "END", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "PARKED", "LAG"});
     for (const admin::QueueStats& queue : response.queues()) {
       for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
         places.AddRow({NameText(queue.topic()), queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.end()),
                        absl::StrCat(place.floor()), absl::StrCat(place.next()), absl::StrCat(place.in_flight()),
-                       absl::StrCat(place.ready_again()), absl::StrCat(place.lag())});
+                       absl::StrCat(place.ready_again()), absl::StrCat(place.parked()), absl::StrCat(place.lag())});
       }
     }
     if (!places.empty()) {

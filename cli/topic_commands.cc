@@ -24,7 +24,7 @@ struct TopicFlags {
   void Add(FlagSet* flags) {
     const TopicMetadata defaults;
     flags->Add("queues", &queues, Default(defaults.queues_per_shard), Between(1, kMaxQueuesPerShard),
-               "Queues in every shard.");
+               "Queues in every shard. A FIFO topic has 16 in all if nothing is said (setting controller.fifo_queues), and never another number.");
     flags->Add("retention", &retention, Default(defaults.retention.age), Between(kMinRetentionAge, kMaxRetentionAge),
                "How long messages are kept, settled or not.");
     flags->Add("retention_bytes", &retention_bytes, Default(0 * kMiB), AtLeast(0 * kMiB),
@@ -53,6 +53,7 @@ void WriteTopic(const admin::Topic& topic, JsonWriter* json) {
   json->BeginObject();
   WriteName(topic.name(), json);
   json->Field("type", TypeText(topic.type())).Field("queues_per_shard", topic.queues_per_shard());
+  if (topic.fifo_queues() > 0) json->Field("queues", topic.fifo_queues());
   json->Field("retention_seconds", absl::ToDoubleSeconds(FromProto(topic.retention_age())));
   json->Field("retention_bytes", topic.retention_bytes()).Field("keep_unsettled", topic.keep_unsettled());
   json->Field("max_message_bytes", topic.max_message_bytes());
@@ -63,7 +64,11 @@ void PrintTopic(const admin::Topic& topic, Session* session) {
   Table table({});
   table.AddRow({"topic", NameText(topic.name())});
   table.AddRow({"type", TypeText(topic.type())});
-  table.AddRow({"queues per shard", absl::StrCat(topic.queues_per_shard())});
+  if (topic.fifo_queues() > 0) {
+    table.AddRow({"queues", absl::StrCat(topic.fifo_queues())});
+  } else {
+    table.AddRow({"queues per shard", absl::StrCat(topic.queues_per_shard())});
+  }
   table.AddRow({"retention", DurationText(FromProto(topic.retention_age()))});
   table.AddRow({"retention bytes", RetentionBytesText(topic)});
   table.AddRow({"keep unsettled", topic.keep_unsettled() ? "yes" : "no"});
@@ -197,14 +202,14 @@ class TopicDescribe : public Command {
     }
     PrintTopic(response.topic(), session);
     Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES", "DELAYED"});
-    Table groups({"GROUP", "SHARD", "QUEUE", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "LAG"});
+    Table groups({"GROUP", "SHARD", "QUEUE", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "PARKED", "LAG"});
     for (const admin::QueueStats& queue : response.queues()) {
       queues.AddRow({queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.first()), absl::StrCat(queue.end()),
                      absl::StrCat(queue.bytes()), absl::StrCat(queue.delayed())});
       for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
         groups.AddRow({NameText(place.group()), queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(place.floor()),
                        absl::StrCat(place.next()), absl::StrCat(place.in_flight()), absl::StrCat(place.ready_again()),
-                       absl::StrCat(place.lag())});
+                       absl::StrCat(place.parked()), absl::StrCat(place.lag())});
       }
     }
     session->out() << "\n";

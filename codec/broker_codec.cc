@@ -59,6 +59,7 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     to->set_tag_hash(message.tag_hash);
     if (message.deliver_at) to->set_deliver_at_us(absl::ToUnixMicros(*message.deliver_at));
     if (message.check_after) to->set_check_after_us(absl::ToInt64Microseconds(*message.check_after));
+    to->set_message_group(message.message_group);
   }
   out->set_prepare(in.prepare);
 }
@@ -155,6 +156,7 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
     to.tag_hash = message.tag_hash();
     if (message.has_deliver_at_us()) to.deliver_at = absl::FromUnixMicros(message.deliver_at_us());
     if (message.has_check_after_us()) to.check_after = absl::Microseconds(message.check_after_us());
+    to.message_group = message.message_group();
   }
   return out;
 }
@@ -301,6 +303,7 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
     to->set_next(group.next);
     to->set_in_flight(group.in_flight);
     to->set_ready_again(group.ready_again);
+    to->set_parked(group.parked);
   }
 }
 
@@ -386,7 +389,7 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.bytes = in.bytes();
   out.delayed = in.delayed();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
-    out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again()});
+    out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }
   return out;
 }

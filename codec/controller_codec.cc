@@ -55,6 +55,7 @@ void Encode(const TopicMetadata& in, controller_pb::Topic* out) {
   out->mutable_retention()->set_keep_unsettled(in.retention.keep_unsettled);
   out->set_max_message_bytes(in.max_message_bytes);
   out->set_created_us(absl::ToUnixMicros(in.created));
+  for (const ShardId shard : in.placement) out->add_placement(shard.value());
 }
 
 absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
@@ -72,6 +73,7 @@ absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
   out.retention.keep_unsettled = in.retention().keep_unsettled();
   out.max_message_bytes = in.max_message_bytes();
   out.created = absl::FromUnixMicros(in.created_us());
+  for (const uint64_t shard : in.placement()) out.placement.push_back(ShardId(shard));
   return out;
 }
 

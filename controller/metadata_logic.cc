@@ -120,6 +120,30 @@ absl::Status NoSuch(absl::string_view kind, const ResourceName& name) {
 // Formats keep microseconds: what is in memory must be what a restart reads.
 absl::Time Microseconds(absl::Time time) { return absl::FromUnixMicros(absl::ToUnixMicros(time)); }
 
+// Gives the queues of a FIFO topic their shards, in turn, beginning with another one for each topic.
+absl::Status PlaceQueues(const MetadataState& state, const MetadataLimits& limits, TopicMetadata* topic) {
+  std::vector<ShardId> shards;
+  state.ForEach<ShardMetadata>("shard/", [&](const ShardMetadata& shard) { shards.push_back(shard.id); });
+  if (shards.empty()) {
+    return absl::UnavailableError(
+        "the cluster has no shards yet, on which a FIFO topic's queues are placed for good: no broker has registered");
+  }
+  std::sort(shards.begin(), shards.end());
+  int64_t count = limits.fifo_queues;
+  if (topic->queues_per_shard != 0) {
+    RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic->queues_per_shard, 1, kMaxQueuesPerShard));
+    count = int64_t{topic->queues_per_shard} * static_cast<int64_t>(shards.size());
+  }
+  RETURN_IF_ERROR(CheckBetween("the number of queues of a FIFO topic, in all shards together,", count, 1, kMaxFifoQueues));
+  topic->placement.clear();
+  for (int64_t i = 0; i < count; ++i) {
+    topic->placement.push_back(shards[(topic->id.value() + static_cast<uint64_t>(i)) % shards.size()]);
+  }
+  const auto shard_count = static_cast<int64_t>(shards.size());
+  topic->queues_per_shard = static_cast<int32_t>((count + shard_count - 1) / shard_count);
+  return absl::OkStatus();
+}
+
 const ClusterRecord& ClusterOf(const MetadataState& state) {
   const auto* cluster = state.Find<ClusterRecord>(ClusterKey());
   CHECK(cluster != nullptr) << "the store has no cluster record";  // PlanFoundation comes first.
@@ -130,11 +154,12 @@ const ClusterRecord& ClusterOf(const MetadataState& state) {
 
 absl::Status ValidateTopic(const TopicMetadata& topic) {
   RETURN_IF_ERROR(ValidateName(topic));
-  if (topic.type != MessageType::kNormal && topic.type != MessageType::kDelay &&
-      topic.type != MessageType::kTransaction) {
+  const bool is_known = topic.type == MessageType::kNormal || topic.type == MessageType::kDelay ||
+                        topic.type == MessageType::kFifo || topic.type == MessageType::kTransaction;
+  if (!is_known) {
     return absl::InvalidArgumentError(
         absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                     ", this version allows normal, delay and transaction: a later version brings the others"));
+                     ", this version allows normal, fifo, delay and transaction: a later version brings the others"));
   }
   return ValidateSettings(topic);
 }
@@ -171,6 +196,9 @@ Plan PlanFoundation(const MetadataState& state, const std::string& cluster_id, c
 
 absl::StatusOr<Plan> PlanCreateTopic(const MetadataState& state, const MetadataLimits& limits, TopicMetadata topic,
                                      absl::Time now) {
+  topic.id = TopicId(ClusterOf(state).next_topic_id);
+  topic.placement.clear();
+  if (topic.type == MessageType::kFifo) RETURN_IF_ERROR(PlaceQueues(state, limits, &topic));
   RETURN_IF_ERROR(ValidateTopic(topic));
   if (state.Find<TopicMetadata>(TopicKey(topic.name)) != nullptr) {
     return absl::AlreadyExistsError(absl::StrCat("there is a topic \"", topic.name.ToString(), "\" already"));
@@ -178,7 +206,7 @@ absl::StatusOr<Plan> PlanCreateTopic(const MetadataState& state, const MetadataL
   RETURN_IF_ERROR(CheckRoom("topics", state.topic_count(), limits.max_topics));
 
   ClusterRecord cluster = ClusterOf(state);
-  topic.id = TopicId(cluster.next_topic_id++);
+  ++cluster.next_topic_id;
   topic.created = Microseconds(now);
   Plan plan;
   plan.puts = {std::move(cluster), std::move(topic)};
@@ -195,6 +223,11 @@ absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpda
   if (update.keep_unsettled) updated.retention.keep_unsettled = *update.keep_unsettled;
   if (update.max_message_bytes) updated.max_message_bytes = *update.max_message_bytes;
   if (update.queues_per_shard) updated.queues_per_shard = *update.queues_per_shard;
+  if (topic->type == MessageType::kFifo && updated.queues_per_shard != topic->queues_per_shard) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "the FIFO topic has ", topic->placement.size(), " queues, and their number is fixed: with another one message groups would "
+        "go to other queues, and their messages would overtake each other. Create another topic with as many as are needed"));
+  }
   RETURN_IF_ERROR(ValidateSettings(updated));
   if (updated.queues_per_shard < topic->queues_per_shard) {
     return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", updated.queues_per_shard, ", the topic has ",

@@ -22,6 +22,7 @@ struct MetadataLimits {
   int64_t max_groups = 10000;
   int64_t max_subscriptions = 100000;
   int32_t shards_per_broker = 4;  // That a new broker gets.
+  int32_t fifo_queues = 16;       // Of a FIFO topic, in all, if nothing else was asked for.
 };
 
 inline constexpr char kRetryPrefix[] = "%RETRY%";
@@ -46,6 +47,7 @@ absl::Status ValidateRetryPolicy(const RetryPolicy& retry);
 // The first start: a cluster with this id and one signing key. Empty if there is one.
 Plan PlanFoundation(const MetadataState& state, const std::string& cluster, const std::string& secret);
 
+// A FIFO topic's queues are placed on the shards that there are; kUnavailable if there are none yet.
 absl::StatusOr<Plan> PlanCreateTopic(const MetadataState& state, const MetadataLimits& limits, TopicMetadata topic,
                                      absl::Time now);
 absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpdate& update);

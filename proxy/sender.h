@@ -56,12 +56,17 @@ class Sender {
   InflightBytes* inflight() { return &inflight_; }
 
   // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says
-  // it does not lead any more, the right one is asked, once. The result says which shard it was. `prepare`: each
-  // message is a transaction.
-  void Send(const Metadata& metadata, TopicId topic, AppendCall::Messages messages, bool prepare,
-            Callback<AppendResult> done);
+  // it does not lead any more, the right one is asked, once. The result says which shard it was. In a topic of type
+  // TRANSACTION each message is a transaction.
+  //
+  // Messages of a FIFO topic go to the queues of their message groups, wherever those are, and nowhere else.
+  void Send(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages, Callback<AppendResult> done);
 
  private:
+  void SendInOrder(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages,
+                   Callback<AppendResult> done);
+  void SendTo(const Target& target, AppendCall call, Callback<AppendResult> done);
+
   Router* const router_;
   InflightBytes inflight_;
 };

@@ -183,17 +183,21 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   }
   const std::string type = absl::AsciiStrToUpper(MessageTypeName(draft.type));
   const bool is_delay = draft.type == MessageType::kDelay;
-  if (draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction && !is_delay) {
+  const bool is_fifo = draft.type == MessageType::kFifo;
+  if (draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction && !is_delay && !is_fifo) {
     return conflict(
-        absl::StrCat("its type is ", type, ", this version takes NORMAL, DELAY and TRANSACTION messages only"));
+        absl::StrCat("its type is ", type, ", this version takes NORMAL, FIFO, DELAY and TRANSACTION messages only"));
   }
   absl::string_view foreign;
-  if (draft.message_group) foreign = "message group";
+  if (draft.message_group && !is_fifo) foreign = "message group";
   if (draft.delivery_time && !is_delay) foreign = "delivery time";
   if (draft.priority) foreign = "priority";
   if (draft.lite_topic) foreign = "lite topic";
   if (!foreign.empty()) {
     return conflict(absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
+  }
+  if (is_fifo && !draft.message_group) {
+    return RefuseMessage(Reason::kIllegalMessageGroup, index, "its type is FIFO and it has no message group, expected one");
   }
   if (is_delay && !draft.delivery_time) return conflict("its type is DELAY and it has no delivery time, expected one");
   return absl::OkStatus();

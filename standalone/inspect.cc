@@ -87,7 +87,9 @@ absl::Status PrintEntries(broker::State* state) {
       const broker::IndexEntry& entry = block->entries[static_cast<size_t>(offset % broker::kBlockEntries)];
       std::printf("    entry %s\n", absl::StrCat(key.topic.value(), "/", key.queue, "/", offset, ": record ", entry.index,
                                                  " at ", entry.position, "+", entry.offset, ", ", entry.bytes, " bytes, tag ",
-                                                 absl::Hex(entry.tag_hash), ", ", TimeText(entry.time_us))
+                                                 absl::Hex(entry.tag_hash),
+                                                 entry.message_group == 0 ? "" : absl::StrCat(", message group ", absl::Hex(entry.message_group)),
+                                                 ", ", TimeText(entry.time_us))
                                         .c_str());
     }
   }
@@ -97,7 +99,14 @@ absl::Status PrintEntries(broker::State* state) {
                   absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
                                ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
                                delivery.visible ? ", visible since " : ", invisible until ", TimeText(delivery.invisible_until),
-                               delivery.held ? ", held by " : ", given to ", *delivery.client)
+                               delivery.held ? ", held by " : ", given to ", *delivery.client,
+                               delivery.message_group == 0 ? "" : absl::StrCat(", locks message group ", absl::Hex(delivery.message_group)))
+                      .c_str());
+    }
+    for (const auto& [offset, message_group] : cursor.parked) {
+      std::printf("    parked %s\n",
+                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
+                               ": message group ", absl::Hex(message_group), cursor.IsLocked(message_group) ? ", locked" : ", not locked")
                       .c_str());
     }
   }
@@ -144,8 +153,11 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
   for (const auto& [key, cursor] : state.cursors()) {
     std::printf("    cursor %s\n",
                 absl::StrCat("group ", key.group.value(), " on ", key.queue.topic.value(), "/", key.queue.queue, ": floor ",
-                             cursor.floor(), ", next ", cursor.next, ", in flight ",
-                             cursor.in_flight.size() - cursor.again.size(), ", again ", cursor.again.size())
+                             cursor.floor(), ", next ", cursor.next, ", in flight ", cursor.invisible, ", again ",
+                             static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible,
+                             cursor.ordered ? absl::StrCat(", ordered: parked ", cursor.parked.size(), ", message groups locked ",
+                                                           cursor.locks.size())
+                                            : "")
                     .c_str());
   }
   std::printf("    transactions %s\n", absl::StrCat(state.transactions().open().size(), " open, the ends of ",

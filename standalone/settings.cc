@@ -138,6 +138,8 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          Between(int64_t{100}, int64_t{10000000}), kNeedsRestart, "Receives that wait on one shard.");
   t->Add("broker.max_in_flight", &o->max_in_flight, Default(int64_t{100000}), Between(int64_t{1}, int64_t{10000000}),
          kNeedsRestart, "Messages of one queue that one group may have in flight.");
+  t->Add("broker.max_parked", &o->max_parked, Default(int64_t{1000000}), Between(int64_t{1000}, int64_t{100000000}),
+         kNeedsRestart, "Messages of one queue that wait, for one ordered group, until their message groups are unlocked, some 50 bytes each. With so many, nothing behind them is looked at until some are settled; that is logged.");
   t->Add("broker.max_near_timers", &o->max_near_timers, Default(int64_t{65536}), Between(int64_t{1000}, int64_t{100000000}),
          kNeedsRestart, "Scheduled messages of a shard that are kept in memory, some 100 bytes each: up to twice so many. The others, due later, are on disk.");
   t->Add("broker.max_open_transactions", &o->max_open_transactions, Default(int64_t{100000}),
@@ -176,6 +178,8 @@ void AddControllerSettings(Role role, Settings* s, SettingsTable* t) {
   }
   t->Add("controller.shards_per_broker", &o->limits.shards_per_broker, Default(int32_t{role == Role::kStandalone ? 1 : 4}),
          Between(int32_t{1}, int32_t{64}), kNeedsRestart, "Shards that a new broker is given.");
+  t->Add("controller.fifo_queues", &o->limits.fifo_queues, Default(16), Between(1, kMaxFifoQueues), kNeedsRestart,
+         "Queues of a new FIFO topic, in all shards together, if nothing else is asked for. They are placed on the shards that there are, for good.");
   t->Add("controller.max_topics", &o->limits.max_topics, Default(int64_t{10000}), Between(int64_t{1}, int64_t{1000000}),
          kNeedsRestart, "Topics in the cluster.");
   t->Add("controller.max_groups", &o->limits.max_groups, Default(int64_t{10000}), Between(int64_t{1}, int64_t{1000000}),

@@ -88,8 +88,12 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
     return absl::InvalidArgumentError(absl::StrCat("the topic type is ", static_cast<int>(request.type()), ", expected 1 to 6"));
   }
   if (request.type() != admin::TOPIC_TYPE_UNSPECIFIED) topic.type = static_cast<MessageType>(request.type());
-  if (request.has_queues_per_shard()) topic.queues_per_shard = request.queues_per_shard();
-  RETURN_IF_ERROR(CheckQueues(topic.queues_per_shard));
+  if (request.has_queues_per_shard()) {
+    topic.queues_per_shard = request.queues_per_shard();
+    RETURN_IF_ERROR(CheckQueues(topic.queues_per_shard));
+  } else if (topic.type == MessageType::kFifo) {
+    topic.queues_per_shard = 0;  // The controller's default, which is a number in all.
+  }
   if (request.has_retention_age()) {
     ASSIGN_OR_RETURN(topic.retention.age, Positive(request.retention_age(), "retention_age"));
   }
@@ -165,6 +169,7 @@ void ToProto(const TopicMetadata& topic, admin::Topic* out) {
   ToProto(topic.name, out->mutable_name());
   out->set_type(static_cast<admin::TopicType>(topic.type));
   out->set_queues_per_shard(topic.queues_per_shard);
+  out->set_fifo_queues(static_cast<int32_t>(topic.placement.size()));
   ToProto(topic.retention.age, out->mutable_retention_age());
   out->set_retention_bytes(topic.retention.bytes);
   out->set_keep_unsettled(topic.retention.keep_unsettled);
@@ -210,7 +215,8 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
     proto->set_next(place.next);
     proto->set_in_flight(place.in_flight);
     proto->set_ready_again(place.ready_again);
-    proto->set_lag(place.in_flight + place.ready_again + (stats.end - place.next));
+    proto->set_parked(place.parked);
+    proto->set_lag(place.in_flight + place.ready_again + place.parked + (stats.end - place.next));
   }
 }
 

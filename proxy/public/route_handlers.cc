@@ -44,7 +44,7 @@ void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusO
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
   for (const ShardMetadata* shard : Router::Shards(**found)) {
-    for (int32_t id = 0; id < topic.queues_per_shard; ++id) {
+    for (int32_t id = 0; id < topic.QueuesIn(shard->id); ++id) {
       FillQueue(exchange->request().topic(), topic, *shard, id, *endpoints, exchange->response()->add_message_queues());
     }
   }
@@ -68,6 +68,7 @@ void AnswerAssignment(AssignmentExchange exchange, const ResourceName& name, abs
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
   for (const ShardMetadata* shard : Router::Shards(**found)) {
+    if (topic.QueuesIn(shard->id) == 0) continue;
     FillQueue(exchange->request().topic(), topic, *shard, -1, *endpoints,
               exchange->response()->add_assignments()->mutable_message_queue());
   }

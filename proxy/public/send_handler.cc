@@ -152,7 +152,8 @@ absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& reques
     RETURN_IF_ERROR(CheckMessage(draft, i, options.limits));
     RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options.limits));
     RETURN_IF_ERROR(CheckDeliveryTime(draft, i, now, options.max_delay));
-    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time});
+    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time, std::nullopt,
+                       draft.message_group ? MessageGroupHash(*draft.message_group) : 0});
     const v2::SystemProperties& system = request.messages(i).system_properties();
     if (!system.has_orphaned_transaction_recovery_duration()) continue;
     encoded.back().check_after = FromProto(system.orphaned_transaction_recovery_duration());
@@ -177,7 +178,7 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
     }
     proxy->clients().Produces(exchange->caller().id, {topic.name});
   }
-  proxy->sender().Send(metadata, topic.id, *std::move(messages), prepare,
+  proxy->sender().Send(metadata, topic, *std::move(messages),
                        [exchange = std::move(exchange), share = *std::move(share),
                         topic = topic.id](AppendResult result) mutable {
                          SendExchange::element_type::Continue(

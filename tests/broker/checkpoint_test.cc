@@ -35,6 +35,19 @@ class CheckpointTest : public StateTest {
     Expire(1);
     FillLogTo(4097);
   }
+  // And a group that parks.
+  void LiveInOrder() {
+    Live();
+    const GroupId ordered(5);
+    SubscribeOrdered(1, ordered);
+    log::Skip skip;
+    skip.set_group_id(ordered.value());
+    SetKey(skip.mutable_queue(), kQueue);
+    skip.set_from(1);
+    skip.set_to(10);
+    for (QueueOffset offset = 3; offset < 9; ++offset) skip.add_parked_offsets(offset);
+    EXPECT_TRUE(Apply(skip).status.ok());
+  }
   std::vector<std::string> Keys(const std::string& kind) {
     std::vector<std::string> keys;
     EXPECT_TRUE(store_->Scan(kind, std::string(1, static_cast<char>(kind[0] + 1)), [&](absl::string_view key, absl::string_view) {
@@ -199,7 +212,7 @@ TEST_F(CheckpointTest, LoadingChangesNothing) {
 class DamagedCheckpointTest : public CheckpointTest, public ::testing::WithParamInterface<const char*> {};
 
 TEST_P(DamagedCheckpointTest, EveryFlippedBitIsDataLoss) {
-  Live();
+  LiveInOrder();
   WriteCheckpoint();
   const std::string key = Keys(GetParam()).front();
   const std::string value = store_->Get(key).value();
@@ -212,7 +225,7 @@ TEST_P(DamagedCheckpointTest, EveryFlippedBitIsDataLoss) {
 }
 
 TEST_P(DamagedCheckpointTest, AShortEntryIsDataLoss) {
-  Live();
+  LiveInOrder();
   WriteCheckpoint();
   const std::string key = Keys(GetParam()).front();
   const std::string value = store_->Get(key).value();
@@ -223,7 +236,7 @@ TEST_P(DamagedCheckpointTest, AShortEntryIsDataLoss) {
 }
 
 TEST_P(DamagedCheckpointTest, AnEntryUnderAnotherKeyIsDataLoss) {
-  Live();
+  LiveInOrder();
   WriteCheckpoint();
   const std::string key = Keys(GetParam()).front();
   const std::string value = store_->Get(key).value();
@@ -235,7 +248,7 @@ TEST_P(DamagedCheckpointTest, AnEntryUnderAnotherKeyIsDataLoss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r"));
+INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r", "w"));
 
 TEST_F(CheckpointTest, DeliveriesWithoutTheirCursorAreDataLoss) {
   Live();

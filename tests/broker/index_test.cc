@@ -16,7 +16,7 @@ namespace barid::broker {
 
 static bool operator==(const IndexEntry& a, const IndexEntry& b) {
   return a.index == b.index && a.position == b.position && a.offset == b.offset && a.bytes == b.bytes &&
-         a.tag_hash == b.tag_hash && a.time_us == b.time_us;
+         a.tag_hash == b.tag_hash && a.time_us == b.time_us && a.message_group == b.message_group;
 }
 
 namespace {
@@ -39,6 +39,7 @@ IndexEntry EntryOf(uint64_t number) {
 IndexBlock RandomBlock(Random* random) {
   IndexBlock block;
   const uint64_t count = random->Below(kBlockEntries + 1);
+  const bool grouped = random->OneIn(2);
   for (uint64_t i = 0; i < count; ++i) {
     IndexEntry entry;
     entry.index = random->Next() >> random->Below(64);
@@ -47,6 +48,7 @@ IndexBlock RandomBlock(Random* random) {
     entry.bytes = static_cast<uint32_t>(random->Next());
     entry.tag_hash = static_cast<uint32_t>(random->Next());
     entry.time_us = static_cast<int64_t>(random->Next() >> (1 + random->Below(63)));
+    if (grouped && !random->OneIn(4)) entry.message_group = random->Next();
     block.entries.push_back(entry);
     if (random->OneIn(10)) {
       block.provenance[static_cast<QueueOffset>(1000 + i)] = {random->Bytes(random->Below(20)),
@@ -74,6 +76,14 @@ TEST(IndexBlockTest, IsReadAsItWasWritten) {
       EXPECT_EQ(read->provenance.at(offset).attempts, origin.attempts);
     }
   }
+}
+
+TEST(IndexBlockTest, ABlockWithoutMessageGroupsHasNoBytesForThem) {
+  IndexBlock block;
+  for (uint64_t i = 0; i < 10; ++i) block.entries.push_back(EntryOf(i));
+  const size_t without = EncodeIndexBlock(block).size();
+  block.entries[3].message_group = 7;
+  EXPECT_EQ(EncodeIndexBlock(block).size(), without + 10 * sizeof(uint64_t));
 }
 
 TEST(IndexBlockTest, NeighboursTakeFewBytes) {

@@ -42,7 +42,7 @@ struct Answer {
 std::string Describe(const Outcome& outcome) {
   std::string out = absl::StrCat(outcome.status.ToString(), " ", outcome.queue.topic.value(), "/", outcome.queue.queue, "@",
                                  outcome.first_offset);
-  for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt);
+  for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt, "n", d.nonce);
   for (const bool live : outcome.live) out += live ? '+' : '-';
   for (const std::optional<QueueOffset>& offset : outcome.entered) absl::StrAppend(&out, " ", offset.value_or(-1));
   for (const Outcome::Ended& ended : outcome.ended) {
@@ -64,7 +64,7 @@ class CommandGenerator {
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(130);
+    const uint64_t dice = random_.Below(134);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -85,6 +85,7 @@ class CommandGenerator {
     if (dice < 119) return MakePrepare();
     if (dice < 125) return MakeEnd();
     if (dice < 129) return MakeCheck();
+    if (dice < 133) return MakeRedeliver();
     return log::EpochStart();
   }
 
@@ -141,6 +142,7 @@ class CommandGenerator {
       log::Append::Entry* const entry = command.add_entries();
       entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
       entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
+      entry->set_message_group(random_.Below(4));
     }
     return command;
   }
@@ -159,6 +161,7 @@ class CommandGenerator {
     command.set_group_id(AnyGroup().value());
     SetKey(command.mutable_queue(), AnyQueue());
     command.set_start(static_cast<int64_t>(random_.Below(30)) - 5);
+    command.set_ordered(random_.OneIn(2));
     return command;
   }
   Command MakeDeliver() {
@@ -169,7 +172,7 @@ class CommandGenerator {
     command.set_group_id(key.group.value());
     SetKey(command.mutable_queue(), key.queue);
     command.set_client_id(AnyClient());
-    command.set_attempt_id_hash(random_.Next());
+    command.set_attempt_id_hash(random_.Below(6));
     command.set_invisible_until(Soon());
     command.set_auto_renew(!random_.OneIn(3));
     const QueueOffset next = cursor == nullptr ? 0 : cursor->next;
@@ -182,9 +185,21 @@ class CommandGenerator {
     command.set_to(to);
     const uint64_t filter = random_.Below(4);
     for (QueueOffset offset = from; offset < to; ++offset) {
-      if (filter == 0 || !random_.OneIn(1 + filter)) command.add_first_offsets(offset);
+      if (filter == 0 || !random_.OneIn(1 + filter)) {
+        command.add_first_offsets(offset);
+      } else if (random_.OneIn(2)) {
+        command.add_parked_offsets(offset);
+      }
     }
     if (cursor != nullptr) {
+      // Runs as a leader would propose them, and now and then with holes.
+      for (const auto& [offset, message_group] : cursor->parked) {
+        if (command.unparked_offsets_size() > 20) break;
+        if (!random_.OneIn(5)) command.add_unparked_offsets(offset);
+      }
+      for (const auto& [offset, delivery] : cursor->in_flight) {
+        if (delivery.visible && random_.OneIn(2)) command.add_again_offsets(offset);
+      }
       for (const QueueOffset offset : cursor->again) {
         if (random_.OneIn(2)) command.add_again_offsets(offset);
       }
@@ -200,6 +215,42 @@ class CommandGenerator {
     SetKey(command.mutable_queue(), key.queue);
     command.set_from((cursor == nullptr ? 0 : cursor->next) - (random_.OneIn(5) ? 1 : 0));
     command.set_to(command.from() + static_cast<int64_t>(random_.Below(8)));
+    for (QueueOffset offset = command.from(); offset < command.to(); ++offset) {
+      if (random_.OneIn(2)) command.add_parked_offsets(offset);
+    }
+    if (cursor != nullptr && random_.OneIn(3)) {
+      for (const auto& [offset, message_group] : cursor->parked) {
+        if (random_.OneIn(3)) command.add_unwanted_offsets(offset);
+      }
+      if (random_.OneIn(2)) command.set_to(command.from());
+    }
+    return command;
+  }
+  Command MakeRedeliver() {
+    CursorKey key = AnyCursor();
+    // Cursors that are not ordered find nothing by attempt id.
+    for (int tries = 0; tries < 4; ++tries) {
+      const Cursor* const drawn = state_.FindCursor(key);
+      if (drawn != nullptr && !drawn->by_attempt.empty()) break;
+      key = AnyCursor();
+    }
+    const Cursor* const cursor = state_.FindCursor(key);
+    log::Redeliver command;
+    command.set_group_id(key.group.value());
+    SetKey(command.mutable_queue(), key.queue);
+    command.set_client_id(AnyClient());
+    command.set_attempt_id_hash(random_.Below(6));
+    command.set_invisible_until(Soon());
+    command.set_auto_renew(random_.OneIn(2));
+    if (cursor == nullptr) return command;
+    if (!cursor->by_attempt.empty()) {
+      const auto& [attempt, offset] = *std::next(cursor->by_attempt.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->by_attempt.size())));
+      command.set_attempt_id_hash(attempt);
+      if (!random_.OneIn(5)) command.set_client_id(*cursor->in_flight.at(offset).client);
+    }
+    for (const auto& [offset, delivery] : cursor->in_flight) {
+      if (delivery.attempt_id_hash == command.attempt_id_hash() || random_.OneIn(8)) command.add_offsets(offset);
+    }
     return command;
   }
   Command MakeSettle() {
@@ -391,6 +442,52 @@ class CommandGenerator {
 // Facts about a run: "Deliver OK", "Settle stale".
 using Facts = std::set<std::string>;
 
+// Settle, Move, MakeVisible and Expire may be about several, or about any.
+bool IsAbout(const Command& command, const CursorKey& key) {
+  const auto names = [&key](const auto& c) { return GroupId(c.group_id()) == key.group && KeyOf(c.queue()) == key.queue; };
+  if (const auto* deliver = std::get_if<log::Deliver>(&command)) return names(*deliver);
+  if (const auto* skip = std::get_if<log::Skip>(&command)) return names(*skip);
+  if (const auto* redeliver = std::get_if<log::Redeliver>(&command)) return names(*redeliver);
+  return true;
+}
+
+void NoteOrder(const Command& command, const Outcome& outcome, const Cursor& before, const Cursor& after, Facts* facts) {
+  if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
+    std::set<QueueOffset> kept;
+    for (const Outcome::Delivered& d : outcome.delivered) kept.insert(d.offset);
+    for (const QueueOffset offset : deliver->unparked_offsets()) {
+      if (before.parked.contains(offset)) facts->insert(kept.contains(offset) ? "Deliver unparks" : "Deliver leaves parked");
+    }
+    for (const QueueOffset offset : deliver->again_offsets()) {
+      const auto it = before.in_flight.find(offset);
+      if (it != before.in_flight.end() && it->second.visible && !kept.contains(offset)) facts->insert("Deliver leaves visible");
+    }
+    for (const QueueOffset offset : deliver->first_offsets()) {
+      if (after.parked.contains(offset)) facts->insert("Deliver parks a first one");
+    }
+    for (const QueueOffset offset : deliver->parked_offsets()) {
+      if (!before.parked.contains(offset) && after.parked.contains(offset)) facts->insert("Deliver parks");
+    }
+  } else if (std::holds_alternative<log::Skip>(command)) {
+    if (after.parked.size() > before.parked.size()) facts->insert("Skip parks");
+    if (after.parked.size() < before.parked.size()) facts->insert("Skip settles parked ones");
+  } else if (const auto* redeliver = std::get_if<log::Redeliver>(&command)) {
+    for (const Outcome::Delivered& d : outcome.delivered) {
+      facts->insert(d.attempt == before.in_flight.at(d.offset).attempts && d.nonce == before.in_flight.at(d.offset).nonce
+                        ? "Redeliver the same"
+                        : "Redeliver something else");
+    }
+    if (static_cast<int>(outcome.delivered.size()) < redeliver->offsets_size()) facts->insert("Redeliver of others");
+  } else if (std::holds_alternative<log::Expire>(command) && after.parked.size() < before.parked.size()) {
+    facts->insert("Expire of parked ones");
+  }
+  for (const auto& [message_group, count] : before.locks) {
+    if (!after.IsLocked(message_group) && after.Head(message_group)) {
+      facts->insert(absl::StrCat(CommandName(CommandType(command)), " unlocks"));
+    }
+  }
+}
+
 void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts* facts) {
   const absl::string_view name = CommandName(CommandType(command));
   facts->insert(absl::StrCat(name, " ", absl::StatusCodeToString(outcome.status.code())));
@@ -450,6 +547,10 @@ const std::set<std::string>& AllFacts() {
       "EndTransaction discards",
       "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
       "ConfigureQueue drops transactions",
+      "Redeliver OK", "Redeliver NOT_FOUND", "Redeliver ABORTED", "Redeliver the same", "Redeliver of others",
+      "Deliver unparks", "Deliver leaves parked", "Deliver leaves visible", "Deliver parks a first one", "Deliver parks",
+      "Skip parks", "Skip settles parked ones", "Expire of parked ones",
+      "Settle unlocks", "MakeVisible unlocks", "Move unlocks", "Expire unlocks",
   };
   return *facts;
 }
@@ -545,6 +646,7 @@ class Story {
       Propose(command);
       const size_t queues = leader.state().queues().size();
       const size_t open = leader.state().transactions().open().size();
+      const auto before = leader.state().cursors();
       const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       answers_.push_back({leader.state().hash(), Describe(*outcome)});
@@ -585,6 +687,10 @@ class Story {
         facts->insert("CancelTimer erases a queue");
       }
       Note(command, *outcome, now_us_, facts);
+      for (const auto& [key, cursor] : before) {
+        const Cursor* const after = leader.state().FindCursor(key);
+        if (cursor.ordered && after != nullptr && IsAbout(command, key)) NoteOrder(command, *outcome, cursor, *after, facts);
+      }
     }
     Verify(leader.state());
   }

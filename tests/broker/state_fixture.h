@@ -66,6 +66,17 @@ class StateTest : public ::testing::Test {
     }
     return Apply(command);
   }
+  // A message of one byte for each of these message groups, in one record; 0: without one.
+  Outcome SendGrouped(const std::vector<uint64_t>& message_groups, QueueKey queue = kQueue) {
+    log::Append command;
+    SetKey(command.mutable_queue(), queue);
+    for (const uint64_t message_group : message_groups) {
+      log::Append::Entry* const entry = command.add_entries();
+      entry->set_bytes(1);
+      entry->set_message_group(message_group);
+    }
+    return Apply(command);
+  }
   Outcome SendMany(int64_t messages, QueueKey queue = kQueue) {
     return Send(std::vector<uint32_t>(static_cast<size_t>(messages), 1), queue);
   }
@@ -74,6 +85,14 @@ class StateTest : public ::testing::Test {
     command.set_group_id(group.value());
     SetKey(command.mutable_queue(), queue);
     command.set_start(start);
+    return Apply(command);
+  }
+  Outcome SubscribeOrdered(QueueOffset start = 0, GroupId group = kGroup, QueueKey queue = kQueue) {
+    log::OpenCursor command;
+    command.set_group_id(group.value());
+    SetKey(command.mutable_queue(), queue);
+    command.set_start(start);
+    command.set_ordered(true);
     return Apply(command);
   }
   // Offsets [from, to), delivered for the first time, but those in `without`.
@@ -94,6 +113,29 @@ class StateTest : public ::testing::Test {
       command.set_to(cursor->next);
     }
     for (const QueueOffset offset : offsets) command.add_again_offsets(offset);
+    return Apply(command);
+  }
+  // The scan moves to `to`; delivers these and parks those, and what was parked or came back.
+  Outcome DeliverOrdered(QueueOffset to, std::vector<QueueOffset> first, std::vector<QueueOffset> parked,
+                         std::vector<QueueOffset> unparked = {}, std::vector<QueueOffset> again = {}) {
+    log::Deliver command = DeliverTo("ann");
+    command.set_from(cursor().next);
+    command.set_to(to);
+    command.mutable_first_offsets()->Add(first.begin(), first.end());
+    command.mutable_parked_offsets()->Add(parked.begin(), parked.end());
+    command.mutable_unparked_offsets()->Add(unparked.begin(), unparked.end());
+    command.mutable_again_offsets()->Add(again.begin(), again.end());
+    return Apply(command);
+  }
+  Outcome Redeliver(std::vector<QueueOffset> offsets, uint64_t attempt_id_hash = 99, const std::string& client = "ann") {
+    log::Redeliver command;
+    command.set_group_id(kGroup.value());
+    SetKey(command.mutable_queue(), kQueue);
+    command.mutable_offsets()->Add(offsets.begin(), offsets.end());
+    command.set_client_id(client);
+    command.set_attempt_id_hash(attempt_id_hash);
+    command.set_auto_renew(auto_renew_);
+    command.set_invisible_until(now_us_ + 30 * kSecond);
     return Apply(command);
   }
   log::Deliver DeliverTo(const std::string& client) const {
@@ -267,6 +309,18 @@ class StateTest : public ::testing::Test {
   std::vector<QueueOffset> InFlightOffsets() const {
     std::vector<QueueOffset> offsets;
     for (const auto& [offset, delivery] : cursor().in_flight) offsets.push_back(offset);
+    return offsets;
+  }
+  std::vector<QueueOffset> Parked() const {
+    std::vector<QueueOffset> offsets;
+    for (const auto& [offset, message_group] : cursor().parked) offsets.push_back(offset);
+    return offsets;
+  }
+  // Also of what is parked.
+  std::vector<QueueOffset> Offered() const {
+    std::vector<QueueOffset> offsets(cursor().again.begin(), cursor().again.end());
+    offsets.insert(offsets.end(), cursor().released.begin(), cursor().released.end());
+    std::sort(offsets.begin(), offsets.end());
     return offsets;
   }
   const InFlight& delivery(QueueOffset offset) const { return cursor().in_flight.at(offset); }

@@ -267,7 +267,7 @@ TEST_F(CliTest, DescribesATopicWithItsGroups) {
   const std::string text = Do("topic describe orders");
   EXPECT_THAT(text, HasSubstr("topic             orders\n"));
   EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21\n"));
-  EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0    7\n"));
+  EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0       0    7\n"));
 }
 
 TEST_F(CliTest, AGroupHasThePolicyThatWasGiven) {

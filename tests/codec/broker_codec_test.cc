@@ -94,8 +94,8 @@ auto Fields(const AppendCall& in) {
   return std::make_tuple(shard, topic, revision, queue, messages.size(), prepare);
 }
 auto Fields(const AppendCall::Message& in) {
-  const auto& [stored, tag_hash, deliver_at, check_after] = in;
-  return std::make_tuple(stored.size(), tag_hash, deliver_at, check_after);
+  const auto& [stored, tag_hash, deliver_at, check_after, message_group] = in;
+  return std::make_tuple(stored.size(), tag_hash, deliver_at, check_after, message_group);
 }
 auto Fields(const AppendResult& in) {
   const auto& [status, entries, shard] = in;  // The shard is the proxy's.
@@ -182,8 +182,8 @@ auto Fields(const QueueStats& in) {
   return std::make_tuple(shard, queue, first, end, bytes, delayed, groups.size());
 }
 auto Fields(const QueueStats::Group& in) {
-  const auto& [group, floor, next, in_flight, ready_again] = in;
-  return std::make_tuple(group, floor, next, in_flight, ready_again);
+  const auto& [group, floor, next, in_flight, ready_again, parked] = in;
+  return std::make_tuple(group, floor, next, in_flight, ready_again, parked);
 }
 
 // Every field came to have a value that it does not have by itself.

@@ -18,6 +18,7 @@ TopicMetadata SomeTopic(uint64_t id, const std::string& name) {
   topic.retention = {absl::Hours(5), 123, true};
   topic.max_message_bytes = 99;
   topic.created = absl::FromUnixMicros(1234567);
+  topic.placement = {ShardId(3), ShardId(1), ShardId(3)};
   return topic;
 }
 

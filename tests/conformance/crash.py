@@ -33,13 +33,12 @@ class Traffic:
         self._sent = {}
         self._received = {way: {} for way in self.ways}
         topic = f"loop-{client}"
-        options = {"endpoint": server.endpoint, "consumer-endpoint": server.consumer_endpoint, "topic": topic,
-                   "group": f"{topic}-push", "simple-group": f"{topic}-simple", "run": client, "receivers": 4,
+        options = {"topic": topic, "group": f"{topic}-push", "simple-group": f"{topic}-simple", "run": client, "receivers": 4,
                    "await": 3, "invisible": INVISIBLE_SECONDS}
         server.create_topic(topic)
         server.create_group(options["group"])
         server.create_group(options["simple-group"])
-        self.program = Program(client, "loop", options, install, directory, self._on_event)
+        self.program = Program(client, "loop", options, server, install, directory, self._on_event)
 
     def _on_event(self, event):
         with self._lock:

@@ -45,8 +45,7 @@ class Report:
 def run_scenario(name, arguments, server, directory, report):
     scenario = SCENARIOS[name]
     options = scenario.options_for(arguments.client, name, arguments.messages)
-    program = Program(arguments.client, name, {"endpoint": server.endpoint, "consumer-endpoint": server.consumer_endpoint,
-                                               **options}, arguments.install, directory)
+    program = Program(arguments.client, name, options, server, arguments.install, directory)
     started = time.monotonic()
     problem = program.wait(scenario.deadline)
     seconds = time.monotonic() - started
@@ -68,6 +67,8 @@ def run_scenarios(arguments, server, directory, report):
         options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
         server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
         server.create_group(options["group"], **SCENARIOS[name].group)
+        if "simple-group" in options:
+            server.create_group(options["simple-group"], **SCENARIOS[name].group)
         if "dead-group" in options:
             server.create_group(options["dead-group"])
     with ThreadPoolExecutor(arguments.jobs) as pool:

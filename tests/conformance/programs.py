@@ -28,8 +28,9 @@ def command(client, install, home):
 class Program:
     """One run of one scenario. Events are dictionaries as printed, and `at`: when they were read."""
 
-    def __init__(self, client, scenario, options, install, directory, on_event=lambda event: None):
+    def __init__(self, client, scenario, options, server, install, directory, on_event=lambda event: None):
         self.client = client
+        options = {"endpoint": server.endpoint, "consumer-endpoint": server.consumer_endpoint, **options}
         self._on_event = on_event
         self._events = []
         self._changed = threading.Condition()
@@ -38,7 +39,8 @@ class Program:
         self.log = directory / f"{client}-{scenario}.log"
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         # The clients write log files under HOME; Java takes arguments for ASCII unless told otherwise.
-        environment = {**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1"}
+        environment = {**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1",
+                       "CONFORMANCE_TLS": "on" if server.tls else "off"}
         with open(self.log, "wb") as log:
             # An open stdin is what keeps the program running: it ends with its driver.
             self._child = start([*command(client, install, home), scenario, *arguments], stdin=subprocess.PIPE,

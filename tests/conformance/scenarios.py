@@ -10,6 +10,11 @@ CHANGED_SECONDS = 4
 RUST_INVISIBLE_SECONDS = 10  # Without a push consumer, retries come from a lapsed invisible time.
 RETRY_BACKOFF = (1, 2)
 DELAY_SECONDS = 4
+MESSAGE_GROUPS = 4  # As in the programs.
+FIFO_BACKOFF = 2
+# Push consumers of ordered groups retry by themselves, holding what they were given.
+ONE_AFTER_THE_OTHER = ("java", "node")  # All message groups of a batch wait for one that is retried.
+PUSH_RETRY_SECONDS = {"node": 0}        # At once, whatever the group's backoff says.
 AWAIT_SECONDS = 3
 
 # How late a redelivery may be on a loaded machine. A simple consumer asks one broker after the other, so with several
@@ -253,6 +258,52 @@ def check_transaction(run):
     run.check(dict(checks) == wanted, f"the producer that lived was asked about what was left open, and not more often: {dict(checks)}")
 
 
+def check_order(run, via):
+    """Of each message group one after the other, and nothing while an earlier one is not done with."""
+    index_of = {f"{run.options['run']}-{index}": index for index in range(run.options["count"])}
+    consumed = [index_of[event["body"]] for event in run.named("consumed") if event["via"] == via]
+    for group in range(MESSAGE_GROUPS):
+        found = [index for index in consumed if index % MESSAGE_GROUPS == group]
+        wanted = list(range(group, run.options["count"], MESSAGE_GROUPS))
+        run.check(found == wanted, f"{via}: message group g{group} was consumed in order" + ("" if found == wanted else f"? {found}"))
+    early, done = [], set()
+    for event in run.events:
+        if event.get("via") != via:
+            continue
+        index = index_of[event["body"]]
+        if event["event"] == "received" and any(before not in done for before in range(index % MESSAGE_GROUPS, index, MESSAGE_GROUPS)):
+            early.append(event["body"])
+        if event["event"] == "consumed":
+            done.add(index)
+    run.check(not early, f"{via}: {len(early)} came while an earlier one of its message group was not done with"
+              + (f": {shorten(early)}" if early else ""))
+    # The second message of the first group failed once; meanwhile the others went on, if the client lets them.
+    if via == "push" and run.client == "go":
+        return
+    failing = f"{run.options['run']}-{MESSAGE_GROUPS}"
+    marks = [place for place, event in enumerate(run.events)
+             if event.get("via") == via and event["event"] == "received" and event["body"] == failing]
+    run.check(len(marks) == 2, f"{via}: what failed once came {len(marks)} times")
+    if len(marks) == 2:
+        passed = [event for event in run.events[marks[0]:marks[1]] if event["event"] == "consumed" and event["via"] == via]
+        if via == "simple" or run.client not in ONE_AFTER_THE_OTHER:
+            run.check(passed, f"{via}: {len(passed)} messages of other message groups were consumed while it was stuck")
+        wanted = CHANGED_SECONDS if via == "simple" else PUSH_RETRY_SECONDS.get(run.client, FIFO_BACKOFF)
+        if via == "simple" and not run.pushes:
+            wanted = run.options["invisible"]
+        gap = run.events[marks[1]]["t"] - run.events[marks[0]]["t"]
+        late = LATE_SECONDS_OF_A_SIMPLE_CONSUMER[run.shape] if via == "simple" else run.late_seconds
+        check_gaps(run, f"{via}: it came again", [gap], wanted, early=1, late=late)
+
+
+def check_fifo(run):
+    check_sent(run)
+    for via in ("push", "simple") if run.pushes else ("simple",):
+        received = [event for event in run.named("received") if event["via"] == via]
+        check_received(run, run.named("sent"), received, f"received by {via}")
+        check_order(run, via)
+
+
 @dataclass
 class Scenario:
     check: Callable[[Run], None]
@@ -270,6 +321,8 @@ class Scenario:
             options["count"] = messages
         if name in ("retry", "dlq") and client == "rust":
             options["invisible"] = RUST_INVISIBLE_SECONDS
+        if self.topic_kind == "fifo":
+            options["simple-group"] = f"{name}-{client}-simple"
         if self.dead_letters:
             options["dead-group"] = f"{name}-{client}-dead"
         return options
@@ -288,6 +341,8 @@ SCENARIOS = {
     "delay": Scenario(check_delay, 60, {"count": 20, "delay": DELAY_SECONDS}, topic_kind="delay"),
     "recall": Scenario(check_recall, 60, {"count": 2, "delay": DELAY_SECONDS}, topic_kind="delay", without=("rust",)),
     "transaction": Scenario(check_transaction, 90, {"count": 6}, topic_kind="transaction"),
+    "fifo": Scenario(check_fifo, 180, {"count": 24, "change": CHANGED_SECONDS}, {"backoff": f"{FIFO_BACKOFF}s", "order": "fifo"},
+                     topic_kind="fifo"),
     "props": Scenario(check_props, 45, {
         "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
         "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),

@@ -116,6 +116,8 @@ class Server:
         doors = [process for process in self.processes if process.role in ("standalone", "proxy")]
         self.endpoint = doors[0].endpoint
         self.consumer_endpoint = doors[-1].endpoint
+        # standalone makes itself a certificate; clients whose default is TLS use it.
+        self.tls = shape == "standalone"
         # Which of them serves baridctl is the server's choice; the first that answers is kept.
         self._admin_endpoints = [process.ports[port] for port in ("public", "admin", "controller")
                                  for process in self.processes if port in process.ports]
@@ -128,8 +130,9 @@ class Server:
     def create_topic(self, name, queues=4, kind="normal"):
         self._baridctl_until_it_works("topic", "create", name, "--type", kind, "--queues", queues)
 
-    def create_group(self, name, max_attempts=16, backoff="1s,2s"):
-        self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff)
+    def create_group(self, name, max_attempts=16, backoff="1s,2s", order="none"):
+        self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff,
+                                      "--order", order)
 
     def _baridctl_until_it_works(self, *words):
         # Brokers may still be registering with the controller.

@@ -91,8 +91,7 @@ TEST_F(MetadataLogicTest, RefusesEachBadTopic) {
       {[](auto* t) { t->name.space = "a/b"; }, "the namespace \"a/b\""},
       {[](auto* t) { t->name.space = std::string(65, 'a'); }, "65 bytes, at most 64"},
       {[](auto* t) { t->type = MessageType::kUnspecified; },
-       "type is unspecified, this version allows normal, delay and transaction"},
-      {[](auto* t) { t->type = MessageType::kFifo; }, "a later version brings"},
+       "type is unspecified, this version allows normal, fifo, delay and transaction"},
       {[](auto* t) { t->type = MessageType::kLite; }, "a later version brings"},
       {[](auto* t) { t->type = MessageType::kPriority; }, "a later version brings"},
       {[](auto* t) { t->queues_per_shard = 0; }, "queues_per_shard is 0, allowed is 1 to 64"},
@@ -457,6 +456,63 @@ TEST_F(MetadataLogicTest, TablesAreSortedById) {
   EXPECT_EQ(tables.topics[2].name.name, "m");
   EXPECT_EQ(tables.groups[0].name.name, "z");
   EXPECT_THAT(tables.subscriptions, IsEmpty());
+}
+
+// --- FIFO topics ---
+
+TEST_F(MetadataLogicTest, TheQueuesOfAFifoTopicAreSpreadOverTheShardsForGood) {
+  TopicMetadata topic = Topic("lines");
+  topic.type = MessageType::kFifo;
+  topic.queues_per_shard = 0;
+  EXPECT_THAT(Create(topic), FailsWith(absl::StatusCode::kUnavailable, "no shards yet"));
+  limits_.shards_per_broker = 3;
+  BrokerRegistration registration;
+  registration.id = "broker-0";
+  ASSERT_THAT(Register(registration).status(), IsOk());
+  ASSERT_THAT(Create(topic), IsOk());
+  const TopicMetadata made = *FindTopic("lines");
+  EXPECT_EQ(made.placement.size(), 16u);
+  EXPECT_EQ(made.queues_per_shard, 6);
+  int32_t queues = 0;
+  for (uint64_t shard = 1; shard <= 3; ++shard) {
+    EXPECT_GE(made.QueuesIn(ShardId(shard)), 5);
+    queues += made.QueuesIn(ShardId(shard));
+  }
+  EXPECT_EQ(queues, 16);
+  // Every queue is some message group's.
+  std::set<TopicMetadata::Place> places;
+  for (uint64_t hash = 0; hash < 16; ++hash) {
+    const TopicMetadata::Place place = made.PlaceOf(hash);
+    EXPECT_LT(place.queue, made.QueuesIn(place.shard));
+    places.insert(place);
+  }
+  EXPECT_THAT(places, SizeIs(16));
+
+  // More shards change nothing.
+  registration.id = "broker-1";
+  ASSERT_THAT(Register(registration).status(), IsOk());
+  EXPECT_EQ(FindTopic("lines")->placement, made.placement);
+  EXPECT_EQ(made.QueuesIn(ShardId(4)), 0);
+  TopicUpdate update;
+  update.name = {"", "lines"};
+  update.queues_per_shard = 7;
+  EXPECT_THAT(Do(PlanUpdateTopic(state_, update)), FailsWith(absl::StatusCode::kInvalidArgument, "their number is fixed"));
+  update.queues_per_shard = std::nullopt;
+  update.retention_bytes = 1000;
+  EXPECT_THAT(Do(PlanUpdateTopic(state_, update)), IsOk());
+  EXPECT_EQ(FindTopic("lines")->placement, made.placement);
+}
+
+TEST_F(MetadataLogicTest, AFifoTopicMayHaveAnotherNumberOfQueuesInEachShard) {
+  limits_.shards_per_broker = 4;
+  BrokerRegistration registration;
+  registration.id = "broker-0";
+  ASSERT_THAT(Register(registration).status(), IsOk());
+  TopicMetadata topic = Topic("lines");
+  topic.type = MessageType::kFifo;
+  topic.queues_per_shard = 2;
+  ASSERT_THAT(Create(topic), IsOk());
+  for (uint64_t shard = 1; shard <= 4; ++shard) EXPECT_EQ(FindTopic("lines")->QueuesIn(ShardId(shard)), 2);
 }
 
 }  // namespace

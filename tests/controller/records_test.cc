@@ -18,6 +18,7 @@ TopicMetadata SomeTopic() {
   topic.type = MessageType::kPriority;
   topic.retention = {absl::Hours(1), 5, true};
   topic.created = absl::FromUnixMicros(9);
+  topic.placement = {ShardId(3), ShardId(1), ShardId(3)};
   return topic;
 }
 

@@ -406,6 +406,43 @@ class Scenarios:
         self.assertIsNone(waiting.poll())
         return waiting
 
+    def test_message_groups(self):
+        (made,) = self.admin("topic", "create", "lines", "--type", "fifo").expect(0).objects
+        self.assertEqual((made["type"], made["queues"]), ("fifo", 16))
+        self.assertIn("fixed", self.admin("topic", "update", "lines", "--queues", 64).expect(CTL_REFUSED).err)
+        self.admin("group", "create", "billing", "--order", "fifo").expect(0)
+        self.assertIn("FIFO", self.send("lines", "--body", "x").expect(CTL_REFUSED).err)
+        self.assertIn("ILLEGAL_MESSAGE_GROUP",
+                      self.send("lines", "--body", "x", "--group", "g" * 64).expect(CTL_REFUSED).err)
+        self.create("orders")
+        self.assertIn("CONFLICT_WITH_TYPE", self.send("orders", "--body", "x", "--group", "a").expect(CTL_REFUSED).err)
+
+        for number in range(3):
+            for group in "ab":
+                self.send("lines", "--body", f"{group}{number}", "--group", group).expect(0)
+        held = []
+
+        def hold():
+            held.extend(self.receive("lines", "billing", "--no-ack", "--invisible", f"{INVISIBLE}s", "--wait", "0s").objects)
+            return held
+
+        self.eventually(hold, "a message comes")
+        stuck = held[0]["body"][0]
+        free = "ba"["ab".index(stuck)]
+        self.assertEqual(held[0]["body"], f"{stuck}0")
+
+        # The other message group passes; this one waits, also across a restart, and then begins where it was.
+        self.assertEqual([message["body"] for message in self.receive_until("lines", "billing", 3)],
+                         [f"{free}{number}" for number in range(3)])
+        for process in self.server.processes:
+            if process.role in ("standalone", "broker"):
+                process.kill()
+                process.start()
+        messages = self.receive_until("lines", "billing", 3)
+        self.assertEqual([(message["body"], message["attempt"]) for message in messages],
+                         [(f"{stuck}0", 2), (f"{stuck}1", 1), (f"{stuck}2", 1)])
+        self.receive("lines", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+
     def test_scheduled_messages(self):
         self.create("later", "billing", kind="delay")
         self.assertIn("DELAY", self.send("later", "--body", "x").expect(CTL_REFUSED).err)

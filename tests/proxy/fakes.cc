@@ -139,6 +139,10 @@ TopicId FakeController::MakeTopic(const std::string& name, MessageType type, con
     topic.name = {space, name};
     topic.type = type;
     topic.queues_per_shard = 2;
+    if (type != MessageType::kFifo) return;
+    for (int32_t queue = 0; queue < topic.queues_per_shard; ++queue) {
+      for (const ShardMetadata& shard : tables->shards) topic.placement.push_back(shard.id);
+    }
   });
   return id;
 }

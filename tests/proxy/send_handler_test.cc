@@ -1,3 +1,5 @@
+#include <set>
+
 #include "base/stored_message.h"
 #include "base/status.h"
 #include "proxy/public/status_map.h"
@@ -17,6 +19,15 @@ class SendHandlerTest : public ProxyFixture {
     v2::SendMessageRequest request;
     for (const v2::Message& message : messages) *request.add_messages() = message;
     return Call<v2::SendMessageResponse>("SendMessage", request);
+  }
+  // The only call since the last one was taken.
+  AppendCall TakeAppend() {
+    std::vector<AppendCall> calls;
+    for (int i = 0; i < 2; ++i) {
+      for (AppendCall& call : std::exchange(broker(i).appends, {})) calls.push_back(std::move(call));
+    }
+    EXPECT_THAT(calls, SizeIs(1));
+    return calls.at(0);
   }
   v2::Code SendCode(const v2::Message& message) {
     const v2::SendMessageResponse response = Send(message);
@@ -254,13 +265,63 @@ TEST_F(SendHandlerTest, OtherTypesAreRefused) {
   message.mutable_system_properties()->set_message_group("g");
   EXPECT_EQ(SendCode(message), v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
   controller_.MakeTopic("lines", MessageType::kFifo);
-  *message.mutable_topic() = Named("lines");
-  EXPECT_EQ(SendCode(message), v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
-  message.mutable_system_properties()->clear_message_type();
-  EXPECT_EQ(SendCode(message), v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
+  EXPECT_EQ(SendCode(MessageOf("lines", "x")), v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE);
   v2::Message plain = MessageOf("orders", "x");
   plain.mutable_system_properties()->clear_message_type();
   EXPECT_EQ(SendCode(plain), v2::OK);
+}
+
+TEST_F(SendHandlerTest, AMessageGroupStaysInOneQueueWhateverTheClientPicked) {
+  controller_.MakeTopic("lines", MessageType::kFifo);
+  const TopicMetadata topic = *controller_.Current()->FindTopic(ResourceName{"", "lines"});
+  std::set<TopicMetadata::Place> places;
+  for (int i = 0; i < 40; ++i) {
+    const std::string group = absl::StrCat("g", i % 10);
+    v2::Message message = MessageOf("lines", "x");
+    message.mutable_system_properties()->set_message_group(group);
+    message.mutable_system_properties()->set_queue_id(i % 3);
+    if (i % 2 == 0) {
+      message.mutable_system_properties()->set_message_type(v2::FIFO);
+    } else {
+      message.mutable_system_properties()->clear_message_type();
+    }
+    ASSERT_EQ(SendCode(message), v2::OK);
+    const TopicMetadata::Place place = topic.PlaceOf(MessageGroupHash(group));
+    const AppendCall call = TakeAppend();
+    EXPECT_EQ(call.shard, place.shard);
+    EXPECT_EQ(call.queue, place.queue);
+    EXPECT_EQ(call.messages[0].message_group, MessageGroupHash(group));
+    places.insert(place);
+  }
+  EXPECT_GT(places.size(), 2u);
+}
+
+TEST_F(SendHandlerTest, MessageGroupsOfOneCallGoToTheirOwnQueues) {
+  controller_.MakeTopic("lines", MessageType::kFifo);
+  v2::SendMessageRequest request;
+  for (int i = 0; i < 10; ++i) {
+    v2::Message& message = *request.add_messages() = MessageOf("lines", "x");
+    message.mutable_system_properties()->set_message_id(absl::StrCat("id-", i));
+    message.mutable_system_properties()->set_message_type(v2::FIFO);
+    message.mutable_system_properties()->set_message_group(absl::StrCat("g", i));
+  }
+  const auto response = Call<v2::SendMessageResponse>("SendMessage", request);
+  EXPECT_EQ(response.status().code(), v2::OK);
+  ASSERT_EQ(response.entries_size(), 10);
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(response.entries(i).message_id(), absl::StrCat("id-", i));
+}
+
+TEST_F(SendHandlerTest, AFifoMessageNeedsAMessageGroup) {
+  controller_.MakeTopic("lines", MessageType::kFifo);
+  v2::Message message = MessageOf("lines", "x");
+  message.mutable_system_properties()->set_message_type(v2::FIFO);
+  EXPECT_EQ(SendCode(message), v2::ILLEGAL_MESSAGE_GROUP);
+  for (const std::string& bad : {std::string(), std::string("  "), std::string(64, 'g'), std::string("a\nb")}) {
+    message.mutable_system_properties()->set_message_group(bad);
+    EXPECT_EQ(SendCode(message), v2::ILLEGAL_MESSAGE_GROUP);
+  }
+  message.mutable_system_properties()->set_message_group(std::string(63, 'g'));
+  EXPECT_EQ(SendCode(message), v2::OK);
 }
 
 TEST_F(SendHandlerTest, RustHearsOldCodesOnly) {

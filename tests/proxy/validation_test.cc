@@ -149,12 +149,26 @@ const Case kCases[] = {
      "its type is FIFO", "takes NORMAL"},
     {"NormalToFifo", [](auto*, auto* t) { t->type = MessageType::kFifo; }, Reason::kMessagePropertyConflictWithType,
      "its type is NORMAL", "takes FIFO"},
-    {"FifoToFifo",
+    {"FifoWithoutGroup",
      [](auto* d, auto* t) {
        t->type = MessageType::kFifo;
        d->type = MessageType::kFifo;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is FIFO", "this version takes NORMAL, DELAY and TRANSACTION"},
+     Reason::kIllegalMessageGroup, "its type is FIFO", "has no message group, expected one"},
+    {"FifoWithTime",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kFifo;
+       d->type = MessageType::kFifo;
+       d->message_group = "g";
+       d->delivery_time = absl::UnixEpoch();
+     },
+     Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none in a FIFO message"},
+    {"PriorityToPriority",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kPriority;
+       d->type = MessageType::kPriority;
+     },
+     Reason::kMessagePropertyConflictWithType, "its type is PRIORITY", "this version takes NORMAL, FIFO, DELAY and TRANSACTION"},
     {"DelayToNormal",
      [](auto* d, auto*) {
        d->type = MessageType::kDelay;

@@ -31,6 +31,7 @@ void Checker::VoidTopic(TopicId topic) {
     if (sent.topic == topic) sent.is_void = true;
   }
   std::erase_if(places_, [&](const auto& place) { return std::get<0>(place.first) == topic; });
+  std::erase_if(order_, [&](const auto& order) { return order.first.first == topic; });
   std::erase_if(first_, [&](const auto& first) { return first.first.topic == topic; });
   voided_.insert(topic);
   std::erase_if(progress_, [&](const auto& progress) { return std::get<1>(progress.first) == topic; });
@@ -49,11 +50,12 @@ void Checker::ForgetDeadlines() {
 
 // --- Sends ---
 
-Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, std::optional<Due> due,
-                                absl::Duration now) {
+Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std::string& message_group,
+                                const std::string& stored_bytes, std::optional<Due> due, absl::Duration now) {
   Sent& sent = sent_.emplace_back();
   sent.topic = topic;
   sent.tag = tag;
+  sent.message_group = message_group;
   sent.bytes = stored_bytes;
   sent.at = now;
   sent.enters = now;
@@ -103,6 +105,7 @@ void Checker::CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Numbe
     return Violate(absl::StrCat("m", number, " stands at offset ", sent.place->second, " and at ", offset));
   }
   sent.place = place;
+  if (!sent.message_group.empty()) order_[{topic, sent.message_group}][offset] = number;
 }
 
 // --- Recalls ---
@@ -357,7 +360,10 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   // The group is owed it, now, with this attempt.
   Progress& progress = progress_[{group.id, topic, number}];
   if (delivery.nonce < progress.nonce) return;  // Answered late, and delivered again meanwhile.
-  if (delivery.nonce == progress.nonce) return Violate(absl::StrCat(name, " was delivered twice by one record"));
+  if (delivery.nonce == progress.nonce) {
+    if (IsRepeat(receive, delivery, name, &progress)) return;
+    return Violate(absl::StrCat(name, " was delivered twice by one record"));
+  }
   if (progress.fate == Fate::kSettled) return Violate(absl::StrCat(name, " was acknowledged, and came back"));
   if (progress.fate == Fate::kMoved) return Violate(absl::StrCat(name, " is a dead letter, and came back"));
   const int64_t unseen = state.silent - progress.silent_seen + PendingReceivesOf(group.id, topic);
@@ -372,12 +378,60 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
     return Violate(absl::StrCat(name, " was delivered while somebody else held it, ",
                                 absl::FormatDuration(progress.invisible_until - now), " too early"));
   }
+  if (group.ordered && !is_dead_letter && !sent.message_group.empty()) CheckOrder(state, receive, delivery, number, name, now);
+  progress.held_since = -absl::InfiniteDuration();
+  progress.attempt_id = receive.call.attempt_id;
+  progress.client = receive.call.client_id;
   progress.fate = Fate::kOwed;
   progress.min_attempt = progress.max_attempt = delivery.attempt + 1;
   progress.silent_seen = state.silent;
   progress.nonce = delivery.nonce;
   progress.receipt_is_dead = false;
   progress.invisible_until = receive.at + AtLeast(delivery.invisible);
+}
+
+bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name, Progress* progress) {
+  const ReceiveCall& call = receive.call;
+  if (!groups_.at(call.group).group.ordered || call.attempt_id.empty()) return false;
+  if (progress->attempt_id != call.attempt_id || progress->client != call.client_id) return false;
+  ++repeated_;
+  if (progress->fate != Fate::kOwed) return true;  // Settled by whoever had it first, while this was on its way.
+  const bool given_back = progress->receipt_is_dead;
+  if (delivery.attempt != progress->min_attempt - 1 && !given_back) {
+    Violate(absl::StrCat(name, " was repeated as attempt ", delivery.attempt, ", it was ", progress->min_attempt - 1));
+  }
+  // What is known of its time may be newer than this answer.
+  progress->invisible_until = std::min(progress->invisible_until, receive.at + AtLeast(delivery.invisible));
+  return true;
+}
+
+void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive, const Delivery& delivery, Number number,
+                         const std::string& name, absl::Duration now) {
+  const Sent& sent = sent_[static_cast<size_t>(number)];
+  for (const auto& [offset, other] : order_[{sent.topic, sent.message_group}]) {
+    const Sent& neighbour = sent_[static_cast<size_t>(other)];
+    if (other == number || neighbour.is_void || !Matches(state.group, neighbour)) continue;
+    if (MayHaveExpired(neighbour, sent.topic, now)) continue;
+    const auto found = progress_.find({state.group.id, sent.topic, other});
+    const bool is_earlier = offset < delivery.offset;
+    if (found == progress_.end()) {
+      // Before the group's start, or gone before there was the group.
+      if (!is_earlier || state.group.start) continue;
+      if (neighbour.enters < state.group.since && MayHaveAged(neighbour, sent.topic, now)) continue;
+    }
+    const Progress progress = found == progress_.end() ? Progress() : found->second;
+    if (progress.fate != Fate::kOwed || MayBeExhausted(state, progress)) continue;
+    // In the same run; or this answer is older than what is known.
+    if (progress.nonce >= delivery.nonce) continue;
+    if (is_earlier) {
+      return Violate(absl::StrCat(name, " was delivered while m", other, " of its message group, at offset ", offset,
+                                  ", was not settled"));
+    }
+    // What was extended after the receive was asked for may have been so after it was delivered.
+    if (now < progress.invisible_until && progress.held_since < receive.at) {
+      return Violate(absl::StrCat(name, " was delivered while somebody else held m", other, " of its message group"));
+    }
+  }
 }
 
 // --- Settling ---
@@ -452,6 +506,7 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
   }
   if (settle.must_be_stale) return Violate(absl::StrCat("the stale receipt of ", Name(receipt), " was taken"));
   if (progress.nonce != receipt.nonce) return;  // Redelivered and answered after this was applied.
+  progress.held_since = now;
   switch (settle.kind) {
     case SettleKind::kAck:
       if (progress.fate == Fate::kMoved) return Violate(absl::StrCat(Name(receipt), " is a dead letter, and was acknowledged"));
@@ -547,17 +602,23 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
     for (const QueueStats::Group& group : queue.groups) {
       if (!groups_.contains(group.group)) {
         Violate(absl::StrCat("group ", group.group.value(), " was deleted, and still reads"));
-      } else if (group.in_flight + group.ready_again > 0) {
-        Violate(absl::StrCat("group ", group.group.value(), " has ", group.in_flight, " + ", group.ready_again,
-                             " messages in flight that it never gets, topic ", queue.queue.topic.value(), " queue ", queue.queue.queue));
+      } else if (group.in_flight + group.ready_again + group.parked > 0) {
+        Violate(absl::StrCat("group ", group.group.value(), " has ", group.in_flight, " + ", group.ready_again, " + ", group.parked,
+                             " messages in flight or parked that it never gets, topic ", queue.queue.topic.value(), " queue ", queue.queue.queue));
       }
     }
   }
+  CheckNothingIsOwed(nullptr, now);
+}
+
+void Checker::CheckNothingIsOwed(const Stuck* stuck, absl::Duration now) {
   for (const auto& [id, state] : groups_) {
     if (state.group.mourned) continue;
     const TopicId topic = state.group.topic;
     for (size_t number = 0; number < sent_.size(); ++number) {
       const Sent& sent = sent_[number];
+      if (stuck != nullptr && stuck->group == id && stuck->message_group == sent.message_group) continue;
+      if (stuck != nullptr && sent.due) continue;  // It may be far from due.
       if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
       if (sent.recall != RecallState::kNot) continue;
       if (sent.transaction && !sent.transaction->committed.value_or(false)) continue;

@@ -39,6 +39,9 @@ namespace barid::broker {
 //   - Producers are asked about open transactions only, not before their time, one check at a time, and so often as is
 //   allowed.
 //     What nobody ends is then discarded, and kept where an operator can look; nothing else is.
+//   - In an ordered group no message is delivered while an earlier one of its message group is unsettled, but in one run with it
+//     and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the same batch and does not
+//     count. A message group that is stuck stops no other.
 //
 // What was under way when the process died may have happened or not.
 //
@@ -58,6 +61,7 @@ class Checker {
     int32_t max_attempts = 17;
     RetryPolicy policy;
     bool auto_renew = false;
+    bool ordered = false;
     std::optional<absl::Time> start;
     absl::Duration since = -absl::InfiniteDuration();  // When it was made: what had expired by then it never sees.
     std::optional<GroupId> mourned;
@@ -100,8 +104,8 @@ class Checker {
     absl::Time at;
     absl::Duration delay;
   };
-  Number OnSend(TopicId topic, const std::string& tag, const std::string& stored_bytes, std::optional<Due> due,
-                absl::Duration now);
+  Number OnSend(TopicId topic, const std::string& tag, const std::string& message_group, const std::string& stored_bytes,
+                std::optional<Due> due, absl::Duration now);
   void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
 
   // How transactions are checked.
@@ -137,6 +141,13 @@ class Checker {
   // The process is gone, and the answers with it.
   void OnCrash();
 
+  // One message group of a group, for a while.
+  struct Stuck {
+    GroupId group;
+    std::string message_group;
+  };
+  // Somebody holds the first messages of one message group, and all groups have consumed what else came.
+  void OthersPassed(const Stuck& stuck, absl::Duration now) { CheckNothingIsOwed(&stuck, now); }
   // All groups have consumed until nothing came.
   void Drained(const std::vector<QueueStats>& stats, absl::Duration now);
 
@@ -145,6 +156,12 @@ class Checker {
     return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size();
   }
   int64_t delivered() const { return delivered_; }
+  int64_t repeated() const { return repeated_; }  // Deliveries again by attempt id.
+  bool IsOrdered(GroupId group) const {
+    const auto found = groups_.find(group);
+    return found != groups_.end() && found->second.group.ordered;
+  }
+  const std::string& MessageGroupOf(Number number) const { return sent_[static_cast<size_t>(number)].message_group; }
   const std::map<TopicId, Topic>& topics() const { return topics_; }
 
  private:
@@ -164,6 +181,7 @@ class Checker {
     std::optional<Transaction> transaction;
     TopicId topic;
     std::string tag;
+    std::string message_group;
     std::string bytes;
     absl::Duration at;
     std::optional<absl::Time> due;
@@ -183,6 +201,9 @@ class Checker {
     LogIndex nonce = 0;           // Of the last delivery that was answered.
     bool receipt_is_dead = false; // Given back as undelivered, or perhaps.
     absl::Duration invisible_until = -absl::InfiniteDuration();
+    absl::Duration held_since = -absl::InfiniteDuration();  // When a settlement said so last; before that, since its Deliver.
+    std::string attempt_id;       // Of the receive that got it last,
+    std::string client;           // and whose that was.
   };
   struct GroupState {
     Group group;
@@ -217,6 +238,12 @@ class Checker {
   int64_t PendingReceivesOf(GroupId group, TopicId topic) const;
   std::string Name(const Receipt& receipt) const;
   void CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now);
+  // What an ordered group may be given of a message group.
+  void CheckOrder(const GroupState& state, const PendingReceive& receive, const Delivery& delivery, Number number,
+                  const std::string& name, absl::Duration now);
+  // True if it is one, and counts for nothing else.
+  bool IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name, Progress* progress);
+  void CheckNothingIsOwed(const Stuck* stuck, absl::Duration now);
   void CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Number number);
   void CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Duration now);
   // Whether the attempts of the message may be used up, so that it may be moved at any time.
@@ -228,6 +255,7 @@ class Checker {
   std::vector<Sent> sent_;
   std::set<Number> pending_sends_;
   std::map<std::tuple<TopicId, int32_t, QueueOffset>, Number> places_;
+  std::map<std::pair<TopicId, std::string>, std::map<QueueOffset, Number>> order_;  // Of each message group.
   std::map<std::pair<TopicId, Number>, std::pair<int32_t, QueueOffset>> dead_letters_;  // Where they were seen.
   std::map<Key, Progress> progress_;
   std::map<QueueKey, QueueOffset> first_;  // Of what still exists, as Stats said.
@@ -240,6 +268,7 @@ class Checker {
   bool exact_time_ = true;
   uint64_t next_id_ = 1;
   int64_t delivered_ = 0;
+  int64_t repeated_ = 0;
 };
 
 }  // namespace barid::broker

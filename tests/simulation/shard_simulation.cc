@@ -18,6 +18,8 @@ constexpr absl::Duration kLongestHold = absl::Seconds(20);  // That any client a
 constexpr absl::Duration kCap = absl::Seconds(50);
 // By then whatever is invisible is visible again.
 constexpr absl::Duration kPatience = absl::Seconds(60);
+// For which a message group is stuck.
+constexpr absl::Duration kStuck = absl::Minutes(20);
 
 }  // namespace
 
@@ -45,6 +47,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_near_timers = 1 + static_cast<int64_t>(random_.Below(random_.OneIn(3) ? 100 : 6));
   options_.tail_cache_bytes = static_cast<int64_t>(random_.Below(3)) * 20'000;
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
+  options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
   options_.retention_interval = absl::Milliseconds(300) + RandomDuration(absl::Seconds(3));
   // A client that goes never shortens the first deadline: hold_after + grace is more.
@@ -85,6 +88,7 @@ void ShardSimulation::AddStream(int number) {
   Stream& stream = streams_.emplace_back();
   stream.topic.id = TopicId(next_id_++);
   stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
+  if (random_.OneIn(2)) stream.message_groups = 1 + static_cast<int>(random_.Below(8));
   if (character_.keeps_unsettled) {
     stream.topic.retention = {kShortAge, 0, true};
   } else if (number == 1 && !character_.steps_wall_clock) {
@@ -104,6 +108,7 @@ Checker::Group ShardSimulation::NewGroup(const Stream& stream, int number) {
   group.policy.max_attempts = group.max_attempts;
   group.policy.delays = {absl::Milliseconds(200), absl::Seconds(1)};
   group.auto_renew = random_.OneIn(2);
+  group.ordered = stream.message_groups > 0 ? !random_.OneIn(4) : random_.OneIn(4);
   return group;
 }
 
@@ -140,6 +145,7 @@ void ShardSimulation::PublishMetadata() {
       group.id = one.id;
       group.name = {"", absl::StrCat("group-", one.id.value())};
       group.retry = one.policy;
+      group.order = one.ordered ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
       if (one.mourned) continue;
       SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
       subscription.group = one.id;
@@ -260,11 +266,16 @@ void ShardSimulation::Send() {
   AppendCall call;
   call.shard = kShard;
   call.topic = stream.topic.id;
-  if (random_.OneIn(2)) call.queue = static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)));
+  if (stream.message_groups > 0) {
+    const auto drawn = static_cast<int>(random_.Below(static_cast<uint64_t>(stream.message_groups)));
+    call.queue = QueueOf(stream, absl::StrCat("g", drawn));
+  } else if (random_.OneIn(2)) {
+    call.queue = static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)));
+  }
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
-  const bool scheduled = random_.OneIn(3);
-  call.prepare = !scheduled && random_.OneIn(3);
+  const bool scheduled = stream.message_groups == 0 && random_.OneIn(3);
+  call.prepare = stream.message_groups == 0 && !scheduled && random_.OneIn(3);
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string tag = kTags[random_.Below(4)];
@@ -274,12 +285,14 @@ void ShardSimulation::Send() {
     MessageDraft draft;
     draft.message_id = id;
     if (!tag.empty()) draft.tag = tag;
+    const std::string message_group = stream.message_groups > 0 ? RandomMessageGroup(stream, call.queue) : "";
+    if (!message_group.empty()) draft.message_group = message_group;
     draft.body = body;
     draft.born_time = world_.clock()->Now();
     draft.born_host = "simulated";
     const Buffer stored = EncodeStoredMessage(draft);
     const std::optional<Checker::Due> due = scheduled ? RandomDue() : std::nullopt;
-    numbers.push_back(checker_.OnSend(stream.topic.id, tag, std::string(stored.view()), due, Now()));
+    numbers.push_back(checker_.OnSend(stream.topic.id, tag, message_group, std::string(stored.view()), due, Now()));
     call.messages.push_back({stored, TagHash(tag)});
     if (call.prepare) {
       if (random_.OneIn(2)) call.messages.back().check_after = RandomDuration(absl::Seconds(6));
@@ -287,6 +300,7 @@ void ShardSimulation::Send() {
       if (character_.storms && random_.OneIn(2)) call.messages.back().check_after = absl::Seconds(30);
       checker_.OnPrepare(numbers.back(), call.messages.back().check_after.value_or(options_.transaction_first_check));
     }
+    if (!message_group.empty()) call.messages.back().message_group = MessageGroupHash(message_group);
     if (due) {
       call.messages.back().deliver_at = due->at;
       last_due_ = std::max(last_due_, due->at);
@@ -307,6 +321,17 @@ void ShardSimulation::Send() {
       }
     });
   });
+}
+
+int32_t ShardSimulation::QueueOf(const Stream& stream, const std::string& message_group) {
+  return static_cast<int32_t>(MessageGroupHash(message_group) % static_cast<uint64_t>(stream.queues));
+}
+
+std::string ShardSimulation::RandomMessageGroup(const Stream& stream, int32_t queue) {
+  for (;;) {
+    std::string drawn = absl::StrCat("g", random_.Below(static_cast<uint64_t>(stream.message_groups)));
+    if (QueueOf(stream, drawn) == queue) return drawn;
+  }
 }
 
 // Sometimes none; mostly soon.
@@ -451,6 +476,14 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
   call.auto_renew = group.auto_renew && !draining_;
   call.client_id = RandomClient();
   call.attempt_id = random_.OneIn(2) ? absl::StrCat("attempt-", next_receive_) : "";
+  if (random_.OneIn(4) && !attempts_.empty()) {
+    const Attempt& again = attempts_[attempts_.size() - 1 - random_.Below(std::min<size_t>(attempts_.size(), 10))];
+    if (again.group == group.id) {
+      call.client_id = again.client;
+      call.attempt_id = again.id;
+    }
+  }
+  if (!call.attempt_id.empty()) attempts_.push_back({group.id, call.client_id, call.attempt_id});
   call.wait = wait;
   const uint64_t checked = checker_.OnReceive(call, Now());
   const uint64_t id = next_receive_++;
@@ -465,6 +498,18 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
               " offset ", receipt.offset, " nonce ", receipt.nonce);
         if (draining_) {
           ++came_;
+          if (may_get_stuck_ && !stuck_ && checker_.IsOrdered(group) && !IsDeadLetterTopic(receipt.topic) &&
+              !checker_.MessageGroupOf(receipt.number).empty()) {
+            stuck_ = {group, checker_.MessageGroupOf(receipt.number)};
+            Trace("message group ", stuck_->message_group, " of group ", group.value(), " is stuck");
+          }
+          const bool is_stuck = stuck_ && stuck_->group == group && !IsDeadLetterTopic(receipt.topic) &&
+                                stuck_->message_group == checker_.MessageGroupOf(receipt.number);
+          if (is_stuck) {
+            kept_.push_back(receipt);
+            Settle(receipt, SettleKind::kExtend, kStuck);
+            continue;
+          }
           Settle(receipt, SettleKind::kAck, absl::ZeroDuration());
           continue;
         }
@@ -732,6 +777,18 @@ void ShardSimulation::ConsumeUntilNothingComes() {
   }
 }
 
+void ShardSimulation::DrainOthers() {
+  may_get_stuck_ = true;
+  ConsumeUntilNothingComes();
+  may_get_stuck_ = false;
+  if (!checker_.violation().empty() || IsDown() || !stuck_) return;
+  ++counts_.stuck;
+  checker_.OthersPassed(*stuck_, Now());
+  stuck_.reset();
+  for (const Checker::Receipt& receipt : kept_) Settle(receipt, SettleKind::kExtend, absl::ZeroDuration());
+  kept_.clear();
+}
+
 void ShardSimulation::Drain() {
   Trace("drain");
   if (!IsDown()) LookAtTimers();
@@ -746,6 +803,8 @@ void ShardSimulation::Drain() {
   }
   WaitForDiscards();
   if (IsDown()) return;
+  // What is stuck may use up what may be parked or in flight: then it does stop others.
+  if (options_.max_parked > 1000 && options_.max_in_flight > 1000 && random_.OneIn(2)) DrainOthers();
   if (character_.far_timers) {
     ConsumeUntilNothingComes();
     world_.clock()->Advance(std::max(last_due_ - world_.clock()->Now(), absl::ZeroDuration()));
@@ -764,6 +823,7 @@ std::string ShardSimulation::Run() {
   for (int step = 0; step < character_.steps && checker_.violation().empty(); ++step) Step();
   if (checker_.violation().empty()) Drain();
   counts_.delivered = checker_.delivered();
+  counts_.repeated = checker_.repeated();
   if (!checker_.violation().empty()) Trace("VIOLATION: ", checker_.violation());
   return checker_.violation();
 }

@@ -35,6 +35,8 @@ class ShardSimulation {
     int64_t rolled_back = 0;
     int64_t checked = 0;  // Checks given out.
     int64_t discarded = 0;
+    int64_t repeated = 0;           // Deliveries again by attempt id.
+    int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
   // `trace`: every call and answer goes to stderr.
@@ -64,6 +66,7 @@ class ShardSimulation {
   struct Stream {
     Checker::Topic topic;
     int32_t queues = 1;
+    int message_groups = 0;              // 0: its messages have none.
     std::vector<Checker::Group> groups;  // With those that read their dead letters.
   };
 
@@ -79,6 +82,9 @@ class ShardSimulation {
   // --- Clients ---
   void Step();
   void Send();
+  // Of one queue of the stream.
+  std::string RandomMessageGroup(const Stream& stream, int32_t queue);
+  static int32_t QueueOf(const Stream& stream, const std::string& message_group);
   void Receive(const Stream& stream, const Checker::Group& group, absl::Duration wait);
   void ReceiveSomewhere();
   std::optional<Checker::Due> RandomDue();
@@ -105,6 +111,8 @@ class ShardSimulation {
 
   // --- The end ---
   void Drain();
+  // One member keeps the first messages of a message group for minutes; everything else is consumed.
+  void DrainOthers();
   void ConsumeUntilNothingComes();
   bool ConsumeAll();  // True if anything came.
 
@@ -160,7 +168,17 @@ class ShardSimulation {
   absl::Time last_due_ = absl::UnixEpoch();
   std::vector<uint64_t> waiting_;  // Ids of receives, some of them answered.
   uint64_t next_receive_ = 1;
+  // What a receive asked with, to be asked again.
+  struct Attempt {
+    GroupId group;
+    std::string client;
+    std::string id;
+  };
+  std::vector<Attempt> attempts_;
   bool draining_ = false;
+  bool may_get_stuck_ = false;              // Draining: the first message group that comes is kept.
+  std::optional<Checker::Stuck> stuck_;
+  std::vector<Checker::Receipt> kept_;      // Of it.
   int64_t came_ = 0;               // Messages that came while draining.
 };
 

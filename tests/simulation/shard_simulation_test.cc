@@ -39,6 +39,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.rolled_back += simulation.counts().rolled_back;
     all.checked += simulation.counts().checked;
     all.discarded += simulation.counts().discarded;
+    all.repeated += simulation.counts().repeated;
+    all.stuck += simulation.counts().stuck;
   }
   if (count < kSeeds) return;
   // A world in which nothing happens proves nothing.
@@ -52,6 +54,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.rolled_back, static_cast<int64_t>(count));
   EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
+  EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
 

@@ -26,6 +26,7 @@ const (
 	sendsInFlight = 16
 	batch         = 32
 	maxBodyBytes  = 4 * 1024 * 1024
+	messageGroups = 4
 )
 
 var (
@@ -186,8 +187,8 @@ func startSimple(o options, topic, group string) rmq.SimpleConsumer {
 }
 
 // receive hides that this client reports an empty poll as an error.
-func receive(o options, consumer rmq.SimpleConsumer) ([]*rmq.MessageView, error) {
-	messages, err := consumer.Receive(context.Background(), batch, o.invisible)
+func receive(o options, consumer rmq.SimpleConsumer, most int32) ([]*rmq.MessageView, error) {
+	messages, err := consumer.Receive(context.Background(), most, o.invisible)
 	if status, ok := rmq.AsErrRpcStatus(err); ok && status.GetCode() == int32(v2.Code_MESSAGE_NOT_FOUND) {
 		return nil, nil
 	}
@@ -232,11 +233,11 @@ func sendAll(o options, producer rmq.Producer, tags ...string) {
 }
 
 // receiveUntil receives several times side by side, because each receive asks only one broker of the route.
-func receiveUntil(o options, consumer rmq.SimpleConsumer, finished func() bool, settle func(*rmq.MessageView) error) {
+func receiveUntil(o options, consumer rmq.SimpleConsumer, most int32, finished func() bool, settle func(*rmq.MessageView) error) {
 	for i := 0; i < o.receivers; i++ {
 		go func() {
 			for !finished() {
-				messages, err := receive(o, consumer)
+				messages, err := receive(o, consumer, most)
 				if err != nil {
 					fail("receive", err)
 				}
@@ -268,7 +269,7 @@ func simple(o options) {
 	sendAll(o, startProducer(o))
 	consumer := startSimple(o, o.topic, o.group)
 	seen, acked := newTally(), newTally()
-	receiveUntil(o, consumer, func() bool { return acked.complete(o.count, 1) }, func(message *rmq.MessageView) error {
+	receiveUntil(o, consumer, batch, func() bool { return acked.complete(o.count, 1) }, func(message *rmq.MessageView) error {
 		body := string(message.GetBody())
 		firstTime := seen.add(body) == 1
 		if firstTime && body == o.run+"-0" {
@@ -331,7 +332,7 @@ func dlq(o options) {
 		}
 		var messages []*rmq.MessageView
 		if err == nil {
-			messages, err = receive(o, consumer)
+			messages, err = receive(o, consumer, batch)
 		} else {
 			consumer = nil
 		}
@@ -478,6 +479,47 @@ func transaction(o options) {
 	time.Sleep(time.Second) // What must not arrive would be here by now.
 }
 
+func fifo(o options) {
+	producer := startProducer(o)
+	for index := 0; index < o.count; index++ {
+		message := &rmq.Message{Topic: o.topic, Body: []byte(fmt.Sprintf("%s-%d", o.run, index))}
+		message.SetMessageGroup(fmt.Sprintf("g%d", index%messageGroups))
+		if err := send(producer, message); err != nil {
+			fail("send", err)
+		}
+	}
+	// The second message of the first message group fails once.
+	failing := fmt.Sprintf("%s-%d", o.run, messageGroups)
+
+	// Nothing fails here: this client goes on with the next messages of its batch while one waits for its retry.
+	pushed := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		body := string(message.GetBody())
+		emit("consumed", fields{"via": "push", "body": body})
+		pushed.add(body)
+		return true
+	})
+	pushed.wait(o.count, 1)
+
+	consumer := startSimple(o, o.topic, o.simpleGroup)
+	seen, acked := newTally(), newTally()
+	receiveUntil(o, consumer, 1, func() bool { return acked.complete(o.count, 1) }, func(message *rmq.MessageView) error {
+		body := string(message.GetBody())
+		if seen.add(body) == 1 && body == failing {
+			emit("failed", fields{"via": "simple", "body": body})
+			return consumer.ChangeInvisibleDuration(message, o.change)
+		}
+		emit("consumed", fields{"via": "simple", "body": body})
+		if err := consumer.Ack(context.Background(), message); err != nil {
+			return err
+		}
+		acked.add(body)
+		return nil
+	})
+	acked.wait(o.count, 1)
+}
+
 func props(o options) {
 	bodies := newTally()
 	startPush(o, func(message *rmq.MessageView) bool {
@@ -525,7 +567,7 @@ func loop(o options) {
 
 	receiveForever := func() {
 		for {
-			messages, err := receive(o, consumer)
+			messages, err := receive(o, consumer, batch)
 			for _, message := range messages {
 				emit("received", received(message, "simple"))
 				if ackErr := consumer.Ack(context.Background(), message); ackErr != nil {
@@ -565,7 +607,8 @@ func obeyStdin() {
 }
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
-	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "props": props, "errors": errors, "loop": loop}
+	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "props": props, "errors": errors,
+	"loop": loop}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
@@ -606,7 +649,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "the first argument is a scenario; see README.md")
 		os.Exit(2)
 	}
-	rmq.EnableSsl = false // The default is TLS.
+	rmq.EnableSsl = os.Getenv("CONFORMANCE_TLS") == "on" // The default of this client.
 	// Names with dots, which a shell cannot export. Everything else would go to a file under the home directory.
 	os.Setenv("rocketmq.client.logLevel", "warn")
 	rmq.ResetLogger()

@@ -47,6 +47,7 @@ public final class Conformance {
   private static final int SENDS_IN_FLIGHT = 16;
   private static final int BATCH = 32;
   private static final int MAX_BODY_BYTES = 4 * 1024 * 1024;
+  private static final int MESSAGE_GROUPS = 4;
 
   private static volatile boolean sending = true;
 
@@ -186,7 +187,8 @@ public final class Conformance {
   // The client.
 
   private static ClientConfiguration configuration(String endpoint) {
-    return ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(false).build();
+    boolean tls = "on".equals(System.getenv("CONFORMANCE_TLS")); // The default of this client.
+    return ClientConfiguration.newBuilder().setEndpoints(endpoint).enableSsl(tls).build();
   }
 
   private ClientConfiguration consumerConfiguration() {
@@ -256,12 +258,12 @@ public final class Conformance {
   }
 
   /** Receives several times side by side, because each receive asks only one broker of the route. */
-  private void receiveUntil(SimpleConsumer consumer, BooleanSupplier finished, Settle settle) {
+  private void receiveUntil(SimpleConsumer consumer, int batch, BooleanSupplier finished, Settle settle) {
     for (int i = 0; i < number("receivers", 1); i++) {
       new Thread(() -> {
         while (!finished.getAsBoolean()) {
           try {
-            List<MessageView> messages = consumer.receive(BATCH, seconds("invisible", 10));
+            List<MessageView> messages = consumer.receive(batch, seconds("invisible", 10));
             messages.forEach(message -> emit("received", received(message, "simple")));
             for (MessageView message : messages) {
               settle.settle(message);
@@ -292,7 +294,7 @@ public final class Conformance {
     SimpleConsumer consumer = startSimple(text("topic"), text("group"));
     Tally seen = new Tally();
     Tally acked = new Tally();
-    receiveUntil(consumer, () -> acked.complete(count(), 1), message -> {
+    receiveUntil(consumer, BATCH, () -> acked.complete(count(), 1), message -> {
       String body = bodyOf(message);
       boolean firstTime = seen.add(body) == 1;
       if (firstTime && body.equals(text("run") + "-0")) {
@@ -468,6 +470,47 @@ public final class Conformance {
     Thread.sleep(1000); // What must not arrive would be here by now.
   }
 
+  private void fifo() throws Exception {
+    Producer producer = startProducer();
+    for (int index = 0; index < count(); index++) {
+      String body = text("run") + "-" + index;
+      send(producer, messageWith(body).setMessageGroup("g" + index % MESSAGE_GROUPS).build(), body);
+    }
+    // The second message of the first message group fails once.
+    String failing = text("run") + "-" + MESSAGE_GROUPS;
+
+    Tally pushed = new Tally();
+    Tally pushedAttempts = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      String body = bodyOf(message);
+      if (pushedAttempts.add(body) == 1 && body.equals(failing)) {
+        emit("failed", fields("via", "push", "body", body));
+        return false;
+      }
+      emit("consumed", fields("via", "push", "body", body));
+      pushed.add(body);
+      return true;
+    });
+    pushed.await(count(), 1);
+
+    SimpleConsumer consumer = startSimple(text("topic"), text("simple-group"));
+    Tally seen = new Tally();
+    Tally acked = new Tally();
+    receiveUntil(consumer, 1, () -> acked.complete(count(), 1), message -> {
+      String body = bodyOf(message);
+      if (seen.add(body) == 1 && body.equals(failing)) {
+        emit("failed", fields("via", "simple", "body", body));
+        consumer.changeInvisibleDuration(message, seconds("change", 5));
+        return;
+      }
+      emit("consumed", fields("via", "simple", "body", body));
+      consumer.ack(message);
+      acked.add(body);
+    });
+    acked.await(count(), 1);
+  }
+
   private void props() throws Exception {
     Tally bodies = new Tally();
     startPush(message -> {
@@ -564,8 +607,9 @@ public final class Conformance {
         Map.entry("simple", conformance::simple), Map.entry("tags", conformance::tags),
         Map.entry("retry", conformance::retry), Map.entry("dlq", conformance::dlq),
         Map.entry("delay", conformance::delay), Map.entry("recall", conformance::recall),
-        Map.entry("transaction", conformance::transaction), Map.entry("props", conformance::props),
-        Map.entry("errors", conformance::errors), Map.entry("loop", conformance::loop));
+        Map.entry("transaction", conformance::transaction), Map.entry("fifo", conformance::fifo),
+        Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
+        Map.entry("loop", conformance::loop));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

@@ -16,6 +16,7 @@ const TransactionResolution = { TRANSACTION_RESOLUTION_UNSPECIFIED: 0, COMMIT: 1
 const SENDS_IN_FLIGHT = 32;
 const BATCH = 32;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const MESSAGE_GROUPS = 4;
 
 let sending = true;
 
@@ -125,10 +126,10 @@ async function sendAll(options, producer, tags = [undefined]) {
 }
 
 // Several receives side by side, because each one asks only one broker of the route.
-function receiveUntil(options, consumer, finished, settle) {
+function receiveUntil(options, consumer, finished, settle, batch = BATCH) {
   const receiveAndSettle = async () => {
     while (!finished()) {
-      const messages = await consumer.receive(BATCH, options.invisible * 1000);
+      const messages = await consumer.receive(batch, options.invisible * 1000);
       messages.forEach(message => emitReceived(message, 'simple'));
       for (const message of messages) await settle(message);
     }
@@ -324,6 +325,48 @@ async function transaction(options) {
   await sleep(1000); // What must not arrive would be here by now.
 }
 
+async function fifo(options) {
+  const producer = await startProducer(options);
+  for (let index = 0; index < options.count; index++) {
+    const body = Buffer.from(`${options.run}-${index}`);
+    const message = { topic: options.topic, body, messageGroup: `g${index % MESSAGE_GROUPS}` };
+    await send(producer, message).catch(error => fail('send', error));
+  }
+  const failing = `${options.run}-${MESSAGE_GROUPS}`; // The second message of the first message group fails once.
+
+  const pushed = new Tally();
+  const pushedAttempts = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    const body = bodyOf(message);
+    if (pushedAttempts.add(body) === 1 && body === failing) {
+      emit('failed', { via: 'push', body });
+      return false;
+    }
+    emit('consumed', { via: 'push', body });
+    pushed.add(body);
+    return true;
+  });
+  await pushed.wait(options.count);
+
+  const consumer = await startSimple(options, options.topic, options.simpleGroup);
+  const seen = new Tally();
+  const acked = new Tally();
+  const settle = async message => {
+    const body = bodyOf(message);
+    if (seen.add(body) === 1 && body === failing) {
+      emit('failed', { via: 'simple', body });
+      await consumer.changeInvisibleDuration(message, options.change * 1000);
+      return;
+    }
+    emit('consumed', { via: 'simple', body });
+    await consumer.ack(message);
+    acked.add(body);
+  };
+  receiveUntil(options, consumer, () => acked.complete(options.count), settle, 1);
+  await acked.wait(options.count);
+}
+
 async function props(options) {
   const received = new Tally();
   await startPush(options, options.group, message => {
@@ -407,7 +450,9 @@ function obeyStdin() {
   lines.on('close', () => leave(0)); // The driver is gone, or has seen enough.
 }
 
-const SCENARIOS = { 'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, props, errors, loop };
+const SCENARIOS = {
+  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, props, errors, loop,
+};
 
 const DEFAULTS = {
   'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',

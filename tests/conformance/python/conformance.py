@@ -24,6 +24,7 @@ STOP_SENDING = threading.Event()
 SENDS_IN_FLIGHT = 16
 BATCH = 32
 MAX_BODY_BYTES = 4 * 1024 * 1024
+MESSAGE_GROUPS = 4
 
 
 def emit(event, **fields):
@@ -137,13 +138,13 @@ def send_all(options, producer, tags=(None,)):
         fail("send", error)
 
 
-def receive_until(options, consumer, finished, settle):
+def receive_until(options, consumer, finished, settle, batch=BATCH):
     """Several receives side by side, because each one asks only one broker of the route."""
 
     def receive_and_settle():
         while not finished():
             try:
-                messages = consumer.receive(BATCH, options.invisible)
+                messages = consumer.receive(batch, options.invisible)
                 for message in messages:
                     emit_received(message, "simple")
                 for message in messages:
@@ -352,6 +353,50 @@ def transaction(options):
     time.sleep(1)  # What must not arrive would be here by now.
 
 
+def fifo(options):
+    producer = start_producer(options)
+    for index in range(options.count):
+        message = message_for(options, f"{options.run}-{index}")
+        message.message_group = f"g{index % MESSAGE_GROUPS}"
+        try:
+            send(producer, message)
+        except Exception as error:
+            fail("send", error)
+    # The second message of the first message group fails once.
+    failing = f"{options.run}-{MESSAGE_GROUPS}"
+
+    pushed, pushed_attempts = Tally(), Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        body = body_of(message)
+        if pushed_attempts.add(body) == 1 and body == failing:
+            emit("failed", via="push", body=body)
+            return False
+        emit("consumed", via="push", body=body)
+        pushed.add(body)
+        return True
+
+    start_push(options, options.group, consume)
+    pushed.wait(options.count)
+
+    consumer = start_simple(options, options.topic, options.simple_group)
+    seen, acked = Tally(), Tally()
+
+    def settle(message):
+        body = body_of(message)
+        if seen.add(body) == 1 and body == failing:
+            emit("failed", via="simple", body=body)
+            consumer.change_invisible_duration(message, options.change)
+            return
+        emit("consumed", via="simple", body=body)
+        consumer.ack(message)
+        acked.add(body)
+
+    receive_until(options, consumer, lambda: acked.complete(options.count), settle, batch=1)
+    acked.wait(options.count)
+
+
 def props(options):
     message = message_for(options, options.body, options.tag)
     for key in options.keys.split(","):
@@ -433,7 +478,8 @@ def obey_stdin():
 
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
-             "delay": delay, "recall": recall, "transaction": transaction, "props": props, "errors": errors, "loop": loop}
+             "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "props": props, "errors": errors,
+             "loop": loop}
 
 
 def main():

@@ -26,6 +26,7 @@ use tokio::time::sleep;
 const SENDS_IN_FLIGHT: usize = 16;
 const BATCH: i32 = 32;
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+const MESSAGE_GROUPS: usize = 4;
 
 static SENDING: AtomicBool = AtomicBool::new(true);
 static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -214,13 +215,23 @@ fn receive_forever(
     judge: impl Fn(&MessageView) -> Verdict + Send + Sync + 'static,
     acked: Arc<Tally>,
 ) {
+    receive_batches_forever(options, consumer, BATCH, judge, acked);
+}
+
+fn receive_batches_forever(
+    options: &Arc<Options>,
+    consumer: Arc<SimpleConsumer>,
+    batch: i32,
+    judge: impl Fn(&MessageView) -> Verdict + Send + Sync + 'static,
+    acked: Arc<Tally>,
+) {
     let judge = Arc::new(judge);
     for _ in 0..options.number("receivers", 1) {
         let (options, consumer, judge, acked) = (options.clone(), consumer.clone(), judge.clone(), acked.clone());
         tokio::spawn(async move {
             loop {
                 let messages = consumer
-                    .receive_with(options.topic(), &options.filter(), BATCH, options.seconds("invisible", 10.0))
+                    .receive_with(options.topic(), &options.filter(), batch, options.seconds("invisible", 10.0))
                     .await
                     .or_fail("receive");
                 for message in messages {
@@ -414,6 +425,35 @@ async fn transaction(options: Arc<Options>) {
     sleep(Duration::from_secs(1)).await; // What must not arrive would be here by now.
 }
 
+async fn fifo(options: Arc<Options>) {
+    let producer = start_producer(&options).await;
+    for index in 0..options.count() {
+        let body = format!("{}-{index}", options.text("run"));
+        let message_group = format!("g{}", index % MESSAGE_GROUPS);
+        let message = MessageBuilder::fifo_message_builder(options.topic(), body.as_bytes().to_vec(), message_group)
+            .build()
+            .or_fail("build message");
+        send(&producer, message, &body, None).await.or_fail("send");
+    }
+    let consumer = start_simple(&options, &options.topic(), options.text("simple-group")).await;
+    let acked = Arc::new(Tally::default());
+    let seen = Tally::default();
+    // The second message of the first message group fails once.
+    let failing = format!("{}-{MESSAGE_GROUPS}", options.text("run"));
+    let judge = move |message: &MessageView| {
+        emit("received", received(message));
+        let body = body_of(message);
+        if seen.add(&body) == 1 && body == failing {
+            emit("failed", json!({"via": "simple", "body": body}));
+            return Verdict::LeaveAlone;
+        }
+        emit("consumed", json!({"via": "simple", "body": body}));
+        Verdict::Acknowledge
+    };
+    receive_batches_forever(&options, consumer, 1, judge, acked.clone());
+    acked.wait(options.count(), 1).await;
+}
+
 async fn props(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
     let acked = Arc::new(Tally::default());
@@ -517,6 +557,7 @@ async fn main() {
         "dlq" => dlq(options).await,
         "delay" => delay(options).await,
         "transaction" => transaction(options).await,
+        "fifo" => fifo(options).await,
         "props" => props(options).await,
         "errors" => errors(options).await,
         "loop" => crash_loop(options).await,

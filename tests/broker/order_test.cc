@@ -1,0 +1,325 @@
+// Order by message group end to end within a shard: on a simulated disk, clock and executors.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/simulated/disk.h"
+#include "base/simulated/executor.h"
+#include "base/stored_message.h"
+#include "broker/shard.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/base/status_matchers.h"
+
+namespace barid::broker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+constexpr ShardId kShard{1};
+constexpr TopicId kTopic{1};
+constexpr GroupId kGroup{1};
+constexpr GroupId kUnordered{2};
+
+class OrderTest : public testing::Test {
+ protected:
+  OrderTest() : world_(1), disk_(1) {
+    options_.log.log_id = 7;
+    options_.log.segment_bytes = 1 << 22;
+    options_.disk_reserve_bytes = 1 << 20;
+    SetMinLogLevel(LogLevel::kError);
+    Start();
+  }
+  ~OrderTest() override {
+    Stop();
+    SetMinLogLevel(LogLevel::kInfo);
+  }
+
+  void Start() {
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
+    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
+    Metadata::Tables tables;
+    tables.revision = 1;
+    TopicMetadata& topic = tables.topics.emplace_back();
+    topic.id = kTopic;
+    topic.name = {"", "orders"};
+    topic.type = MessageType::kFifo;
+    topic.queues_per_shard = 1;
+    topic.placement = {kShard};
+    for (const GroupId id : {kGroup, kUnordered}) {
+      GroupMetadata& group = tables.groups.emplace_back();
+      group.id = id;
+      group.name = {"", absl::StrCat("group-", id.value())};
+      group.order = id == kGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
+      group.retry.max_attempts = 3;
+      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      subscription.group = group.id;
+      subscription.topic = kTopic;
+    }
+    absl::Status led = absl::UnknownError("no answer");
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
+      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
+    });
+    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
+    CHECK_OK(led);
+  }
+  void Stop() {
+    if (shard_ == nullptr) return;
+    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+  }
+
+  // Messages in one call, named by message group and number: "a1".
+  void Send(const std::vector<std::string>& names) {
+    AppendCall call;
+    call.shard = kShard;
+    call.topic = kTopic;
+    call.queue = 0;
+    for (const std::string& name : names) {
+      MessageDraft draft;
+      draft.type = MessageType::kFifo;
+      draft.message_id = name;
+      draft.tag = absl::string_view(name).substr(1);
+      draft.message_group = absl::string_view(name).substr(0, 1);
+      draft.body = "body";
+      call.messages.push_back({EncodeStoredMessage(draft), TagHash(*draft.tag)});
+      call.messages.back().message_group = MessageGroupHash(*draft.message_group);
+    }
+    std::optional<AppendResult> result;
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); });
+    });
+    world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
+    ASSERT_TRUE(result.has_value());
+    ASSERT_THAT(result->status, IsOk());
+  }
+
+  struct Receive {
+    std::optional<ReceiveResult> result;
+  };
+  ReceiveCall Call() const {
+    ReceiveCall call;
+    call.shard = kShard;
+    call.group = kGroup;
+    call.topic = kTopic;
+    call.invisible = absl::Seconds(30);
+    call.client_id = "ann";
+    return call;
+  }
+  std::shared_ptr<Receive> StartReceive(ReceiveCall call) {
+    auto receive = std::make_shared<Receive>();
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->Receive(next_receive_++, std::move(call), [receive](ReceiveResult result) { receive->result = std::move(result); });
+    });
+    return receive;
+  }
+  ReceiveResult Take(ReceiveCall call) {
+    const auto receive = StartReceive(std::move(call));
+    world_.RunUntil([&] { return receive->result.has_value(); }, absl::Seconds(10));
+    CHECK(receive->result.has_value());
+    return *receive->result;
+  }
+  ReceiveResult Take(int32_t max_messages = 32) {
+    ReceiveCall call = Call();
+    call.max_messages = max_messages;
+    return Take(std::move(call));
+  }
+  static std::vector<std::string> Ids(const ReceiveResult& result) {
+    std::vector<std::string> ids;
+    for (const Delivery& delivery : result.deliveries) {
+      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
+    }
+    return ids;
+  }
+  void Settle(const Delivery& delivery, SettleKind kind, absl::Duration delay = absl::ZeroDuration()) {
+    SettleCall call;
+    call.shard = kShard;
+    call.entries.push_back({kGroup, delivery.queue, delivery.offset, delivery.nonce, kind, delay, ""});
+    std::optional<SettleResult> settled;
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); });
+    });
+    world_.RunUntil([&] { return settled.has_value(); }, absl::Seconds(10));
+    EXPECT_THAT(settled->entries.at(0), IsOk());
+  }
+  QueueStats::Group Stats() {
+    world_.RunFor(absl::Milliseconds(10));  // A receive that finds nothing is answered before what it parked is written down.
+    QueueStats::Group found;
+    world_.RunOn(shard_executor_.get(), [&] {
+      for (const QueueStats& queue : shard_->Stats(StatsCall())) {
+        for (const QueueStats::Group& one : queue.groups) {
+          if (one.group == kGroup && queue.queue.topic == kTopic) found = one;
+        }
+      }
+    });
+    return found;
+  }
+
+  SimulatedWorld world_;
+  SimulatedDisk disk_;
+  ShardOptions options_;
+  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
+  std::unique_ptr<Shard> shard_;
+  Epoch epoch_ = 0;
+  uint64_t next_receive_ = 1;
+};
+
+TEST_F(OrderTest, OneAnswerHasRunsOfSeveralMessageGroups) {
+  Send({"a1", "b1", "a2", "a3", "b2"});
+  EXPECT_THAT(Ids(Take()), ElementsAre("a1", "b1", "a2", "a3", "b2"));
+}
+
+TEST_F(OrderTest, OthersPassALockedMessageGroup) {
+  Send({"a1", "a2", "b1", "c1", "b2"});
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("a1"));
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("b1"));
+  EXPECT_THAT(Ids(Take()), ElementsAre("c1"));
+  EXPECT_THAT(Ids(Take()), IsEmpty());
+  const QueueStats::Group stats = Stats();
+  EXPECT_EQ(stats.in_flight, 3);
+  EXPECT_EQ(stats.parked, 2);
+  EXPECT_EQ(stats.floor, 0);
+}
+
+TEST_F(OrderTest, AnAcknowledgementWakesWhoWaitsForTheNext) {
+  Send({"a1", "a2", "a3"});
+  const ReceiveResult first = Take(1);
+  ReceiveCall call = Call();
+  call.wait = absl::Seconds(20);
+  const auto waiting = StartReceive(call);
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_FALSE(waiting->result.has_value());
+  Settle(first.deliveries[0], SettleKind::kAck);
+  world_.RunFor(absl::Milliseconds(10));
+  ASSERT_TRUE(waiting->result.has_value());
+  EXPECT_THAT(Ids(*waiting->result), ElementsAre("a2", "a3"));
+}
+
+TEST_F(OrderTest, WhatIsSentWhileItsMessageGroupIsLockedComesWhenItIsNot) {
+  Send({"a1"});
+  const ReceiveResult first = Take();
+  ReceiveCall call = Call();
+  call.wait = absl::Seconds(20);
+  const auto waiting = StartReceive(call);
+  Send({"a2", "b1"});
+  world_.RunFor(absl::Milliseconds(100));
+  ASSERT_TRUE(waiting->result.has_value());
+  EXPECT_THAT(Ids(*waiting->result), ElementsAre("b1"));
+  EXPECT_THAT(Ids(Take()), IsEmpty());
+  Settle(first.deliveries[0], SettleKind::kAck);
+  EXPECT_THAT(Ids(Take()), ElementsAre("a2"));
+}
+
+TEST_F(OrderTest, AReturnedMessageComesBeforeItsFollowers) {
+  Send({"a1", "a2", "b1"});
+  const ReceiveResult first = Take(1);
+  Settle(first.deliveries[0], SettleKind::kExtend, absl::Seconds(5));
+  EXPECT_THAT(Ids(Take()), ElementsAre("b1"));
+  world_.RunFor(absl::Seconds(6));
+  const ReceiveResult again = Take();
+  EXPECT_THAT(Ids(again), ElementsAre("a1", "a2"));
+  EXPECT_EQ(again.deliveries[0].attempt, 2);
+  EXPECT_EQ(again.deliveries[1].attempt, 1);
+}
+
+TEST_F(OrderTest, AfterTheLastAttemptTheMessageGroupGoesOn) {
+  Send({"a1", "a2"});
+  for (int attempt = 1; attempt <= 3; ++attempt) {
+    const ReceiveResult result = Take(1);
+    ASSERT_THAT(Ids(result), ElementsAre("a1"));
+    EXPECT_EQ(result.deliveries[0].attempt, attempt);
+    Settle(result.deliveries[0], SettleKind::kReturn);
+    world_.RunFor(absl::Minutes(5));
+  }
+  EXPECT_THAT(Ids(Take()), ElementsAre("a2"));
+  ReceiveCall call = Call();
+  call.topic = DeadLetterTopicId(kGroup);
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("a1"));
+}
+
+TEST_F(OrderTest, LocksAndParkedMessagesSurviveARestart) {
+  Send({"a1", "a2", "b1"});
+  const ReceiveResult first = Take(1);
+  EXPECT_THAT(Ids(Take()), ElementsAre("b1"));
+  Stop();
+  Start();
+  EXPECT_THAT(Ids(Take()), IsEmpty());
+  EXPECT_EQ(Stats().parked, 1);
+  Settle(first.deliveries[0], SettleKind::kAck);
+  EXPECT_THAT(Ids(Take()), ElementsAre("a2"));
+}
+
+TEST_F(OrderTest, WhatTheFilterLeavesOutIsSettledAndStopsNobody) {
+  Send({"a1", "a2", "a3", "a2", "a1"});
+  ReceiveCall call = Call();
+  call.tags = {"1", "3"};
+  call.max_messages = 1;
+  const ReceiveResult first = Take(call);
+  EXPECT_THAT(Ids(first), ElementsAre("a1"));
+  EXPECT_THAT(Ids(Take(call)), IsEmpty());
+  EXPECT_EQ(Stats().parked, 2);
+  Settle(first.deliveries[0], SettleKind::kAck);
+  // Another filter meets what is parked already.
+  call.tags = {"1"};
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("a1"));
+  EXPECT_EQ(Stats().parked, 0);
+}
+
+TEST_F(OrderTest, AnUnorderedGroupIsNotHeldUp) {
+  Send({"a1", "a2"});
+  ReceiveCall call = Call();
+  call.group = kUnordered;
+  call.max_messages = 1;
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("a1"));
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("a2"));
+}
+
+TEST_F(OrderTest, ARepeatedAttemptGetsItsBatchAgain) {
+  Send({"a1", "a2", "b1"});
+  ReceiveCall call = Call();
+  call.attempt_id = "attempt-1";
+  call.max_messages = 2;
+  const ReceiveResult first = Take(call);
+  ASSERT_THAT(first.deliveries, SizeIs(2));
+  Send({"a3", "c1"});
+  world_.RunFor(absl::Seconds(20));
+  const ReceiveResult again = Take(call);
+  EXPECT_EQ(Ids(again), Ids(first));
+  for (size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(again.deliveries[i].nonce, first.deliveries[i].nonce);
+    EXPECT_EQ(again.deliveries[i].attempt, 1);
+  }
+  world_.RunFor(absl::Seconds(20));  // The first 30 seconds are over, those of the repetition are not.
+  EXPECT_EQ(Stats().in_flight, 2);
+  Settle(first.deliveries[0], SettleKind::kAck);
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("a2"));
+  call.client_id = "bob";
+  EXPECT_THAT(Ids(Take(call)), UnorderedElementsAre("b1", "c1"));
+}
+
+TEST_F(OrderTest, TooManyParkedMessagesStopTheScanUntilSomeAreSettled) {
+  Stop();
+  options_.max_parked = 3;
+  Start();
+  Send({"a1", "a2", "a3", "a4", "a5", "b1"});
+  ReceiveResult result = Take(1);
+  EXPECT_THAT(Ids(Take()), IsEmpty());  // b1 is behind a5, which cannot be parked.
+  EXPECT_EQ(Stats().parked, 3);
+  ReceiveCall call = Call();
+  call.wait = absl::Seconds(20);
+  const auto waiting = StartReceive(call);
+  Settle(result.deliveries[0], SettleKind::kAck);
+  world_.RunFor(absl::Milliseconds(100));
+  ASSERT_TRUE(waiting->result.has_value());
+  EXPECT_THAT(Ids(*waiting->result), ElementsAre("a2", "a3", "a4", "a5", "b1"));
+}
+
+}  // namespace
+}  // namespace barid::broker
