@@ -114,12 +114,12 @@ struct PortLimits {
   size_t max_connection_request_bytes = size_t{64} << 20;
   // For a connection to become one: TLS handshake and preface.
   absl::Duration handshake_timeout = absl::Seconds(10);
-  // For the headers of a request, and for each message of it, from its first byte on.
+  // For the headers of a request, each message of it from its first byte on, and the end of a unary one.
   absl::Duration request_timeout = absl::Seconds(60);
   // A second, of one connection; ten times as many at once. PING, SETTINGS, PRIORITY, and frames that carry nothing. Clients that
   // estimate bandwidth ping as often as data comes.
   int max_control_frames = 10000;
-  // The same, calls that the peer cancels. Clients may cancel all their long polls together.
+  // The same, calls that the peer cancels or has reset by its errors. Clients may cancel all their long polls together.
   int max_resets = 200;
 };
 

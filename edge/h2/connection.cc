@@ -16,7 +16,7 @@ namespace {
 // So much is made ahead of what the kernel takes.
 constexpr size_t kMostOut = size_t{256} << 10;
 // So much is written before it is the next connection's turn.
-constexpr uint64_t kMostOfATurn = uint64_t{4} << 20;
+constexpr uint64_t kMostOfATurn = uint64_t{1} << 20;
 // One write.
 constexpr int kMostParts = 64;
 // Reads of one connection before it is the next one's turn.
@@ -37,6 +37,11 @@ struct Connection::Callbacks {
   static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
                       const uint8_t* value, size_t value_size, uint8_t flags, void* user_data) {
     return Of(user_data)->OnHeader(*frame, View(name, name_size), View(value, value_size));
+  }
+  // What RFC 9113 8.2.1 forbids in a field makes the request malformed; libnghttp2 by itself drops the field.
+  static int OnInvalidHeader(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t, uint8_t,
+                             void*) {
+    return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
   static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user_data) { return Of(user_data)->OnFrame(*frame); }
   static int OnDataChunk(nghttp2_session* session, uint8_t flags, int32_t id, const uint8_t* data, size_t size, void* user_data) {
@@ -72,6 +77,7 @@ nghttp2_session_callbacks* Connection::AllCallbacks() {
     CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, Callbacks::OnBeginHeaders);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
+    nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, Callbacks::OnInvalidHeader);
     nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, Callbacks::OnFrame);
     nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, Callbacks::OnDataChunk);
     nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, Callbacks::OnStreamClosed);
@@ -203,7 +209,7 @@ void Connection::FinishLeaving() {
 // --- Out ---
 
 void Connection::Send(H2Call* call) {
-  loop()->FlushLater(this);
+  if (!is_flushing_) loop()->FlushLater(this);
   if (!std::exchange(call->has_headers_out_, true)) return SendHead(call);
   if (std::exchange(call->is_deferred_, false)) nghttp2_session_resume_data(session_, call->id_);
 }
@@ -247,20 +253,34 @@ void Connection::Flush() {
     if (!MakeBytes()) return Close("libnghttp2 is out of memory");
     if (!taken_.empty() && out_.size() < kMostOut) {
       // Whose message is in frames gives the next. Handlers run here; what they write leaves with the same write.
+      is_flushing_ = true;
       for (H2Call* const call : std::exchange(taken_, {})) {
         if (call == nullptr || call->is_over()) continue;
         call->message_.reset();
         call->sent_bytes_ = 0;
         call->OnTaken();
       }
+      is_flushing_ = false;
       continue;
     }
-    if (out_.empty()) break;
+    if (out_.empty()) {
+      Watch(false);
+      break;
+    }
     Write();
     if (is_closed_) return;
-    if (!out_.empty()) break;  // The rest waits for the peer.
+    if (!out_.empty()) {
+      // The rest waits for the peer. It may ask for more meanwhile, but not for ever.
+      if (nghttp2_session_get_outbound_queue_size(session_) > most_waiting_frames_) {
+        return Close("the peer does not read what it asks for");
+      }
+      break;
+    }
     // Whose windows are large and who reads as fast as we write does not keep the others waiting.
-    if (out_.appended() > turn_ends) return Watch(/*to_write=*/true);
+    if (out_.appended() > turn_ends) {
+      FinishLeaving();
+      return Watch(/*to_write=*/true);
+    }
   }
   FinishLeaving();
   if (!out_.empty()) return;

@@ -4,6 +4,7 @@
 #include <nghttp2/nghttp2.h>
 
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -97,6 +98,7 @@ class Connection : public Watched, public Flushed {
   H2Call* calls_ = nullptr;             // A list.
   int call_count_ = 0;
   absl::Duration idle_since_;           // While there are no calls.
+  size_t most_waiting_frames_ = std::numeric_limits<size_t>::max();  // For a peer that does not read.
   Socket socket_;
 
  private:
@@ -123,6 +125,7 @@ class Connection : public Watched, public Flushed {
   uint32_t watched_events_ = 0;
   bool reading_waits_to_write_ = false;  // TLS.
   bool is_closed_ = false;
+  bool is_flushing_ = false;  // Flush asks its calls for more, and sends what they give.
 
   std::vector<H2Call*> taken_;  // Whose message is in frames, and who are told so.
   std::vector<Leaving> leaving_;

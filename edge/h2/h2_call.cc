@@ -21,6 +21,7 @@ LoopPort::~LoopPort() = default;
 void H2Call::OnData(absl::string_view data) {
   while (!is_over() && ReadsOn()) {
     const size_t size = data.size();
+    if (reader_.is_empty() && reading_since_ == absl::InfiniteDuration()) AwaitMore();
     const absl::StatusOr<bool> whole = reader_.Read(&data);
     if (!whole.ok()) return Abort(whole.status());
     if (!connection_->TakeBytes(size - data.size())) {
@@ -31,7 +32,6 @@ void H2Call::OnData(absl::string_view data) {
     reading_since_ = absl::InfiniteDuration();
     OnMessage(reader_.Take());
     if (data.empty()) return;
-    reading_since_ = loop_->now();
   }
 }
 
@@ -140,6 +140,7 @@ void H2UnaryCall::Begin(const UnaryHandler* handler) {
 void H2UnaryCall::OnMessage(Bytes message) {
   if (request_) return Abort(absl::InternalError("a unary call has exactly one request message; a second one came"));
   request_ = std::move(message);
+  AwaitMore();  // The end.
 }
 
 void H2UnaryCall::OnHalfClose() {
@@ -222,6 +223,11 @@ void H2StreamCall::Post<T, take>::RunPosted() {
   is_busy_.store(false, std::memory_order_release);
   (stream.get()->*take)(std::move(value));
 }
+
+// Where a stream is made, its tables name these.
+template class H2StreamCall::Post<Bytes, &H2StreamCall::TakeMessage>;
+template class H2StreamCall::Post<absl::Status, &H2StreamCall::TakeStatus>;
+template class H2StreamCall::Post<H2StreamCall::Task, &H2StreamCall::TakeTask>;
 
 void H2StreamCall::Write(Bytes message) {
   if (!loop_->IsCurrent()) return message_post_.Send(this, std::move(message));

@@ -49,6 +49,8 @@ class H2Call {
   // The call ends with this error now, whatever waits to be sent.
   void Abort(absl::Status status);
 
+  // The peer has request_timeout for what is to come now.
+  void AwaitMore() { reading_since_ = loop_->now(); }
   // The bytes of messages so far are nobody's any more.
   void ReturnTaken();
 
@@ -83,7 +85,7 @@ class H2Call {
 
   MessageReader reader_;
   size_t taken_bytes_ = 0;              // Of the budgets.
-  absl::Duration reading_since_;        // Of the unfinished message, or of the call.
+  absl::Duration reading_since_;        // What the peer has begun and must end; infinite: nothing.
   bool has_ended_ = false;              // The peer sends no more.
 
   bool has_headers_out_ = false;

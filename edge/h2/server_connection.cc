@@ -17,6 +17,8 @@ namespace {
 // Windows for what peers send: a stream's lets a message of 4 MiB pass at a gigabyte a second over a millisecond.
 constexpr int32_t kStreamWindow = 1 << 20;
 constexpr int32_t kConnectionWindow = 8 << 20;
+// What may wait for a peer that does not read: for each of its streams so many, and for a hundred more.
+constexpr size_t kWaitingFramesOfAStream = 8;
 // A header counts for its text and so much more (RFC 9113 6.5.2).
 constexpr size_t kHeaderCost = 32;
 
@@ -65,6 +67,7 @@ ServerConnection::ServerConnection(std::shared_ptr<LoopPort> home, int fd, std::
       resets_(10.0 * limits_.max_resets, limits_.max_resets) {
   const absl::Duration now = loop()->now();
   opened_at_ = now;
+  most_waiting_frames_ = kWaitingFramesOfAStream * (static_cast<size_t>(limits_.max_streams_per_connection) + 100);
   const absl::Duration age = home_->port->options.max_age;
   // Some earlier, so that connections that were made together do not end together. Where the object lies is random enough.
   const double early = static_cast<double>((reinterpret_cast<uintptr_t>(this) >> 6) % 1000) / 10000;
@@ -339,6 +342,13 @@ void ServerConnection::SendEnd(H2Call* call, uint32_t* flags) {
 }
 
 int ServerConnection::OnFrameSent(const nghttp2_frame& frame) {
+  if (frame.hd.type == NGHTTP2_RST_STREAM) {
+    // What the peer makes us reset counts as if it had done so itself: its call was begun for nothing.
+    const uint32_t code = frame.rst_stream.error_code;
+    const bool is_ours = code == NGHTTP2_NO_ERROR || code == NGHTTP2_CANCEL;
+    if (!is_ours && !resets_.Take(loop()->now()) && !is_going_) Calm("streams with errors");
+    return 0;
+  }
   if (frame.hd.type != NGHTTP2_HEADERS || (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) == 0) return 0;
   // The answer is whole. What the peer still sends has no reader: it is told (RFC 9113 8.1).
   if (nghttp2_session_get_stream_remote_close(session_, frame.hd.stream_id) == 0) {

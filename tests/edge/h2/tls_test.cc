@@ -1,0 +1,325 @@
+// TLS and cleartext on one port, and the keys behind it.
+#include "edge/h2/tls.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <arpa/inet.h>
+#include <openssl/err.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "base/log.h"
+#include "edge/h2/h2_server.h"
+#include "edge/h2/self_signed.h"
+#include "tests/base/status_matchers.h"
+#include "tests/edge/h2/certificates.h"
+#include "tests/edge/h2/frame_client.h"
+#include "tests/edge/served.h"
+
+namespace barid::edge::h2 {
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+constexpr absl::string_view kH2("\x02h2", 3);
+
+// What a client asks for in its handshake.
+struct ClientTls {
+  int min_version = TLS1_2_VERSION;
+  int max_version = TLS1_3_VERSION;
+  absl::string_view alpn = kH2;
+  const Certificate* certificate = nullptr;
+  SSL_SESSION* session = nullptr;
+};
+
+int Dial(const std::string& address) {
+  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  const size_t colon = address.rfind(':');
+  int port = 0;
+  CHECK(absl::SimpleAtoi(address.substr(colon + 1), &port));
+  sockaddr_in to = {};
+  to.sin_family = AF_INET;
+  to.sin_port = htons(static_cast<uint16_t>(port));
+  inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr);
+  CHECK_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
+  const timeval patience = {20, 0};
+  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
+  return fd;
+}
+
+// A handshake as far as the client sees it: null if the server does not want it.
+SSL* Handshake(int fd, const ClientTls& wanted = {}) {
+  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
+  SSL_CTX_set_security_level(context, 0);  // Else OpenSSL itself refuses what the server is to refuse.
+  SSL_CTX_set_min_proto_version(context, wanted.min_version);
+  SSL_CTX_set_max_proto_version(context, wanted.max_version);
+  SSL* const ssl = SSL_new(context);
+  SSL_CTX_free(context);
+  if (!wanted.alpn.empty()) {
+    SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(wanted.alpn.data()),
+                        static_cast<unsigned>(wanted.alpn.size()));
+  }
+  if (wanted.certificate != nullptr) {
+    SSL_use_certificate(ssl, wanted.certificate->x509());
+    SSL_use_PrivateKey(ssl, wanted.certificate->key());
+  }
+  if (wanted.session != nullptr) SSL_set_session(ssl, wanted.session);
+  SSL_set_fd(ssl, fd);
+  ERR_clear_error();
+  if (SSL_connect(ssl) == 1) return ssl;
+  SSL_free(ssl);
+  return nullptr;
+}
+
+// An echo over a new TLS connection. What went wrong, if it did.
+std::string EchoOverTls(const std::string& address, const ClientTls& wanted = {}) {
+  const int fd = Dial(address);
+  SSL* const ssl = Handshake(fd, wanted);
+  if (ssl == nullptr) {
+    close(fd);
+    return "no handshake";
+  }
+  FrameClient client(fd, ssl);
+  // In TLS 1.3 the server's refusal of a certificate comes after the client's handshake.
+  client.Write(kMagic);
+  client.Write(FrameBytes(NGHTTP2_SETTINGS, 0, 0, ""));
+  if (!client.ReadFrame()) return "closed";
+  return client.Echo("/t/Echo", "hello");
+}
+
+// Of the certificate that the server shows.
+std::string NameOfServer(const std::string& address) {
+  const int fd = Dial(address);
+  SSL* const ssl = Handshake(fd);
+  std::string name = "no handshake";
+  if (ssl != nullptr) {
+    X509* const shown = SSL_get1_peer_certificate(ssl);
+    char text[64] = {};
+    X509_NAME_get_text_by_NID(X509_get_subject_name(shown), NID_commonName, text, sizeof(text));
+    name = text;
+    X509_free(shown);
+    SSL_free(ssl);
+  }
+  close(fd);
+  return name;
+}
+
+class TlsTest : public testing::Test {
+ protected:
+  void Serve(TlsFiles files, PortLimits limits = {}) {
+    server_ = *ServeH2({.address = "127.0.0.1:0", .limits = limits, .tls = std::move(files)}, served_.Table());
+  }
+
+  const TestDir dir_;
+  const Certificate first_{"first"};
+  const Certificate second_{"second"};
+  Served served_;
+  std::unique_ptr<Server> server_;
+};
+
+TEST_F(TlsTest, ServesTlsAndCleartextOnOnePort) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  FrameClient cleartext(server_->address());
+  cleartext.Begin();
+  EXPECT_EQ(EchoOverTls(server_->address(), {.min_version = TLS1_3_VERSION}), "hello");
+  EXPECT_EQ(EchoOverTls(server_->address(), {.max_version = TLS1_2_VERSION}), "hello");
+  EXPECT_EQ(cleartext.Echo("/t/Echo", "hello"), "hello");
+}
+
+TEST_F(TlsTest, WithoutACertificateItIsNoHttp) {
+  Serve({});
+  EXPECT_EQ(EchoOverTls(server_->address()), "no handshake");
+}
+
+TEST_F(TlsTest, RefusesOldVersions) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  EXPECT_EQ(EchoOverTls(server_->address(), {.min_version = TLS1_VERSION, .max_version = TLS1_1_VERSION}), "no handshake");
+  EXPECT_EQ(EchoOverTls(server_->address()), "hello");
+}
+
+TEST_F(TlsTest, ChoosesH2AndNothingElse) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  EXPECT_EQ(EchoOverTls(server_->address(), {.alpn = absl::string_view("\x08http/1.1\x02h2", 12)}), "hello");
+  EXPECT_EQ(EchoOverTls(server_->address(), {.alpn = absl::string_view("\x08http/1.1", 9)}), "no handshake");
+  EXPECT_EQ(EchoOverTls(server_->address(), {.alpn = absl::string_view("\x03h2c", 4)}), "no handshake");
+  const int fd = Dial(server_->address());
+  SSL* const ssl = Handshake(fd);
+  ASSERT_NE(ssl, nullptr);
+  const unsigned char* chosen = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(ssl, &chosen, &size);
+  EXPECT_EQ(std::string(reinterpret_cast<const char*>(chosen), size), "h2");
+  SSL_free(ssl);
+  close(fd);
+}
+
+TEST_F(TlsTest, CarriesLargeMessagesBothWays) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  const int fd = Dial(server_->address());
+  SSL* const ssl = Handshake(fd);
+  ASSERT_NE(ssl, nullptr);
+  FrameClient client(fd, ssl);
+  client.Begin();
+  // As much as the stream's window takes.
+  const std::string text(1000000, 'x');
+  client.Write(FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, HeaderBlock(RequestHeaders("/t/Echo"))));
+  const std::string bytes = Message(text);
+  for (size_t at = 0; at < bytes.size(); at += 16384) {
+    const bool ends = at + 16384 >= bytes.size();
+    client.Write(FrameBytes(NGHTTP2_DATA, ends ? NGHTTP2_FLAG_END_STREAM : 0, 1, bytes.substr(at, 16384)));
+  }
+  EXPECT_TRUE(client.Await(1).body == bytes);
+}
+
+TEST_F(TlsTest, ResumesASession) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  int fd = Dial(server_->address());
+  SSL* ssl = Handshake(fd, {.max_version = TLS1_2_VERSION});
+  ASSERT_NE(ssl, nullptr);
+  SSL_SESSION* const session = SSL_get1_session(ssl);
+  SSL_shutdown(ssl);  // Else OpenSSL does not trust it any more.
+  SSL_free(ssl);
+  close(fd);
+  fd = Dial(server_->address());
+  ssl = Handshake(fd, {.max_version = TLS1_2_VERSION, .session = session});
+  ASSERT_NE(ssl, nullptr);
+  EXPECT_EQ(SSL_session_reused(ssl), 1);
+  SSL_free(ssl);
+  close(fd);
+  SSL_SESSION_free(session);
+}
+
+TEST_F(TlsTest, DoesNotRenegotiate) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  const int fd = Dial(server_->address());
+  SSL* const ssl = Handshake(fd, {.max_version = TLS1_2_VERSION});
+  ASSERT_NE(ssl, nullptr);
+  SSL_renegotiate(ssl);
+  EXPECT_NE(SSL_do_handshake(ssl), 1);
+  SSL_free(ssl);
+  close(fd);
+  EXPECT_EQ(EchoOverTls(server_->address()), "hello");
+}
+
+TEST_F(TlsTest, AHandshakeThatDoesNotEndIsClosed) {
+  Serve(first_.WriteTo(dir_.path(), "server"), {.handshake_timeout = absl::Milliseconds(100)});
+  // One that says nothing, some that begin, and one that says nothing more once it speaks TLS.
+  std::vector<std::unique_ptr<FrameClient>> clients;
+  for (const absl::string_view begun : {absl::string_view(), absl::string_view("\x16\x03\x01\x02\x00\x01", 6), kMagic,
+                                        absl::string_view("PRI * HT")}) {
+    clients.push_back(std::make_unique<FrameClient>(server_->address()));
+    clients.back()->Write(begun);
+  }
+  const int fd = Dial(server_->address());
+  SSL* const ssl = Handshake(fd);
+  ASSERT_NE(ssl, nullptr);
+  clients.push_back(std::make_unique<FrameClient>(fd, ssl));
+  for (const auto& client : clients) EXPECT_TRUE(client->ReadToEnd());
+}
+
+TEST_F(TlsTest, WhatIsNoHandshakeIsClosed) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  FrameClient client(server_->address());
+  client.Write(absl::string_view("\x16\x03\x01\x00\x05hello", 10));
+  EXPECT_TRUE(client.ReadToEnd());
+}
+
+TEST_F(TlsTest, RefusesAKeyOfAnotherCertificate) {
+  TlsFiles files = first_.WriteTo(dir_.path(), "first");
+  files.private_key = second_.WriteTo(dir_.path(), "second").private_key;
+  EXPECT_THAT(TlsKeys::Load(files), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(TlsTest, RefusesFilesThatAreMissingOrNone) {
+  const TlsFiles files = first_.WriteTo(dir_.path(), "first");
+  TlsFiles missing = files;
+  missing.certificate_chain = dir_.path() + "/none.crt";
+  EXPECT_THAT(TlsKeys::Load(missing), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("none.crt")));
+  missing = files;
+  missing.private_key = "";
+  EXPECT_THAT(TlsKeys::Load(missing), StatusIs(absl::StatusCode::kInvalidArgument));
+  missing = files;
+  missing.client_authorities = dir_.path() + "/none.crt";
+  EXPECT_THAT(TlsKeys::Load(missing), StatusIs(absl::StatusCode::kInvalidArgument));
+  std::ofstream(files.certificate_chain) << "no certificate";
+  EXPECT_THAT(TlsKeys::Load(files), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(TlsTest, RefusesHalfAnIdentity) {
+  TlsFiles files = first_.WriteTo(dir_.path(), "first");
+  files.certificate_chain = "";
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST_F(TlsTest, MakesACertificateOfItsOwnOnce) {
+  const TlsFiles files = *SelfSignedIn(dir_.path());
+  const auto permissions = std::filesystem::status(files.private_key).permissions();
+  EXPECT_EQ(permissions & (std::filesystem::perms::group_all | std::filesystem::perms::others_all), std::filesystem::perms::none);
+  const auto made_at = std::filesystem::last_write_time(files.certificate_chain);
+  EXPECT_THAT(SelfSignedIn(dir_.path()), IsOk());
+  EXPECT_EQ(std::filesystem::last_write_time(files.certificate_chain), made_at);
+  Serve(files);
+  EXPECT_EQ(NameOfServer(server_->address()), "localhost");
+  EXPECT_EQ(EchoOverTls(server_->address()), "hello");
+  EXPECT_THAT(SelfSignedIn(dir_.path() + "/none"), StatusIs(absl::StatusCode::kUnavailable));
+}
+
+TEST_F(TlsTest, TakesChangedFilesAndKeepsTheOldOnesIfTheyAreWrong) {
+  const TlsFiles files = first_.WriteTo(dir_.path(), "server");
+  const auto keys = *TlsKeys::Load(files);
+  const auto before = keys->context();
+  EXPECT_FALSE(keys->ReloadIfChanged());
+  // Wrong: a key that is not the certificate's.
+  std::filesystem::rename(second_.WriteTo(dir_.path(), "second").private_key, files.private_key);
+  EXPECT_FALSE(keys->ReloadIfChanged());
+  EXPECT_EQ(keys->context(), before);
+  // And gone.
+  std::filesystem::remove(files.private_key);
+  EXPECT_FALSE(keys->ReloadIfChanged());
+  EXPECT_EQ(keys->context(), before);
+  second_.WriteTo(dir_.path(), "server");
+  EXPECT_TRUE(keys->ReloadIfChanged());
+  EXPECT_NE(keys->context(), before);
+  EXPECT_FALSE(keys->ReloadIfChanged());
+}
+
+TEST_F(TlsTest, AServerShowsItsNewCertificateToNewConnections) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  EXPECT_EQ(NameOfServer(server_->address()), "first");
+  const int fd = Dial(server_->address());
+  FrameClient old(fd, Handshake(fd));
+  old.Begin();
+  second_.WriteTo(dir_.path(), "server");
+  const absl::Time end = absl::Now() + kPatience;
+  while (NameOfServer(server_->address()) != "second" && absl::Now() < end) {
+  }
+  EXPECT_EQ(NameOfServer(server_->address()), "second");
+  EXPECT_EQ(old.Echo("/t/Echo", "still there"), "still there");
+}
+
+TEST_F(TlsTest, ChecksTheCertificatesOfClients) {
+  TlsFiles files = first_.WriteTo(dir_.path(), "server");
+  const Certificate known("known");
+  files.client_authorities = known.WriteTo(dir_.path(), "known").certificate_chain;
+  Serve(files);
+  EXPECT_EQ(EchoOverTls(server_->address(), {.certificate = &known}), "hello");
+  EXPECT_EQ(EchoOverTls(server_->address()), "hello");
+  EXPECT_NE(EchoOverTls(server_->address(), {.certificate = &second_}), "hello");
+  files.requires_client_certificate = true;
+  Serve(files);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    EXPECT_EQ(EchoOverTls(server_->address(), {.max_version = version, .certificate = &known}), "hello");
+    EXPECT_NE(EchoOverTls(server_->address(), {.max_version = version}), "hello");
+    EXPECT_NE(EchoOverTls(server_->address(), {.max_version = version, .certificate = &second_}), "hello");
+  }
+}
+
+}  // namespace
+}  // namespace barid::edge::h2
