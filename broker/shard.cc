@@ -13,6 +13,9 @@ namespace {
 
 // How late a lapse, a long poll's end or a checkpoint may be.
 constexpr absl::Duration kTick = absl::Milliseconds(20);
+// While a shard is idle: it wakes for the rest (retention, checkpoints) only.
+constexpr absl::Duration kIdleTick = absl::Milliseconds(200);
+constexpr int64_t kIdleAfterMicros = 1'000'000;
 constexpr int64_t kRecordScansMicros = 1'000'000;
 // At least as many as one record takes out of parking.
 constexpr int64_t kMaxReceived = 1024;
@@ -303,6 +306,7 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
 }
 
 void Shard::OnApplied(const Command& command, const Outcome& outcome) {
+  EndIdle();
   const auto wake = [this](const log::DeliveryRef& ref) {
     dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
   };
@@ -352,7 +356,24 @@ void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
 void Shard::ArmTick() {
   if (tick_armed_ || !leading()) return;
   tick_armed_ = true;
-  core_->context().shard_executor->PostAfter(kTick, core_->IfAlive([this] { Tick(); }));
+  tick_is_slow_ = IsIdle();
+  core_->context().shard_executor->PostAfter(tick_is_slow_ ? kIdleTick : kTick, core_->IfAlive([this, tick = ++tick_] {
+                                               if (tick == tick_) Tick();
+                                             }));
+}
+
+bool Shard::IsIdle() {
+  const State& state = core_->state();
+  return core_->NowMicros() - state.applied().time_us > kIdleAfterMicros && state.deadlines().empty() &&
+         state.timers().resident() == 0 && state.timers().horizon() == kNoTimerBefore && state.transactions().open().empty() &&
+         dispatcher_.waiting() == 0;
+}
+
+void Shard::EndIdle() {
+  if (!tick_is_slow_) return;
+  tick_is_slow_ = false;
+  tick_armed_ = false;
+  ArmTick();
 }
 
 void Shard::Tick() {

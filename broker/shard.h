@@ -44,6 +44,7 @@ class Shard {
   }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
     dispatcher_.Receive(id, std::move(call), std::move(done));
+    EndIdle();
     ArmTick();
   }
   void CancelReceive(uint64_t id) { dispatcher_.Cancel(id); }
@@ -80,6 +81,10 @@ class Shard {
   void WakeIfOffered(uint64_t group_id, const log::Queue& queue);
   void ArmTick();
   void Tick();
+  // Nothing has happened for a while, and nothing that time causes is near.
+  bool IsIdle();
+  // Something has happened: the next tick comes as soon as it does in a busy shard.
+  void EndIdle();
   void CheckDisk();
 
   const ShardId id_;
@@ -97,6 +102,8 @@ class Shard {
   absl::flat_hash_map<TopicId, uint32_t> next_queue_;        // In turn.
   absl::flat_hash_map<TopicId, int32_t> configured_;         // Queues proposed, per topic.
   bool tick_armed_ = false;
+  bool tick_is_slow_ = false;
+  uint64_t tick_ = 0;  // The newest; an older one does nothing.
   int64_t next_scan_record_us_ = 0;
   int64_t next_retention_us_ = 0;
 };
