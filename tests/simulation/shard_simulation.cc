@@ -88,7 +88,8 @@ void ShardSimulation::AddStream(int number) {
   Stream& stream = streams_.emplace_back();
   stream.topic.id = TopicId(next_id_++);
   stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
-  if (random_.OneIn(2)) stream.message_groups = 1 + static_cast<int>(random_.Below(8));
+  // Message groups wait for each other, and what waits holds the log that storms want to see trimmed.
+  if (random_.OneIn(character_.storms ? 8 : 2)) stream.message_groups = 1 + static_cast<int>(random_.Below(8));
   if (character_.keeps_unsettled) {
     stream.topic.retention = {kShortAge, 0, true};
   } else if (number == 1 && !character_.steps_wall_clock) {
@@ -108,7 +109,7 @@ Checker::Group ShardSimulation::NewGroup(const Stream& stream, int number) {
   group.policy.max_attempts = group.max_attempts;
   group.policy.delays = {absl::Milliseconds(200), absl::Seconds(1)};
   group.auto_renew = random_.OneIn(2);
-  group.ordered = stream.message_groups > 0 ? !random_.OneIn(4) : random_.OneIn(4);
+  group.ordered = stream.message_groups > 0 ? !random_.OneIn(4) : random_.OneIn(character_.storms ? 16 : 4);
   return group;
 }
 
@@ -275,7 +276,7 @@ void ShardSimulation::Send() {
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
   const bool scheduled = stream.message_groups == 0 && random_.OneIn(3);
-  call.prepare = stream.message_groups == 0 && !scheduled && random_.OneIn(3);
+  call.prepare = stream.message_groups == 0 && !scheduled && (outlasts_ || random_.OneIn(3));
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string tag = kTags[random_.Below(4)];
@@ -298,6 +299,7 @@ void ShardSimulation::Send() {
       if (random_.OneIn(2)) call.messages.back().check_after = RandomDuration(absl::Seconds(6));
       // Some are open for long enough that the log behind them could go.
       if (character_.storms && random_.OneIn(2)) call.messages.back().check_after = absl::Seconds(30);
+      if (outlasts_) call.messages.back().check_after = longest_check_;
       checker_.OnPrepare(numbers.back(), call.messages.back().check_after.value_or(options_.transaction_first_check));
     }
     if (!message_group.empty()) call.messages.back().message_group = MessageGroupHash(message_group);
@@ -443,7 +445,7 @@ void ShardSimulation::LookAtDiscarded() {
 void ShardSimulation::WaitForDiscards() {
   producers_answer_ = false;
   const absl::Duration end =
-      Now() + absl::Seconds(40) +
+      Now() + absl::Seconds(10) + longest_check_ +
       (options_.max_transaction_checks + 1) * (options_.transaction_check_interval + absl::Seconds(8));
   while (Now() < end && checker_.violation().empty() && !IsDown()) {
     if (character_.clients_stay) ReportClients();
@@ -622,6 +624,23 @@ void ShardSimulation::Storm() {
   }
 }
 
+// Everything else is settled and expires, and the log behind a transaction that is still open could go; then it ends.
+void ShardSimulation::OutlastTheLog() {
+  Trace("outlast the log");
+  outlasts_ = true;
+  longest_check_ = absl::Minutes(5);
+  for (int sends = 0; sends < 6; ++sends) Send();
+  outlasts_ = false;
+  draining_ = true;
+  ConsumeUntilNothingComes();
+  draining_ = false;
+  for (int storms = 0; storms < 4; ++storms) {
+    Storm();
+    world_.RunFor(kShortAge / 2);
+  }
+  for (int ends = 0; ends < 12; ++ends) EndSomething();
+}
+
 void ShardSimulation::DeleteSomething() {
   Stream& stream = streams_[random_.Below(streams_.size())];
   LookAtStats();
@@ -731,6 +750,8 @@ void ShardSimulation::Step() {
     OnShard([id = waiting_[random_.Below(waiting_.size())]](Shard* shard) { shard->CancelReceive(id); });
   } else if (dice < 98) {
     OnShard([](Shard* shard) { shard->Checkpoint([](absl::Status) {}); });
+  } else if (character_.storms && random_.OneIn(8)) {
+    OutlastTheLog();
   } else if (character_.storms) {
     Storm();
   }

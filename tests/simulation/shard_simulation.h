@@ -102,6 +102,7 @@ class ShardSimulation {
   void ReportSent(const Checker::Receipt& receipt);
   void ReportClients();
   void Storm();
+  void OutlastTheLog();
   void DeleteSomething();
   void Flap();
   void LookAtStats();
@@ -176,6 +177,8 @@ class ShardSimulation {
   };
   std::vector<Attempt> attempts_;
   bool draining_ = false;
+  bool outlasts_ = false;  // What is prepared is asked about late:
+  absl::Duration longest_check_ = absl::Seconds(30);
   bool may_get_stuck_ = false;              // Draining: the first message group that comes is kept.
   std::optional<Checker::Stuck> stuck_;
   std::vector<Checker::Receipt> kept_;      // Of it.
