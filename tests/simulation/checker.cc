@@ -161,7 +161,7 @@ uint64_t Checker::OnEnd(Number number, bool commit, absl::Duration now) {
 }
 
 void Checker::SetCommitted(Number number, bool committed, absl::string_view what) {
-  Transaction& transaction = *sent_[static_cast<size_t>(number)].transaction;
+  TransactionFate& transaction = *sent_[static_cast<size_t>(number)].transaction;
   if (transaction.committed.value_or(committed) != committed) {
     return Violate(
         absl::StrCat("the transaction of m", number, " was ", committed ? "rolled back" : "committed", ", and ", what));
@@ -176,7 +176,7 @@ void Checker::OnEndAnswer(uint64_t id, const absl::Status& status) {
   ends_.erase(found);
   Sent& sent = sent_[static_cast<size_t>(end.number)];
   if (sent.is_void) return;
-  Transaction& transaction = *sent.transaction;
+  TransactionFate& transaction = *sent.transaction;
   const absl::string_view verb = end.commit ? "commit" : "rollback";
   if (status.ok()) return SetCommitted(end.number, end.commit, absl::StrCat("its ", verb, " was taken"));
   if (absl::IsAlreadyExists(status)) {
@@ -201,7 +201,7 @@ void Checker::OnCheck(const TransactionCheck& check, absl::Duration asked_at, ab
   if (sent.is_void) return;
   if (!sent.transaction) return Violate(absl::StrCat("a check of m", *number, ", which is no transaction"));
   if (sent.topic != check.queue.topic) return Violate(absl::StrCat("a check of m", *number, " for another topic"));
-  Transaction& transaction = *sent.transaction;
+  TransactionFate& transaction = *sent.transaction;
   if (transaction.committed || transaction.discarded || sent.place) {
     return Violate(absl::StrCat("a check of m", *number, ", whose transaction has ended"));
   }
@@ -229,7 +229,7 @@ void Checker::OnDiscarded(TopicId topic, const std::string& message_id, absl::Du
   if (sent.is_void) return;
   if (!sent.transaction || sent.topic != topic)
     return Violate(absl::StrCat("m", *number, " was discarded, and is no transaction there"));
-  Transaction& transaction = *sent.transaction;
+  TransactionFate& transaction = *sent.transaction;
   if (std::exchange(transaction.discarded, true)) return Violate(absl::StrCat("m", *number, " was discarded twice"));
   if (sent.place) return Violate(absl::StrCat("m", *number, " was discarded, and was delivered"));
   SetCommitted(*number, false, "it was discarded");
@@ -243,7 +243,7 @@ void Checker::CheckNoTransactionIsLost() {
   for (size_t number = 0; number < sent_.size(); ++number) {
     const Sent& sent = sent_[number];
     if (sent.is_void || !sent.transaction || sent.state != SendState::kStored) continue;
-    const Transaction& transaction = *sent.transaction;
+    const TransactionFate& transaction = *sent.transaction;
     if (transaction.discarded || transaction.may_be_committed || transaction.may_be_rolled_back) continue;
     Violate(absl::StrCat("the transaction of m", number, ", which nobody ended, is lost"));
   }

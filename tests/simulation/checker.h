@@ -16,6 +16,18 @@
 
 namespace barid::broker {
 
+// What the checker knows of one transaction.
+struct TransactionFate {
+  absl::Duration check_after;
+  std::optional<bool> committed;  // How it ended, if that is known.
+  bool may_be_committed = false;  // Somebody asked for it,
+  bool may_be_rolled_back = false;
+  bool discarded = false;
+  int32_t checks = 0;       // That were seen; the last of them
+  int32_t last_check = 0;   // had this number,
+  absl::Duration asked_at;  // and was asked for then.
+};
+
 // What a shard owes its clients, kept by somebody who sees only calls and answers. Each answer is compared at once;
 // what is left to prove is proved by Drained, when all groups have consumed until nothing came any more.
 //
@@ -167,18 +179,8 @@ class Checker {
  private:
   enum class SendState { kPending, kUnknown, kRefused, kStored };
   enum class RecallState { kNot, kMaybe, kRecalled };
-  struct Transaction {
-    absl::Duration check_after;
-    std::optional<bool> committed;  // How it ended, if that is known.
-    bool may_be_committed = false;  // Somebody asked for it,
-    bool may_be_rolled_back = false;
-    bool discarded = false;
-    int32_t checks = 0;       // That were seen; the last of them
-    int32_t last_check = 0;   // had this number,
-    absl::Duration asked_at;  // and was asked for then.
-  };
   struct Sent {
-    std::optional<Transaction> transaction;
+    std::optional<TransactionFate> transaction;
     TopicId topic;
     std::string tag;
     std::string message_group;
