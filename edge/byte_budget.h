@@ -6,7 +6,7 @@
 
 namespace barid::edge {
 
-// How many bytes of requests a port may hold. Any thread.
+// How many bytes of messages a port may hold. Any thread.
 class ByteBudget {
  public:
   explicit ByteBudget(size_t limit) : limit_(limit) {}
@@ -18,6 +18,10 @@ class ByteBudget {
   }
   void Return(size_t bytes) { used_.fetch_sub(bytes, std::memory_order_relaxed); }
   size_t used() const { return used_.load(std::memory_order_relaxed); }
+  size_t left() const {
+    const size_t now_used = used();
+    return now_used < limit_ ? limit_ - now_used : 0;
+  }
 
  private:
   const size_t limit_;

@@ -109,7 +109,8 @@ struct PortLimits {
   int max_connections = 10000;
   int max_connections_per_address = 0;  // 0: as many as in all.
   int max_streams_per_connection = 1000;
-  // Requests in flight are refused with kResourceExhausted beyond this many bytes, of the port and of one connection.
+  // Requests in flight, and answers of unary calls that wait for their peers, are refused with kResourceExhausted beyond this many
+  // bytes, of the port and of one connection.
   size_t max_inflight_request_bytes = size_t{256} << 20;
   size_t max_connection_request_bytes = size_t{64} << 20;
   // For a connection to become one: TLS handshake and preface.

@@ -7,10 +7,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/env.h"
+#include "base/executor.h"
 #include "base/log.h"
 #include "base/settings_file.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "standalone/memory.h"
 #include "standalone/process.h"
 #include "standalone/roles.h"
 #include "standalone/inspect.h"
@@ -81,12 +83,17 @@ int RunRole(Role role, const std::string& name, const std::vector<std::string>& 
   SetMinLogLevel(settings.log_level);
   SetLogFormat(settings.log_format);
   TerminationSignals signals;
+  // Besides connections: files of the log, of LevelDB, and streams between the processes.
+  constexpr int64_t kOtherDescriptors = 1000;
+  RaiseDescriptorLimit(settings.public_port.limits.max_connections + kOtherDescriptors);
 
   const absl::Status created = RealEnv()->CreateDir(settings.data_dir);
   if (!created.ok()) return Complain(Annotate(created, "data_dir"), kExitBadSetting);
   const absl::StatusOr<std::unique_ptr<DirLock>> lock = RealEnv()->LockDir(settings.data_dir);
   if (!lock.ok()) return Complain(lock.status(), kExitDataDirInUse);
 
+  const std::unique_ptr<Executor> memory = NewThreadExecutor("barid-memory");
+  KeepGivingMemoryBack(memory.get());
   LOG(INFO) << "starting" << KV("role", name) << KV("version", kVersion) << KV("data_dir", settings.data_dir);
   const absl::Status ran = Run(role, settings, &signals);
   if (ran.ok()) {

@@ -1,6 +1,7 @@
 #ifndef BARID_STANDALONE_PROCESS_H_
 #define BARID_STANDALONE_PROCESS_H_
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -33,6 +34,10 @@ class TerminationSignals {
   Mutex mu_;
   absl::Status why_ ABSL_GUARDED_BY(mu_);
 };
+
+// As many descriptors as the system lets the process have: what it is given by default, often 1024, is for programs that use
+// select(2). Warns if those are fewer than `wanted`.
+void RaiseDescriptorLimit(int64_t wanted);
 
 // Ports by name ("public", "admin", ...) and address, in the order in which people look for them.
 using Ports = std::vector<std::pair<std::string, std::string>>;

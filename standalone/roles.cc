@@ -15,6 +15,7 @@
 #include "edge/h2/self_signed.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
+#include "proxy/public/reflection_handler.h"
 
 namespace barid {
 
@@ -55,7 +56,8 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
   edge::MethodTable table;
   proxy::AddMessagingService(part->proxy_.get(), &table);
   if (settings.public_admin) part->AddAdmin(&table);
-  part->public_health_.AddTo(&table);
+  if (settings.public_health) part->public_health_.AddTo(&table);
+  if (settings.public_reflection) proxy::AddReflection(&table);
   edge::h2::H2ServerOptions options = settings.public_port;
   options.address = settings.public_listen;
   options.loops = std::move(loops);
@@ -95,6 +97,7 @@ absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settin
   edge::MethodTable table;
   ports->health_.AddTo(&table);
   if (add) add(&table);
+  proxy::AddReflection(&table);
   edge::h2::H2ServerOptions options;
   options.address = settings.admin_listen;
   options.loops = std::move(loops);

@@ -34,6 +34,10 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "host:port that routes name to clients that do not say how they came here. Empty: the public port's own address.");
   t->Add("public.admin", &s->public_admin, Default(standalone), kNeedsRestart,
          "Whether barid.admin.v1 is served on the public port too.");
+  t->Add("public.health", &s->public_health, Default(true), kNeedsRestart,
+         "Whether grpc.health.v1 is served on the public port too, for load balancers.");
+  t->Add("public.reflection", &s->public_reflection, Default(standalone), kNeedsRestart,
+         "Whether grpc.reflection.v1 is served on the public port too, for tools like grpcurl.");
   t->Add("public.threads", &s->public_threads, Default(int32_t{1}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
          "Threads that serve the public port, each with connections of its own: for machines with many cores.");
   t->Add("public.max_request", &limits->max_request_bytes, Default(20 * kMiB), Between(1 * kMiB, 1 * kGiB), kNeedsRestart,
@@ -61,6 +65,8 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "Pings, settings, priorities and empty frames of one connection a second; ten times as many at once.");
   t->Add("public.max_resets", &limits->max_resets, Default(int32_t{200}), Between(int32_t{10}, int32_t{10000000}), kNeedsRestart,
          "Calls that one connection cancels a second; ten times as many at once.");
+  t->Add("public.proxy_protocol", &port->proxy_protocol, Default(false), kNeedsRestart,
+         "Whether every connection begins with a PROXY header, version 1 or 2, from the load balancer in front. Others are closed.");
   t->Add("public.keepalive_time", &port->keepalive_time, Default(absl::Seconds(60)), Between(absl::Seconds(1), absl::Hours(24)),
          kNeedsRestart, "A connection that is silent for so long is pinged.");
   t->Add("public.keepalive_timeout", &port->keepalive_timeout, Default(absl::Seconds(20)),

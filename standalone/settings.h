@@ -26,6 +26,8 @@ struct Settings {
 
   std::string public_listen;
   bool public_admin = false;
+  bool public_health = true;
+  bool public_reflection = false;
   int32_t public_threads = 1;
   edge::h2::H2ServerOptions public_port;  // But for its address and threads.
   bool public_self_signed = false;

@@ -63,7 +63,8 @@ class Connection : public Watched, public Flushed {
   static nghttp2_session_callbacks* AllCallbacks();
 
   // --- What servers and clients do each in their way. ---
-  // From the session; 0, or NGHTTP2_ERR_CALLBACK_FAILURE to end the connection.
+  // From the session; 0, or NGHTTP2_ERR_CALLBACK_FAILURE to end the connection. OnHeader also
+  // NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE, to reset the stream.
   virtual int OnBeginHeaders(const nghttp2_frame& frame) = 0;
   virtual int OnHeader(const nghttp2_frame& frame, absl::string_view name, absl::string_view value) = 0;
   virtual int OnFrame(const nghttp2_frame& frame) = 0;
@@ -73,7 +74,8 @@ class Connection : public Watched, public Flushed {
   virtual void SendHead(H2Call* call) = 0;
   // The call's side ends behind the bytes that NextBytes has given: says how in the flags of nghttp2_data_flag.
   virtual void SendEnd(H2Call* call, uint32_t* flags) = 0;
-  // All that there was is written. Whether the connection has no more to do.
+  // All that there was is written. Whether the connection has no more to do: then it ends, but so that the peer can still read
+  // what left last.
   virtual bool IsDone() { return false; }
   // Once each: at the beginning of Close, while the calls are there, and at its end, when whoever holds it lets go.
   virtual void OnClosing(absl::string_view why) {}
@@ -92,6 +94,7 @@ class Connection : public Watched, public Flushed {
   void AskFor(H2Call* call) { taken_.push_back(call); }
 
   Loop* loop() const { return share_->loop.get(); }
+  bool lingers() const { return lingering_since_ != absl::InfiniteDuration(); }
 
   const std::string peer_;
   nghttp2_session* session_ = nullptr;  // The derived class makes it.
@@ -116,6 +119,9 @@ class Connection : public Watched, public Flushed {
   // Moves what the session has to send to out_, as far as there is room.
   bool MakeBytes();
   void Write();
+  // Writes no more, and waits a moment for the peer to close: what it has sent and nobody reads would make the kernel throw away
+  // what it has yet to read.
+  void Linger();
   void Watch(bool to_write);
   ssize_t NextBytes(H2Call* call, size_t most, uint32_t* flags);
   void FinishLeaving();
@@ -125,6 +131,7 @@ class Connection : public Watched, public Flushed {
   uint32_t watched_events_ = 0;
   bool reading_waits_to_write_ = false;  // TLS.
   bool is_closed_ = false;
+  absl::Duration lingering_since_ = absl::InfiniteDuration();
   bool is_flushing_ = false;  // Flush asks its calls for more, and sends what they give.
 
   std::vector<H2Call*> taken_;  // Whose message is in frames, and who are told so.

@@ -4,6 +4,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "edge/h2/connection.h"
 
@@ -11,6 +12,9 @@ namespace barid::edge::h2 {
 namespace {
 
 constexpr size_t kMostSpareCalls = 256;
+// Answers up to this size need no room in the budgets: that something is done is told in any case, and there are no more of them
+// than streams.
+constexpr size_t kSmallAnswer = size_t{4} << 10;
 
 }  // namespace
 
@@ -33,6 +37,14 @@ void H2Call::OnData(absl::string_view data) {
     OnMessage(reader_.Take());
     if (data.empty()) return;
   }
+}
+
+bool H2Call::TakeAnswer(size_t bytes) {
+  ReturnTaken();  // The request is done with.
+  if (bytes <= kSmallAnswer) return true;
+  if (!connection_->TakeBytes(bytes)) return false;
+  taken_bytes_ = bytes;
+  return true;
 }
 
 void H2Call::ReturnTaken() { connection_->ReturnBytes(std::exchange(taken_bytes_, 0)); }
@@ -175,6 +187,11 @@ void H2UnaryCall::Finish() {
   if (is_over()) {
     if (LetGo()) delete this;
     return;
+  }
+  if (end_.ok() && !TakeAnswer(response_.size())) {
+    end_ = absl::ResourceExhaustedError(
+        absl::StrCat("the answer has ", response_.size(), " bytes, and the server holds too many of this connection; try again later"));
+    response_ = Bytes();
   }
   if (end_.ok()) SendMessage(std::move(response_));
   SendStatus(std::move(end_));

@@ -53,6 +53,8 @@ class H2Call {
   void AwaitMore() { reading_since_ = loop_->now(); }
   // The bytes of messages so far are nobody's any more.
   void ReturnTaken();
+  // The same, and room in the budgets for an answer, until the call is over. False: there is none.
+  bool TakeAnswer(size_t bytes);
 
   bool is_over() const { return connection_ == nullptr; }
   bool has_status() const { return status_.has_value(); }

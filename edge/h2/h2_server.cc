@@ -17,14 +17,16 @@
 #include <utility>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/status.h"
-#include "edge/h2/server_connection.h"
+#include "edge/h2/arrival.h"
 #include "edge/h2/port.h"
+#include "edge/h2/server_connection.h"
 
 namespace barid::edge::h2 {
 namespace {
@@ -80,6 +82,7 @@ class Acceptor final : public Watched, public Alarm {
   }
   void Drain() {
     Stop();
+    GiveUpArrivals(home_->loop->now(), "the server stops");
     home_->on_empty = on_empty_;
     if (home_->connections.empty()) return on_empty_();
     for (const auto& connection : Connections()) connection->Drain();
@@ -90,6 +93,7 @@ class Acceptor final : public Watched, public Alarm {
   // Nothing of it is on the loop any more.
   void End() {
     Stop();
+    GiveUpArrivals(home_->loop->now(), "the server stops");
     CloseAll();
     home_->on_empty = nullptr;
     home_->loop->Unset(this);
@@ -118,6 +122,7 @@ class Acceptor final : public Watched, public Alarm {
   void OnAlarm() override {
     if (std::exchange(is_paused_, false)) Listen();
     for (const auto& connection : Connections()) connection->Look();
+    GiveUpArrivals(home_->loop->now() - home_->port->options.limits.handshake_timeout, "no header in time");
     if (home_->port->keys != nullptr) home_->port->keys->ReloadIfChanged();
     home_->loop->Set(this, home_->loop->now() + kLookEvery);
   }
@@ -132,16 +137,44 @@ class Acceptor final : public Watched, public Alarm {
 
   void Accept(int fd, const SocketAddress& from) {
     auto [peer, address] = Describe(from);
+    const int one = 1;
+    if (from.any.sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (!home_->port->options.proxy_protocol) return Admit(fd, std::move(peer), std::move(address));
+    if (arrivals_.size() >= static_cast<size_t>(home_->port->options.limits.max_connections)) {
+      close(fd);
+      return;
+    }
+    auto arrival = std::make_shared<Arrival>(
+        home_, fd, peer, [this, peer, address](Arrival* arrived, int arrived_fd, std::string told_peer, std::string told_address) {
+          const auto place = arrivals_.find(arrived);
+          home_->loop->Retire(std::move(place->second));
+          arrivals_.erase(place);
+          if (arrived_fd == -1) return;
+          if (told_peer.empty()) return Admit(arrived_fd, peer, address);
+          Admit(arrived_fd, std::move(told_peer), std::move(told_address));
+        });
+    arrivals_.emplace(arrival.get(), arrival);
+  }
+
+  // Makes a connection of `fd`. `address` is the peer's without port.
+  void Admit(int fd, std::string peer, std::string address) {
     if (!home_->port->counts.Add(address)) {
       close(fd);
       return;
     }
-    const int one = 1;
-    if (from.any.sa_family != AF_UNIX) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     auto connection = std::make_shared<ServerConnection>(home_, fd, std::move(address), std::move(peer));
     ServerConnection* const raw = connection.get();
     home_->connections.emplace(raw, std::move(connection));
     raw->Open();
+  }
+
+  // Those that began to arrive before `time` never will.
+  void GiveUpArrivals(absl::Duration time, absl::string_view why) {
+    std::vector<std::shared_ptr<Arrival>> late;
+    for (const auto& [raw, arrival] : arrivals_) {
+      if (arrival->since() <= time) late.push_back(arrival);
+    }
+    for (const auto& arrival : late) arrival->GiveUp(why);
   }
 
   // A copy: they go while one looks at them.
@@ -153,6 +186,7 @@ class Acceptor final : public Watched, public Alarm {
   }
 
   const std::shared_ptr<LoopPort> home_ = std::make_shared<LoopPort>();
+  absl::flat_hash_map<Arrival*, std::shared_ptr<Arrival>> arrivals_;
   std::function<void()> on_empty_;
   int fd_;
   bool is_paused_ = false;

@@ -24,6 +24,10 @@ struct H2ServerOptions {
   // With a certificate the port speaks TLS and cleartext, told apart by the first byte.
   TlsFiles tls = {};
 
+  // Every connection begins with a PROXY header (proxy_protocol.h), as load balancers write it: calls and limits by address see
+  // the peer that it names. What begins otherwise is closed. For ports that only load balancers reach: anyone can write one.
+  bool proxy_protocol = false;
+
   // A connection that is silent so long is pinged, and closed when it does not answer.
   absl::Duration keepalive_time = absl::Seconds(60);
   absl::Duration keepalive_timeout = absl::Seconds(20);

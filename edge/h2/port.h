@@ -13,6 +13,7 @@
 #include "edge/h2/h2_server.h"
 #include "edge/h2/loop.h"
 #include "edge/h2/out_queue.h"
+#include "edge/h2/rate_limit.h"
 #include "edge/h2/tls.h"
 
 namespace barid::edge::h2 {
@@ -77,6 +78,7 @@ struct LoopPort : LoopShare {
   std::vector<std::unique_ptr<class H2UnaryCall>> spare_calls;
   absl::flat_hash_map<class ServerConnection*, std::shared_ptr<class ServerConnection>> connections;
   std::function<void()> on_empty;  // When the last connection has closed.
+  WarningLimit warnings;           // About peers.
 
   ~LoopPort();
 };

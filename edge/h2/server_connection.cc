@@ -21,6 +21,8 @@ constexpr int32_t kConnectionWindow = 8 << 20;
 constexpr size_t kWaitingFramesOfAStream = 8;
 // A header counts for its text and so much more (RFC 9113 6.5.2).
 constexpr size_t kHeaderCost = 32;
+// Headers that have so many times what they may have are an attack.
+constexpr size_t kFarTooLarge = 4;
 
 nghttp2_nv Header(absl::string_view name, absl::string_view value, uint8_t flags = NGHTTP2_NV_FLAG_NO_COPY_NAME) {
   return {reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -99,13 +101,14 @@ void ServerConnection::OnClosed() {
 
 void ServerConnection::Look() {
   if (is_closed()) return;
+  if (lingers()) return Connection::Look();
   const absl::Duration now = loop()->now();
   const H2ServerOptions& options = home_->port->options;
   if (!has_preface_) {
     if (now - opened_at_ > limits_.handshake_timeout) Close("no preface in time");
     return;
   }
-  if (reading_.id != 0 && now - head_since_ > limits_.request_timeout) return Close("headers did not end in time");
+  if (now - block_since_ > limits_.request_timeout) return Close("headers did not end in time");
   for (H2Call* call = calls_; call != nullptr;) {
     H2Call* const next = call->next_;
     if (!call->has_ended_ && now - call->reading_since_ > limits_.request_timeout) {
@@ -124,7 +127,7 @@ void ServerConnection::Look() {
 
 // First a GOAWAY that names no stream, for calls that are on their way; a moment later the one that counts.
 void ServerConnection::Drain() {
-  if (is_closed() || is_going_) return;
+  if (is_closed() || is_going_ || lingers()) return;
   if (drained_at_ == absl::InfiniteDuration()) {
     drained_at_ = loop()->now();
     if (!has_preface_) return Close("it drains before it began");
@@ -140,6 +143,7 @@ void ServerConnection::Drain() {
 // --- In ---
 
 int ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
+  block_since_ = loop()->now();
   if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return 0;  // Trailers, which say nothing to us.
   reading_.id = frame.hd.stream_id;
   reading_.bytes = 0;
@@ -147,7 +151,6 @@ int ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
   reading_.bad = absl::OkStatus();
   reading_.headers = 0;
   reading_.call.deadline = absl::InfiniteFuture();
-  head_since_ = loop()->now();
   return 0;
 }
 
@@ -155,9 +158,10 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
   if (frame.hd.stream_id != reading_.id) return 0;
   reading_.bytes += name.size() + value.size() + kHeaderCost;
   if (reading_.bytes > limits_.max_metadata_bytes) {
-    // Refused when it ends; until then it costs reading only.
+    // Refused with a status when it ends. But a field costs libnghttp2 its length even if it is a byte that refers to a table: far
+    // beyond the limit the stream is reset, and the rest of the block is decoded without being looked at.
     reading_.too_large = true;
-    return 0;
+    return reading_.bytes > kFarTooLarge * limits_.max_metadata_bytes ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
   }
   if (name[0] == ':') {
     if (name == ":path") reading_.call.method.assign(value.data(), value.size());
@@ -204,13 +208,17 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
   const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
   switch (frame.hd.type) {
     case NGHTTP2_HEADERS:
+      block_since_ = absl::InfiniteDuration();
       if (frame.headers.cat == NGHTTP2_HCAT_REQUEST) {
         BeginCall(frame.hd.stream_id, ends);
         return 0;
       }
       [[fallthrough]];
     case NGHTTP2_DATA:
-      if (!ends && frame.hd.length == 0 && !control_frames_.Take(now)) return Calm("empty frames");
+      // Padding carries nothing either. nghttp2 counts the byte that tells its length as padding.
+      if (!ends && frame.hd.length == (frame.hd.type == NGHTTP2_DATA ? frame.data.padlen : 0) && !control_frames_.Take(now)) {
+        return Calm("empty frames");
+      }
       if (ends) {
         if (H2Call* const call = CallOf(session_, frame.hd.stream_id)) call->OnEndStream();
       }
@@ -229,7 +237,10 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
 }
 
 int ServerConnection::Calm(absl::string_view what) {
-  LOG(WARNING) << "a connection is closed for what it sends" << KV("peer", peer_) << KV("too_many", what);
+  if (const std::optional<int> left_out = home_->warnings.Take(loop()->now())) {
+    LOG(WARNING) << "a connection is closed for what it sends" << KV("peer", peer_) << KV("too_many", what)
+                 << KV("lines_left_out", *left_out);
+  }
   is_going_ = true;
   nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -298,8 +309,11 @@ void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Sta
   loop()->FlushLater(this);
 }
 
+// No connection holds more than what is left for all others: with N that take what they can, one more finds an (N + 1)th of the
+// budget (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 bool ServerConnection::TakeBytes(size_t bytes) {
-  if (held_bytes_ + bytes > limits_.max_connection_request_bytes || !home_->port->budget.Take(bytes)) return false;
+  ByteBudget& budget = home_->port->budget;
+  if (held_bytes_ + bytes > std::min(limits_.max_connection_request_bytes, budget.left()) || !budget.Take(bytes)) return false;
   held_bytes_ += bytes;
   return true;
 }
@@ -310,7 +324,10 @@ void ServerConnection::ReturnBytes(size_t bytes) {
 }
 
 void ServerConnection::OnStreamClosed(int32_t id, uint32_t error) {
-  if (reading_.id == id) reading_.id = 0;
+  if (reading_.id == id) {
+    reading_.id = 0;
+    block_since_ = absl::InfiniteDuration();
+  }
   Connection::OnStreamClosed(id, error);
 }
 

@@ -1,33 +1,14 @@
 #ifndef BARID_EDGE_H2_SERVER_CONNECTION_H_
 #define BARID_EDGE_H2_SERVER_CONNECTION_H_
 
-#include <algorithm>
 #include <memory>
 #include <string>
 
 #include "absl/status/status.h"
 #include "edge/h2/connection.h"
+#include "edge/h2/rate_limit.h"
 
 namespace barid::edge::h2 {
-
-// How often a peer may do something: `burst` at once, then `per_second`.
-class RateLimit {
- public:
-  RateLimit(double burst, double per_second) : burst_(burst), per_second_(per_second), left_(burst) {}
-  bool Take(absl::Duration now) {
-    left_ = std::min(burst_, left_ + per_second_ * absl::ToDoubleSeconds(now - last_));
-    last_ = now;
-    if (left_ < 1) return false;
-    left_ -= 1;
-    return true;
-  }
-
- private:
-  const double burst_;
-  const double per_second_;
-  double left_;
-  absl::Duration last_;
-};
 
 // A connection that a port has accepted: makes calls of what comes, within the port's limits.
 class ServerConnection final : public Connection {
@@ -84,7 +65,7 @@ class ServerConnection final : public Connection {
 
   size_t held_bytes_ = 0;
   absl::Duration opened_at_;
-  absl::Duration head_since_;  // When the header block that is being read began.
+  absl::Duration block_since_ = absl::InfiniteDuration();  // When the header block that is being read began, of trailers too.
   absl::Duration expires_at_;  // By age.
   absl::Duration drained_at_ = absl::InfiniteDuration();
   bool has_preface_ = false;

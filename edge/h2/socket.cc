@@ -35,6 +35,14 @@ Socket::~Socket() {
   close(fd_);
 }
 
+void Socket::EndWriting() {
+  if (ssl_ != nullptr && state_ == State::kOpen) {
+    ERR_clear_error();
+    (void)SSL_shutdown(ssl_);  // close_notify, if it can be said at once.
+  }
+  shutdown(fd_, SHUT_WR);
+}
+
 Socket::Result Socket::Begin() {
   if (state_ == State::kUnknown) {
     unsigned char first = 0;

@@ -37,6 +37,8 @@ class Socket {
   };
   Result Read(char* to, size_t size);
   Result Write(const iovec* parts, int count);
+  // Nothing is written after it: the peer reads an end. It may still be read.
+  void EndWriting();
 
  private:
   enum class State { kUnknown, kHandshake, kOpen };

@@ -128,11 +128,15 @@ class Process:
         return [self.role, "--data-dir", self.data, *self.arguments,
                 *(f"--{port}.listen={self.ports.get(port, '127.0.0.1:0')}" for port in PORTS[self.role])]
 
-    def start(self, wait=True):
+    @property
+    def log(self):
+        return self._log.read_text()
+
+    def start(self, wait=True, prefix=()):
         (self.data / "ports").unlink(missing_ok=True)  # The one of the process before this one would say too much.
         with open(self._out, "wb") as out, open(self._log, "ab") as log:
             # setpriv: not even a killed test leaves a server behind.
-            self._child = start(["setpriv", "--pdeathsig", "KILL", BARID, *self.command()], env=environment(),
+            self._child = start(["setpriv", "--pdeathsig", "KILL", *prefix, BARID, *self.command()], env=environment(),
                                 stdin=subprocess.DEVNULL, stdout=out, stderr=log)
         if wait:
             self.wait_until_ready()
@@ -800,6 +804,15 @@ class Receiver(threading.Thread):
 
 class StandaloneTest(Scenarios, unittest.TestCase):
     SHAPE = Standalone
+
+    def test_takes_the_descriptors_that_it_may_have(self):
+        narrow = Process("standalone", "narrow", self.directory)
+        narrow.start(prefix=["prlimit", "--nofile=256:5000"])
+        limits = pathlib.Path(f"/proc/{narrow.pid}/limits").read_text()
+        self.assertRegex(limits, r"Max open files +5000 +5000")
+        narrow.stop()
+        # Fewer than public.max_connections, which it says.
+        self.assertRegex(narrow.log, r"descriptors.* limit=5000")
 
 
 class SeparateTest(Scenarios, unittest.TestCase):

@@ -2,6 +2,7 @@
 // by two at once: the sanitizers look on. BARID_ROUNDS=n goes n times as far.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
@@ -302,6 +303,26 @@ TEST_F(H2DrainTest, EndsAtOnceWhenNothingRuns) {
   const absl::Time begin = absl::Now();
   server_->Drain(absl::Seconds(60));
   EXPECT_LT(absl::Now() - begin, absl::Seconds(5));
+}
+
+// What the peer has sent and nobody reads must not cost it what it has yet to read.
+TEST_F(H2DrainTest, WhatLeftLastIsReadThoughThePeerSendsOn) {
+  Serve(served_.Table(), /*threads=*/1);
+  FrameClient client(server_->address());
+  client.Begin();
+  client.Write(FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, HeaderBlock(RequestHeaders("/t/EchoStream"))));
+  client.Settle();
+  std::thread drain([&] { server_->Drain(kPatience); });
+  ASSERT_TRUE(client.ReadUntil([&] { return client.goaway().has_value(); }));
+  client.Write(FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, Message("last")));
+  // The server has written its last; now more comes that it does not read.
+  EXPECT_EQ(client.Await(1).body, Message("last"));
+  for (int i = 0; i < 10; ++i) client.WriteNow(FrameBytes(NGHTTP2_PING, 0, 0, "12345678"));
+  EXPECT_TRUE(client.ReadToEnd());
+  char byte = 0;
+  EXPECT_EQ(recv(client.fd(), &byte, 1, 0), 0) << "the connection was reset";
+  client.HalfClose();
+  drain.join();
 }
 
 TEST_F(H2DrainTest, TellsThePeerFirstAndTakesWhatIsOnItsWay) {
