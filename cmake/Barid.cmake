@@ -25,7 +25,8 @@ endif()
 add_library(barid_flags INTERFACE)
 target_include_directories(barid_flags INTERFACE ${CMAKE_SOURCE_DIR})
 target_compile_definitions(barid_flags INTERFACE BARID_VERSION="${PROJECT_VERSION}")
-target_compile_options(barid_flags INTERFACE -Wall -Wextra -Werror -Wno-unused-parameter -fno-omit-frame-pointer)
+# -pthread by all, because some dependencies bring it, and who shares a precompiled header must share its macros.
+target_compile_options(barid_flags INTERFACE -Wall -Wextra -Werror -Wno-unused-parameter -fno-omit-frame-pointer -pthread)
 if(CMAKE_CXX_COMPILER_ID MATCHES Clang)
   target_compile_options(barid_flags INTERFACE -Wthread-safety -fpch-instantiate-templates)
 else()
@@ -38,13 +39,34 @@ if(BARID_SANITIZE)
   target_link_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE})
 endif()
 
-# barid_library(NAME SRCS a.cc ... DEPS x ... [PCH header ...]): a static library called barid_NAME.
+# Two precompiled headers for the whole tree: what most files include, and the same with GoogleTest. One for each target would
+# cost more than all that it saves.
+set(BARID_PCH <algorithm> <deque> <functional> <map> <memory> <optional> <set> <string> <utility> <variant> <vector>
+              <absl/container/btree_map.h> <absl/container/flat_hash_map.h> <absl/container/flat_hash_set.h>
+              <absl/functional/any_invocable.h> <absl/status/statusor.h> <absl/strings/str_cat.h> <absl/time/time.h>
+              <absl/types/span.h> <google/protobuf/message.h> <google/protobuf/repeated_ptr_field.h>)
+# A target that owns a precompiled header needs a source, be it empty.
+set(BARID_PCH_SOURCE ${CMAKE_BINARY_DIR}/precompiled_headers.cc)
+file(CONFIGURE OUTPUT ${BARID_PCH_SOURCE} CONTENT "")
+add_library(barid_pch OBJECT ${BARID_PCH_SOURCE})
+target_link_libraries(barid_pch PRIVATE barid_flags)
+target_precompile_headers(barid_pch PRIVATE ${BARID_PCH})
+if(BARID_TESTS)
+  add_library(barid_test_pch OBJECT ${BARID_PCH_SOURCE})
+  target_link_libraries(barid_test_pch PRIVATE barid_flags GTest::gmock)
+  target_precompile_headers(barid_test_pch PRIVATE ${BARID_PCH} <gmock/gmock.h> <gtest/gtest.h>)
+endif()
+
+# barid_library(NAME SRCS a.cc ... DEPS x ... [PCH header ...]): a static library called barid_NAME. PCH is for those that
+# include something dear besides (gRPC).
 function(barid_library name)
   cmake_parse_arguments(ARG "" "" "SRCS;DEPS;PCH" ${ARGN})
   add_library(barid_${name} STATIC ${ARG_SRCS})
   target_link_libraries(barid_${name} PUBLIC barid_flags ${ARG_DEPS})
   if(ARG_PCH)
-    target_precompile_headers(barid_${name} PRIVATE ${ARG_PCH})
+    target_precompile_headers(barid_${name} PRIVATE ${BARID_PCH} ${ARG_PCH})
+  else()
+    target_precompile_headers(barid_${name} REUSE_FROM barid_pch)
   endif()
 endfunction()
 
@@ -56,7 +78,7 @@ function(barid_test name)
   endif()
   add_executable(${name} ${ARG_SRCS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} barid_flags GTest::gmock GTest::gtest_main)
-  target_precompile_headers(${name} PRIVATE <gmock/gmock.h> <gtest/gtest.h>)
+  target_precompile_headers(${name} REUSE_FROM barid_test_pch)
   target_compile_definitions(${name} PRIVATE BARID_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
