@@ -338,10 +338,12 @@ std::string Measure(const Attack& attack, bool is_grpc, absl::Duration duration)
   honest.join();
   absl::SleepFor(absl::Seconds(2));  // The attacker is gone.
   std::sort(served.milliseconds.begin(), served.milliseconds.end());
-  const double p99 = served.milliseconds.empty() ? 0 : served.milliseconds[served.milliseconds.size() * 99 / 100];
+  const std::string p99 = served.milliseconds.empty()
+                              ? "none answered"
+                              : absl::StrFormat("%.1f", served.milliseconds[served.milliseconds.size() * 99 / 100]);
   std::string closed = opened > attack.connections ? absl::StrFormat(", closed %d", opened - attack.connections) : "";
   if (served.failed > 0) absl::StrAppend(&closed, ", ", served.failed, " calls of the client failed");
-  return absl::StrFormat("%.0f / %.0f / %.0f | %.1f%s", before, server.Mebibytes("VmHWM:"), server.Mebibytes("VmRSS:"), p99, closed);
+  return absl::StrFormat("%.0f / %.0f / %.0f | %s%s", before, server.Mebibytes("VmHWM:"), server.Mebibytes("VmRSS:"), p99, closed);
 }
 
 int Main(int argc, char** argv) {
