@@ -1,9 +1,10 @@
-// What a call costs that does nothing: an echo over ServeGrpc in a child process, driven by a gRPC C++ client.
+// What a call costs that does nothing: an echo in a child process, over grpc-core or our own edge, driven by a gRPC C++ client.
 //
-//   edge_echo_bench [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1] [--headers=8]
+//   edge_echo_bench [--h2] [--tls] [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1] [--headers=8]
 //                   [--elsewhere]      answer from another thread than the handler's
+//                   [--serve]          serve only, until stdin ends: prints the address, for other clients (h2load)
 //
-// Prints calls per second and the server's CPU per call.
+// Prints calls per second and the server's CPU per call. edge_figures.py makes the tables of docs/benchmarks.md with it.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
@@ -13,6 +14,10 @@
 #include <unistd.h>
 
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -24,6 +29,8 @@
 #include "base/executor.h"
 #include "base/log.h"
 #include "edge/grpc/grpc_server.h"
+#include "edge/h2/h2_server.h"
+#include "edge/h2/self_signed.h"
 
 namespace barid::edge {
 namespace {
@@ -36,10 +43,30 @@ struct Options {
   int connections = 1;
   int headers = 8;
   bool elsewhere = false;
+  bool serve = false;
+  bool h2 = false;
+  bool tls = false;
+};
+
+// A certificate for localhost, made once and shared by server and client.
+struct Certificate {
+  Certificate() {
+    char name[] = "/tmp/barid-echo-XXXXXX";
+    CHECK(mkdtemp(name) != nullptr);
+    directory = name;
+    files = *h2::SelfSignedIn(directory);
+  }
+  ~Certificate() { std::filesystem::remove_all(directory); }
+  static std::string Read(const std::string& path) {
+    std::ifstream file(path);
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+  std::string directory;
+  h2::TlsFiles files;
 };
 
 // Serves until it is killed; tells its address through `to_parent`.
-[[noreturn]] void Serve(const Options& options, int to_parent) {
+[[noreturn]] void Serve(const Options& options, const Certificate& certificate, int to_parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   std::unique_ptr<Executor> executor = NewThreadExecutor("answers");
   MethodTable table;
@@ -50,7 +77,23 @@ struct Options {
   } else {
     table.unary["/bench/Echo"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
   }
-  const auto server = ServeGrpc({.address = "127.0.0.1:0", .threads = options.threads}, std::move(table));
+  absl::StatusOr<std::unique_ptr<Server>> server;
+  if (options.h2) {
+    h2::H2ServerOptions ours;
+    ours.address = "127.0.0.1:0";
+    ours.threads = options.threads;
+    if (options.tls) ours.tls = certificate.files;
+    server = h2::ServeH2(ours, std::move(table));
+  } else {
+    GrpcServerOptions theirs;
+    theirs.address = "127.0.0.1:0";
+    theirs.threads = options.threads;
+    if (options.tls) {
+      theirs.tls_certificate_chain = Certificate::Read(certificate.files.certificate_chain);
+      theirs.tls_private_key = Certificate::Read(certificate.files.private_key);
+    }
+    server = ServeGrpc(theirs, std::move(table));
+  }
   CHECK(server.ok()) << server.status();
   const std::string address = (*server)->address() + "\n";
   CHECK(write(to_parent, address.data(), address.size()) == static_cast<ssize_t>(address.size()));
@@ -96,7 +139,12 @@ class Lane {
   grpc::Status status_;
 };
 
-void Drive(const Options& options, const std::string& address, pid_t server) {
+std::shared_ptr<grpc::ChannelCredentials> Credentials(const Options& options, const Certificate& certificate) {
+  if (!options.tls) return grpc::InsecureChannelCredentials();
+  return grpc::SslCredentials({Certificate::Read(certificate.files.certificate_chain), "", ""});
+}
+
+void Drive(const Options& options, const Certificate& certificate, const std::string& address, pid_t server) {
   clockid_t clock;
   CHECK(clock_getcpuclockid(server, &clock) == 0);
   std::vector<std::unique_ptr<grpc::GenericStub>> stubs;
@@ -104,8 +152,9 @@ void Drive(const Options& options, const std::string& address, pid_t server) {
     grpc::ChannelArguments args;
     args.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
     args.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
+    args.SetString(GRPC_SSL_TARGET_NAME_OVERRIDE_ARG, "localhost");
     stubs.push_back(std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args)));
+        grpc::CreateCustomChannel(address, Credentials(options, certificate), args)));
   }
   grpc::CompletionQueue cq;
   std::vector<std::unique_ptr<Lane>> lanes;
@@ -157,8 +206,8 @@ int Main(int argc, char** argv) {
       const std::string prefix = std::string("--") + name + "=";
       return absl::StartsWith(arg, prefix) && absl::SimpleAtoi(arg.substr(prefix.size()), value);
     };
-    if (arg == "--elsewhere") {
-      options.elsewhere = true;
+    if (arg == "--elsewhere" || arg == "--serve" || arg == "--h2" || arg == "--tls") {
+      (arg == "--elsewhere" ? options.elsewhere : arg == "--serve" ? options.serve : arg == "--h2" ? options.h2 : options.tls) = true;
     } else if (!number("outstanding", &options.outstanding) && !number("bytes", &options.bytes) &&
                !number("seconds", &options.seconds) && !number("threads", &options.threads) &&
                !number("connections", &options.connections) && !number("headers", &options.headers)) {
@@ -166,14 +215,22 @@ int Main(int argc, char** argv) {
       return 2;
     }
   }
+  const Certificate certificate;
   int fds[2];
   CHECK(pipe(fds) == 0);
   const pid_t server = fork();  // Before gRPC starts threads.
   CHECK(server >= 0);
-  if (server == 0) Serve(options, fds[1]);
+  if (server == 0) Serve(options, certificate, fds[1]);
   std::string address;
   for (char c; read(fds[0], &c, 1) == 1 && c != '\n';) address += c;
-  Drive(options, address, server);
+  if (options.serve) {
+    std::printf("%s %d\n", address.c_str(), server);
+    std::fflush(stdout);
+    for (char c; read(STDIN_FILENO, &c, 1) == 1;) {
+    }
+  } else {
+    Drive(options, certificate, address, server);
+  }
   kill(server, SIGKILL);
   waitpid(server, nullptr, 0);
   return 0;
