@@ -145,7 +145,7 @@ class Acceptor final : public Watched, public Alarm {
       return;
     }
     auto arrival = std::make_shared<Arrival>(
-        home_, fd, peer, [this, peer, address](Arrival* arrived, int arrived_fd, std::string told_peer, std::string told_address) {
+        home_, fd, peer, [this, peer = peer, address = address](Arrival* arrived, int arrived_fd, std::string told_peer, std::string told_address) {
           const auto place = arrivals_.find(arrived);
           home_->loop->Retire(std::move(place->second));
           arrivals_.erase(place);
