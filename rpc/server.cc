@@ -65,7 +65,6 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const ServerOptions& optio
     builder.SetOption(std::make_unique<ReflectionOption>());
   }
   for (grpc::Service* service : services) builder.RegisterService(service);
-  if (options.configure) options.configure(&builder);
 
   std::unique_ptr<Server> server(new Server());
   server->server_ = builder.BuildAndStart();

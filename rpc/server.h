@@ -5,7 +5,6 @@
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -35,8 +34,6 @@ struct ServerOptions {
   int max_sync_threads = 4;
   absl::Duration keepalive_time = absl::Seconds(10);
   absl::Duration keepalive_timeout = absl::Seconds(5);
-  // Last word on the builder, for instance to add completion queues; whoever adds one drains it after Drain.
-  std::function<void(grpc::ServerBuilder*)> configure = {};
 };
 
 // A gRPC server for our own processes. Any thread, but Drain by one at a time.
