@@ -93,6 +93,68 @@ TEST_P(ServerTest, GivesTheDeadlineAndSaturatesLongOnes) {
   EXPECT_EQ(left_seconds.load(), -1);
 }
 
+TEST_P(ServerTest, CarriesAnyMessageOfAStatus) {
+  const std::string message = "\t\ntest with whitespace\r\nand Unicode BMP \u263a and non-BMP \U0001f608\t\n 100 %25";
+  MethodTable table = served_.Table();
+  table.unary["/t/Fail"] = [&](std::unique_ptr<UnaryCall> call) { call->Fail(absl::UnknownError(message)); };
+  Serve(std::move(table));
+  EXPECT_THAT(client_->Call("/t/Fail", ""), StatusIs(absl::StatusCode::kUnknown, message));
+  const auto stream = client_->Open("/t/Stream");
+  const auto handler = *served_.stream.Wait();
+  ASSERT_TRUE(handler->WaitFor("writable"));
+  handler->stream()->Finish(absl::UnknownError(message));
+  EXPECT_EQ(stream->Read(), std::nullopt);
+  EXPECT_THAT(stream->Status(), StatusIs(absl::StatusCode::kUnknown, message));
+}
+
+TEST_P(ServerTest, CarriesMetadataOfAnyBytes) {
+  const std::string bytes("\xab\xab\x00\xff\x01", 5);
+  MethodTable table;
+  table.unary["/t/Metadata"] = [](std::unique_ptr<UnaryCall> call) {
+    const std::string* value = call->head().Find("data-bin");
+    call->Answer(Bytes(value == nullptr ? "none" : *value));
+  };
+  Serve(std::move(table));
+  EXPECT_THAT(client_->Call("/t/Metadata", "", {{"data-bin", bytes}}), IsOkAndHolds(bytes));
+}
+
+TEST_P(ServerTest, EndsAnEmptyStream) {
+  Serve();
+  const auto stream = client_->Open("/t/EchoStream");
+  stream->HalfClose();
+  EXPECT_EQ(stream->Read(), std::nullopt);
+  EXPECT_THAT(stream->Status(), IsOk());
+}
+
+TEST_P(ServerTest, TellsOfACancelAfterAnAnswer) {
+  Serve();
+  const auto stream = client_->Open("/t/Stream");
+  const auto handler = *served_.stream.Wait();
+  ASSERT_TRUE(handler->WaitFor("writable"));
+  handler->stream()->Write(Bytes("one"));
+  EXPECT_EQ(stream->Read(), "one");
+  stream->Cancel();
+  EXPECT_EQ(stream->Read(), std::nullopt);
+  EXPECT_THAT(stream->Status(), StatusIs(absl::StatusCode::kCancelled));
+  EXPECT_TRUE(handler->WaitFor("done:lost"));
+}
+
+TEST_P(ServerTest, DoesNotKnowOtherServices) {
+  Serve();
+  EXPECT_THAT(client_->Call("/u/Echo", "hi"), StatusIs(absl::StatusCode::kUnimplemented));
+}
+
+// Of our own transport only: gRPC C++ decompresses.
+TEST(H2ServerTest, RefusesCompressedRequests) {
+  Served served;
+  const auto server = *OverH2("127.0.0.1:0", {}, served.Table());
+  GenericClient client(server->address());
+  // What ClientContext::set_compression_algorithm adds.
+  EXPECT_THAT(client.Call("/t/Echo", std::string(1000, 'x'), {{"grpc-internal-encoding-request", "gzip"}}),
+              StatusIs(absl::StatusCode::kUnimplemented, "grpc-encoding is gzip, only identity is supported"));
+  EXPECT_THAT(client.Call("/t/Echo", "plain"), IsOkAndHolds("plain"));
+}
+
 TEST_P(ServerTest, TellsWhoCalls) {
   MethodTable table;
   table.unary["/t/Peer"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(call->head().peer)); };

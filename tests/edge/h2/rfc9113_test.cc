@@ -563,6 +563,9 @@ TEST_F(Rfc9113StoryTest, Grpc_RefusesWhatIsNoCall) {
     const Answer& answer = client_.Await(stream);
     EXPECT_EQ(answer.Header(":status"), tested.http_status) << tested.name;
     EXPECT_EQ(answer.Header("grpc-status"), tested.grpc_status) << tested.name;
+    if (answer.Header("grpc-status") == "12") {
+      EXPECT_EQ(answer.Header("grpc-accept-encoding"), "identity") << tested.name;
+    }
     stream += 2;
   }
 }
