@@ -156,6 +156,92 @@ struct ReceiveResult {
   std::vector<Delivery> deliveries;  // Empty with OK: nothing came while it waited.
 };
 
+// Reads a queue from an offset on, for nobody in particular: nothing changes by it.
+struct PullCall {
+  ShardId shard;
+  QueueKey queue;
+  int64_t metadata_revision = 0;
+  QueueOffset offset = 0;  // Of the first message wanted.
+  std::vector<std::string> tags;  // As in ReceiveCall.
+  std::string sql;
+  int32_t max_messages = 32;
+  int64_t max_bytes = int64_t{8} << 20;  // At least one message is given, however large.
+  absl::Duration wait;                   // With nothing to give, how long to wait for a message.
+};
+struct PullResult {
+  // kOutOfRange + OffsetRange: the offset is not in [first, end] of the queue. kNotFound: there is no such queue.
+  absl::Status status;
+  std::vector<Delivery> deliveries;  // Without attempt, nonce and invisible time. Empty with OK: nothing came while it waited.
+  QueueOffset next_offset = 0;       // With OK: behind all that was given or filtered out.
+};
+
+// Looks for an offset of a queue; nothing changes by it.
+struct QueryOffsetCall {
+  ShardId shard;
+  QueueKey queue;
+  int64_t metadata_revision = 0;
+  enum class Policy : uint8_t {
+    kBeginning = 0,  // The oldest message that is still kept.
+    kEnd = 1,        // Behind the newest.
+    kTime = 2,       // The first that entered the queue at `time` or later; the end if there is none.
+  };
+  Policy policy = Policy::kBeginning;
+  absl::Time time = absl::UnixEpoch();
+};
+// The offset that a group has stored for a queue.
+struct GetOffsetCall {
+  ShardId shard;
+  GroupId group;
+  QueueKey queue;
+  int64_t metadata_revision = 0;
+};
+// Stores one. From then on it is what GetOffsetCall finds, until another is stored.
+struct UpdateOffsetCall {
+  ShardId shard;
+  GroupId group;
+  QueueKey queue;
+  int64_t metadata_revision = 0;
+  QueueOffset offset = 0;
+};
+struct OffsetResult {
+  // kNotFound: there is no such queue. kOutOfRange + OffsetRange: an offset to be stored is beyond the end of the queue.
+  absl::Status status;
+  std::optional<QueueOffset> offset = std::nullopt;  // With OK: what was found or stored; none if none is stored.
+};
+
+// Moves a group's place in the queues of a topic in one shard: where the group's deliveries go on, or the offset that it has stored.
+struct ResetOffsetCall {
+  ShardId shard;
+  GroupId group;
+  TopicId topic;
+  int64_t metadata_revision = 0;
+  std::vector<int32_t> queues;  // None: all that the topic has here.
+  enum class Target : uint8_t {
+    kOffset = 0,  // Brought into what each queue has.
+    kTime = 1,    // The first message that entered the queue at `time` or later.
+    kLatest = 2,  // The end.
+  };
+  Target target = Target::kOffset;
+  QueueOffset offset = 0;
+  absl::Time time = absl::UnixEpoch();
+  bool stored = false;   // The group is offset-based: its stored offset is what moves.
+  bool dry_run = false;  // Says what would happen, and does nothing.
+};
+struct ResetOffsetResult {
+  absl::Status status;  // Of the call; OK if each entry has its own. kNotFound: the topic has no such queue here.
+  struct Entry {
+    absl::Status status;  // kDeadlineExceeded: it may have happened or not.
+    QueueKey queue;
+    std::optional<QueueOffset> from;  // Where it stood: the first offset that is not settled, or the stored one. None: it had not begun.
+    QueueOffset to = 0;               // Where it stands now, or would.
+    QueueOffset end = 0;              // Of the queue.
+    // Of a group that is delivered to: what is dropped, so that its receipts name nothing any more.
+    int64_t in_flight = 0;
+    int64_t parked = 0;
+  };
+  std::vector<Entry> entries;  // In the order of queues.
+};
+
 enum class SettleKind : uint8_t {
   kAck = 0,           // Done with it.
   kReturn = 1,        // Failed: visible again after `delay`, or after the group's back-off if that is longer (push consumers).
@@ -242,7 +328,9 @@ class BrokerApi {
 
   // Returns an id for CancelReceive.
   virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;
-  // The answer is not wanted any more: a waiting receive ends at once with nothing, and takes no message after this. If
+  // Returns an id for CancelReceive, too.
+  virtual uint64_t Pull(PullCall call, Callback<PullResult> done) = 0;
+  // The answer is not wanted any more: a waiting receive (or pull) ends at once with nothing, and takes no message after this. If
   // deliveries are on their way already, `done` gets them: give them back as kUndelivered.
   virtual void CancelReceive(ShardId shard, uint64_t receive_id) = 0;
 
@@ -250,6 +338,11 @@ class BrokerApi {
   virtual void ReportSent(SentReport report) = 0;
   virtual void ReportClients(const ClientReport& report) = 0;
   virtual void Stats(StatsCall call, Callback<StatsResult> done) = 0;
+
+  virtual void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) = 0;
+  virtual void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) = 0;
+  virtual void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) = 0;
+  virtual void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) = 0;
 };
 
 }  // namespace barid

@@ -26,6 +26,7 @@ struct TopicUpdate {
 struct GroupUpdate {
   ResourceName name;
   std::optional<RetryPolicy> retry = std::nullopt;
+  std::optional<GroupKind> kind = std::nullopt;  // Decides it. kFailedPrecondition if it is decided otherwise.
 };
 
 // A broker that has started.
@@ -64,7 +65,8 @@ class ControllerApi : public MetadataSource {
   virtual void CreateGroup(GroupMetadata group, Changed done) = 0;
   virtual void UpdateGroup(GroupUpdate update, Changed done) = 0;
   virtual void DeleteGroup(ResourceName name, Changed done) = 0;
-  // Records that `group` reads `topic`, from the group's start position. OK if it is recorded already.
+  // Records that `group` reads `topic`, from the group's start position, which makes it a group that is delivered to. OK if it is recorded
+  // already; kFailedPrecondition if the group is offset-based.
   virtual void Subscribe(GroupId group, TopicId topic, Changed done) = 0;
 
   // Takes a new epoch for each shard that the broker is to lead. A new broker gets `shards_per_broker` new shards.

@@ -119,6 +119,10 @@ struct StartFrom {
   friend bool operator==(const StartFrom&, const StartFrom&) = default;
 };
 
+// Who knows what a group has read: the server, by deliveries that members settle; or the group itself, which reads by offset and stores
+// how far it came. Decided when the group is made, or by its first subscription or stored offset; from then on it stays.
+enum class GroupKind : uint8_t { kUndecided = 0, kDelivery = 1, kOffset = 2 };
+
 struct GroupMetadata {
   GroupId id;
   ResourceName name;
@@ -126,6 +130,7 @@ struct GroupMetadata {
   RetryPolicy retry;
   StartFrom start;
   absl::Time created = absl::UnixEpoch();
+  GroupKind kind = GroupKind::kUndecided;
 
   friend bool operator==(const GroupMetadata&, const GroupMetadata&) = default;
 };

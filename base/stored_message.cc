@@ -210,11 +210,12 @@ absl::StatusOr<Bytes> SpliceDelivery(const Buffer& stored, const DeliveryFields&
   appended.reserve(256);
   PutTime(&appended, 9, fields.store_time);
   if (!fields.store_host.empty()) PutString(&appended, 10, fields.store_host);
-  PutString(&appended, 12, fields.receipt_handle);
+  const bool is_delivery = !fields.receipt_handle.empty();
+  if (is_delivery) PutString(&appended, 12, fields.receipt_handle);
   PutNumber(&appended, 13, static_cast<uint64_t>(fields.queue_id));
   PutNumber(&appended, 14, static_cast<uint64_t>(fields.queue_offset));
-  PutDuration(&appended, 15, fields.invisible_duration);
-  PutNumber(&appended, 16, static_cast<uint64_t>(fields.attempt));
+  if (is_delivery) PutDuration(&appended, 15, fields.invisible_duration);
+  if (is_delivery) PutNumber(&appended, 16, static_cast<uint64_t>(fields.attempt));
   if (fields.dead_letter_origin) {
     std::string origin;
     PutString(&origin, 1, fields.dead_letter_origin->topic);

@@ -91,7 +91,7 @@ uint64_t MessageGroupHash(absl::string_view message_group);
 // What the broker knows of a delivery.
 struct DeliveryFields {
   ResourceName topic;
-  std::string receipt_handle;
+  std::string receipt_handle;  // Empty: it is nobody's; then attempt and invisible time are left out, too.
   int32_t queue_id = 0;
   int64_t queue_offset = 0;
   int32_t attempt = 1;

@@ -439,6 +439,67 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
   arrived({});
 }
 
+template <typename Call, typename Result>
+void Broker::OnShard(Call call, Callback<Result> done, void (Shard::*task)(Call, Callback<Result>)) {
+  const auto fail = [](Callback<Result> done, absl::Status why) {
+    Result result;
+    result.status = std::move(why);
+    done(std::move(result));
+  };
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, fail, task, call = std::move(call), done = std::move(done)]() mutable {
+        const int64_t revision = call.metadata_revision;
+        WhenKnown(hosted, revision, [hosted, fail, task, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+          if (!known.ok()) return fail(std::move(done), std::move(known));
+          if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
+          (hosted->shard.get()->*task)(std::move(call), std::move(done));
+        });
+      });
+      return;
+    }
+  }
+  fail(std::move(done), Stopped());
+}
+
+void Broker::QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) {
+  OnShard(std::move(call), std::move(done), &Shard::QueryOffset);
+}
+
+void Broker::GetOffset(GetOffsetCall call, Callback<OffsetResult> done) {
+  OnShard(std::move(call), std::move(done), &Shard::GetOffset);
+}
+
+void Broker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) {
+  OnShard(std::move(call), std::move(done), &Shard::UpdateOffset);
+}
+
+void Broker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
+  OnShard(std::move(call), std::move(done), &Shard::ResetOffset);
+}
+
+uint64_t Broker::Pull(PullCall call, Callback<PullResult> done) {
+  const uint64_t id = next_receive_id_++;
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, id, call = std::move(call), done = std::move(done)]() mutable {
+        const int64_t revision = call.metadata_revision;
+        WhenKnown(hosted, revision, [hosted, id, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+          if (hosted->cancelled.erase(id) > 0) return done({absl::OkStatus(), {}, call.offset});
+          if (!known.ok()) return done({std::move(known), {}, 0});
+          if (hosted->shard == nullptr) return done({Stopped(), {}, 0});
+          hosted->shard->Pull(id, std::move(call), std::move(done));
+        });
+      });
+      return id;
+    }
+  }
+  done({Stopped(), {}, 0});
+  return id;
+}
+
 void Broker::Drain() {
   MutexLock lock(&mu_);
   for (const auto& [id, owner] : hosted_) {

@@ -64,6 +64,11 @@ class Broker : public BrokerApi {
   void ReportSent(SentReport report) override;
   void ReportClients(const ClientReport& report) override;
   void Stats(StatsCall call, Callback<StatsResult> done) override;
+  uint64_t Pull(PullCall call, Callback<PullResult> done) override;
+  void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
+  void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
+  void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
  private:
   // A shard and what it runs on. Its members but `executor` belong to the executor.
@@ -98,6 +103,9 @@ class Broker : public BrokerApi {
   // Runs `task` on the shard's executor once the shard knows metadata `revision`; with kUnavailable if it does not hear of it
   // in time: what is missing from old metadata would be taken for deleted.
   static void WhenKnown(Hosted* hosted, int64_t revision, absl::AnyInvocable<void(absl::Status)> task);
+  // Runs `task` with the call on its shard's executor, once the shard knows the metadata that the call knows; else `done` gets why not.
+  template <typename Call, typename Result>
+  void OnShard(Call call, Callback<Result> done, void (Shard::*task)(Call, Callback<Result>));
   std::string ShardDir(ShardId shard) const;
 
   Env* const env_;

@@ -5,6 +5,7 @@
 //   c group topic queue             next; whether it is ordered
 //   d group topic queue chunk       deliveries in flight of 256 offsets
 //   w group topic queue chunk       parked messages of 256 offsets: they wait for their message groups
+//   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   r range                         live pointers into 4,096 log indexes, position of the first record
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
@@ -187,6 +188,7 @@ State::Checkpoint State::TakeCheckpoint() {
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
   transactions_.AppendChanges(&operations);
+  offsets_.AppendChanges(&operations);
   dirty_queues_.clear();
   dirty_cursors_.clear();
   dirty_chunks_.clear();
@@ -317,9 +319,10 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
+  RETURN_IF_ERROR(offsets_.Load(store));
   dirty_chunks_.clear();
   dirty_parked_.clear();
-  hash_ = meta->hash - transactions_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
+  hash_ = meta->hash - transactions_.hash() - offsets_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
   return absl::OkStatus();
 }
 

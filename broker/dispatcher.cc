@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "broker/queue_lookup.h"
 
 namespace barid::broker {
 namespace {
@@ -327,7 +328,7 @@ void Dispatcher::ExpireWaiting(int64_t now_us) {
 void Dispatcher::RecordScans() {
   for (const CursorKey& key : std::exchange(scans_ahead_, {})) {
     const Cursor* const cursor = core_->state().FindCursor(key);
-    if (cursor == nullptr) continue;
+    if (cursor == nullptr || seeking_.contains(key)) continue;
     Reserved* const reserved = ReservedFor(key, *cursor);
     if (reserved->scanned <= reserved->next) continue;
     ProposeSkip(key, reserved, reserved->scanned, {}, {});
@@ -378,6 +379,20 @@ void Dispatcher::OnOpened(const CursorKey& key) {
   scans_ahead_.erase(key);
 }
 
+bool Dispatcher::IsSeeking(const QueueKey& queue) const {
+  return std::any_of(seeking_.begin(), seeking_.end(), [&](const auto& seeking) { return seeking.first.queue == queue; });
+}
+
+void Dispatcher::EndSeek(const CursorKey& key) {
+  const auto it = seeking_.find(key);
+  CHECK(it != seeking_.end());
+  if (--it->second == 0) seeking_.erase(it);
+  // Whatever was proposed before it is applied; what scans know is about another place.
+  if (const auto reserved = reserved_.find(key); reserved != reserved_.end()) reserved->second.scanned = 0;
+  scans_ahead_.erase(key);
+  Wake(key.queue.topic, key.group);
+}
+
 // A group reads a queue for the first time in this shard: where it starts is what the controller recorded.
 void Dispatcher::OpenCursor(const CursorKey& key) {
   if (!opening_.insert(key).second) return;
@@ -399,37 +414,12 @@ void Dispatcher::OpenCursor(const CursorKey& key) {
   };
   const Queue* const queue = core_->state().FindQueue(key.queue);
   if (start.kind == StartFrom::Kind::kFirst) return open(queue->first);
-  FindStart(key, absl::ToUnixMicros(start.time), std::move(open));
-}
-
-void Dispatcher::FindStart(const CursorKey& key, int64_t time_us, absl::AnyInvocable<void(QueueOffset)> then) {
-  const Queue* const queue = core_->state().FindQueue(key.queue);
-  if (queue->first == queue->end) return then(queue->end);
-  SearchTime(key, time_us, queue->first / kBlockEntries, (queue->end - 1) / kBlockEntries, std::move(then));
-}
-
-// The first offset whose time is not before time_us lies in a block of [low, high], or behind it.
-void Dispatcher::SearchTime(const CursorKey& key, int64_t time_us, int64_t low, int64_t high,
-                            absl::AnyInvocable<void(QueueOffset)> then) {
-  const int64_t middle = low + (high - low) / 2;
-  core_->WithBlock({key.queue, middle}, [this, key, time_us, low, high, middle, then = std::move(then)](
-                                            absl::StatusOr<const IndexBlock*> block) mutable {
-    const Queue* const queue = core_->state().FindQueue(key.queue);
-    if (queue == nullptr || !block.ok()) {
-      // Retention took the block, or it cannot be read: what is left from the start on is never too little.
-      return then(queue == nullptr ? 0 : queue->first);
-    }
-    if (low < high) {
-      const bool before = (*block)->entries.back().time_us < time_us;
-      return SearchTime(key, time_us, before ? middle + 1 : low, before ? high : middle, std::move(then));
-    }
-    QueueOffset offset = middle * kBlockEntries;
-    for (const IndexEntry& entry : (*block)->entries) {
-      if (entry.time_us >= time_us) break;
-      ++offset;
-    }
-    then(std::clamp(offset, queue->first, queue->end));
-  });
+  FindOffset(core_, key.queue, absl::ToUnixMicros(start.time),
+             [this, key, open = std::move(open)](absl::StatusOr<QueueOffset> offset) mutable {
+               // Where the index cannot be read, what is left from the start on is never too little.
+               const Queue* const left = core_->state().FindQueue(key.queue);
+               open(offset.value_or(left == nullptr ? 0 : left->first));
+             });
 }
 
 }  // namespace barid::broker

@@ -51,6 +51,12 @@ class Dispatcher {
   void Wake(TopicId topic, GroupId group);
   // A cursor was opened, here or by somebody else's record.
   void OnOpened(const CursorKey& key);
+  // A record is proposed that moves the cursor: until it is applied, or lost, nothing is picked there. So no delivery is under way
+  // that knows nothing of it.
+  void BeginSeek(const CursorKey& key) { ++seeking_[key]; }
+  void EndSeek(const CursorKey& key);
+  // Whether a cursor in this queue is to be moved.
+  bool IsSeeking(const QueueKey& queue) const;
   // Serves who was woken. After each run of applied records.
   void ServeWoken();
 
@@ -124,9 +130,6 @@ class Dispatcher {
   void Release(Reserved* reserved, const Claim& claim);
   void NoteTooManyParked(const CursorKey& key);
   void OpenCursor(const CursorKey& key);
-  void FindStart(const CursorKey& key, int64_t time_us, absl::AnyInvocable<void(QueueOffset)> then);
-  void SearchTime(const CursorKey& key, int64_t time_us, int64_t low_block, int64_t high_block,
-                  absl::AnyInvocable<void(QueueOffset)> then);
   void SettleUnwanted(const CursorKey& key, Reserved* reserved,
                       const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted);
   // Parked messages that a filter leaves out.
@@ -153,6 +156,7 @@ class Dispatcher {
   absl::btree_set<Subscription> woken_;
   absl::flat_hash_map<CursorKey, Reserved> reserved_;
   absl::flat_hash_set<CursorKey> opening_;
+  absl::flat_hash_map<CursorKey, int32_t> seeking_;             // Records that are to move it.
   absl::flat_hash_set<CursorKey> scans_ahead_;                  // Cursors whose scans are not written down.
   bool draining_ = false;
   uint64_t turn_ = 0;                                           // Which queue of a topic is looked at first.

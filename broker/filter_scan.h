@@ -74,14 +74,17 @@ class FilterScan {
   // Messages evaluated.
   int64_t evaluated() const { return evaluated_; }
 
- private:
-  // A message under a filter: the filter's id, and where the message stands in the log.
-  using Key = std::tuple<uint64_t, LogIndex, uint32_t>;
   struct Judged {
     bool matches = false;
     filter::Problem problem = filter::Problem::kNone;
-    int name = -1;
+    int name = -1;  // Of the property that the problem is with, in filter.names().
   };
+  // Evaluates messages, in order, until all are done or it has taken long enough: at least one. Any thread.
+  static std::vector<Judged> Judge(const filter::Filter& filter, const ShardCore::Bodies& bodies);
+
+ private:
+  // A message under a filter: the filter's id, and where the message stands in the log.
+  using Key = std::tuple<uint64_t, LogIndex, uint32_t>;
   struct Running {
     std::shared_ptr<const filter::Filter> filter;
     Slice slice;
@@ -89,8 +92,6 @@ class FilterScan {
   };
 
   static Key KeyOf(const filter::Filter& filter, const IndexEntry& entry) { return {filter.id(), entry.index, entry.offset}; }
-  // The verdicts on the first of them, at least one.
-  static std::vector<Judged> Judge(const filter::Filter& filter, const ShardCore::Bodies& bodies);
   void OnJudged(const Key& key, std::vector<Judged> judged);
   void Remember(const Key& key, bool matches);
   void NoteProblem(const Running& done, size_t place, const Judged& judged);

@@ -81,6 +81,13 @@ namespace barid::broker {
   X(kCheckpointForgetsPrepared) /* open transactions are not written */                                                \
   X(kCheckpointKeepsEnded)      /* ended transactions stay open in the store */                                        \
   X(kCheckpointForgetsOutcomes) /* how transactions ended is not written */                                            \
+  X(kCommitOffsetForgotten)     /* a stored offset is answered and not applied */                                      \
+  X(kCommitOffsetOnlyForwards)  /* an offset that goes back is not stored */                                           \
+  X(kCheckpointForgetsOffsets)  /* stored offsets are not written */                                                   \
+  X(kSeekKeepsDeliveries)       /* a reset leaves what is in flight as it is */                                        \
+  X(kSeekOneTooFar)             /* a reset begins one message late */                                                  \
+  X(kSeekOnlyForwards)          /* a reset to an earlier message does nothing */                                       \
+  X(kSeekKeepsParked)           /* a reset leaves parked messages of an ordered group, and their locks */              \
   X(kCheckpointForgetsCursors)  /* cursors changed since the last checkpoint are not written */                        \
   X(kCheckpointForgetsDeliveries)                                                                                      \
   X(kCheckpointForgetsBlocks)                                                                                          \

@@ -303,6 +303,7 @@ const IndexBlock* Dispatcher::FindBlock(const Subscription& subscription, const 
 Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left,
                                         int64_t* bytes_left) {
   const CursorKey key{receive->call.group, queue};
+  if (seeking_.contains(key)) return Served::kLater;
   const Cursor* const cursor = core_->state().FindCursor(key);
   if (cursor == nullptr) {
     // A deleted group reads nothing; its receives end with their time.
@@ -326,6 +327,7 @@ Dispatcher::Served Dispatcher::RepeatAttempt(uint64_t id, Pending* receive, cons
     const CursorKey key{receive->call.group, queue};
     const Cursor* const cursor = core_->state().FindCursor(key);
     if (cursor == nullptr) continue;
+    if (seeking_.contains(key)) return Served::kLater;
     std::vector<Picked> picked;
     const bool any = BARID_MUTATION(kRedeliverOfOthers);
     for (auto it = any ? cursor->by_attempt.begin() : cursor->by_attempt.lower_bound({attempt_id_hash, 0});

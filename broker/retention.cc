@@ -41,6 +41,9 @@ void Retention::DropDeleted() {
   for (const auto& [key, cursor] : core_->state().cursors()) {
     if (metadata_->FindGroup(key.group) == nullptr) gone.insert(key.group);
   }
+  for (const auto& [key, offset] : core_->state().offsets().all()) {
+    if (metadata_->FindGroup(key.group) == nullptr) gone.insert(key.group);
+  }
   for (const GroupId group : gone) {
     log::CloseGroup command;
     command.set_group_id(group.value());
@@ -58,17 +61,20 @@ QueueOffset Retention::KeepFrom(const QueueKey& key, const TopicMetadata& topic)
     // A group that is owed messages and has not begun to read them here keeps all.
     keep = std::min(keep, cursor == nullptr ? queue->first : cursor->floor());
   }
+  for (const auto& [cursor, offset] : core_->state().offsets().all()) {
+    if (cursor.queue == key) keep = std::min(keep, std::max(offset, queue->first));
+  }
   return keep;
 }
 
 // Looks at the first block that has live entries, drops what is over, and goes on if that was all of it.
 void Retention::ExpireStep(const QueueKey& key) {
   const Queue* const found = core_->state().FindQueue(key);
-  if (found == nullptr || found->first == found->end || !expiring_.insert(key).second) return;
+  if (found == nullptr || found->first == found->end || is_moving_(key) || !expiring_.insert(key).second) return;
   core_->WithBlock(BlockOf(key, found->first), [this, key](absl::StatusOr<const IndexBlock*> block) {
     const auto stop = [this, key] { expiring_.erase(key); };
     const Queue* const queue = core_->state().FindQueue(key);
-    if (queue == nullptr || !core_->leading()) return stop();
+    if (queue == nullptr || !core_->leading() || is_moving_(key)) return stop();
     if (!block.ok()) {
       LOG(ERROR) << "cannot read an index block; its messages are not expired" << KV("queue", key)
                  << KV("error", block.status());

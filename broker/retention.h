@@ -1,6 +1,7 @@
 #ifndef BARID_BROKER_RETENTION_H_
 #define BARID_BROKER_RETENTION_H_
 
+#include <functional>
 #include <memory>
 
 #include "absl/container/flat_hash_set.h"
@@ -15,6 +16,9 @@ class Retention {
  public:
   explicit Retention(ShardCore* core) : core_(core) {}
 
+  // Queues of which a group's place is being moved: nothing expires meanwhile, so that what was settled a moment ago and is to be
+  // delivered again does not go.
+  void SetIsMoving(std::function<bool(const QueueKey&)> is_moving) { is_moving_ = std::move(is_moving); }
   void SetMetadata(std::shared_ptr<const Metadata> metadata);
 
   // Looks at every queue. Linear in queues.
@@ -30,6 +34,7 @@ class Retention {
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   bool has_metadata_ = false;
+  std::function<bool(const QueueKey&)> is_moving_ = [](const QueueKey&) { return false; };
   absl::flat_hash_set<QueueKey> expiring_;
   bool trimming_ = false;
 };

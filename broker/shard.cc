@@ -44,16 +44,23 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       visibility_(core_.get()),
       timers_(core_.get()),
       transactions_(id, core_.get()),
+      puller_(id, core_.get()),
+      positions_(id, core_.get(), &dispatcher_),
       retention_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
+  retention_.SetIsMoving([this](const QueueKey& queue) { return dispatcher_.IsSeeking(queue); });
   ShardCore::Hooks hooks;
   hooks.on_applied = [this](const Command& command, const Outcome& outcome) { OnApplied(command, outcome); };
-  hooks.on_progress = [this] { dispatcher_.ServeWoken(); };
+  hooks.on_progress = [this] {
+    dispatcher_.ServeWoken();
+    puller_.ServeWoken();
+  };
   hooks.on_halt = [this](const absl::Status& why) {
     serving_ = false;
     dispatcher_.EndWaiting(why);
+    puller_.EndWaiting(why);
     if (on_halt_) on_halt_(why);
   };
   core_->SetHooks(std::move(hooks));
@@ -66,6 +73,8 @@ Shard::~Shard() {
   visibility_.EndAll(gone);
   timers_.EndAll(gone);
   transactions_.EndAll(gone);
+  puller_.EndAll(gone);
+  positions_.EndAll(gone);
 }
 
 void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
@@ -84,7 +93,9 @@ void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void
 void Shard::Follow() {
   serving_ = false;
   core_->Follow();
-  dispatcher_.EndWaiting(NotLeaderError({}, "this broker does not lead the shard any more"));
+  const absl::Status why = NotLeaderError({}, "this broker does not lead the shard any more");
+  dispatcher_.EndWaiting(why);
+  puller_.EndWaiting(why);
 }
 
 void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
@@ -92,6 +103,8 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   dispatcher_.SetMetadata(metadata_);
   visibility_.SetMetadata(metadata_);
   transactions_.SetMetadata(metadata_);
+  puller_.SetMetadata(metadata_);
+  positions_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
 }
 
@@ -115,6 +128,17 @@ void Shard::EnsureQueues(const TopicMetadata& topic) {
       core_->Propose(Command(std::move(open)), Bytes(), [](absl::StatusOr<Outcome>) {});
     }
   }
+}
+
+void Shard::EnsureQueues(TopicId id) {
+  const TopicMetadata* const topic = leading() ? metadata_->FindTopic(id) : nullptr;
+  if (topic != nullptr) EnsureQueues(*topic);
+}
+
+void Shard::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) {
+  // An offset may be stored before the first message is sent.
+  EnsureQueues(call.queue.topic);
+  positions_.Update(call, std::move(done));
 }
 
 absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
@@ -313,9 +337,9 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   if (const auto* open = std::get_if<log::OpenCursor>(&command)) {
     if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
   } else if (std::holds_alternative<log::Append>(command)) {
-    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+    if (outcome.status.ok()) WakeReaders(outcome.queue);
   } else if (const auto* move = std::get_if<log::Move>(&command)) {
-    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+    if (outcome.status.ok()) WakeReaders(outcome.queue);
     WakeIfOffered(move->delivery().group_id(), move->delivery().queue());
   } else if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
     WakeIfOffered(deliver->group_id(), deliver->queue());
@@ -324,9 +348,11 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   } else if (const auto* expire = std::get_if<log::Expire>(&command)) {
     if (outcome.status.ok()) dispatcher_.Wake(KeyOf(expire->queue()));
   } else if (std::holds_alternative<log::Schedule>(command)) {
-    if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
+    if (outcome.status.ok()) WakeReaders(outcome.queue);
+  } else if (const auto* configure = std::get_if<log::ConfigureQueue>(&command)) {
+    if (configure->deleted()) puller_.Wake(KeyOf(configure->queue()));
   } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command)) {
-    for (const QueueKey& queue : outcome.queues) dispatcher_.Wake(queue);
+    for (const QueueKey& queue : outcome.queues) WakeReaders(queue);
   } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
     for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
   } else if (const auto* settle = std::get_if<log::Settle>(&command)) {
@@ -342,6 +368,11 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
       }
     }
   }
+}
+
+void Shard::WakeReaders(const QueueKey& queue) {
+  dispatcher_.Wake(queue);
+  puller_.Wake(queue);
 }
 
 void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
@@ -366,7 +397,7 @@ bool Shard::IsIdle() {
   const State& state = core_->state();
   return core_->NowMicros() - state.applied().time_us > kIdleAfterMicros && state.deadlines().empty() &&
          state.timers().resident() == 0 && state.timers().horizon() == kNoTimerBefore && state.transactions().open().empty() &&
-         dispatcher_.waiting() == 0;
+         dispatcher_.waiting() == 0 && puller_.under_way() == 0;
 }
 
 void Shard::EndIdle() {
@@ -384,6 +415,7 @@ void Shard::Tick() {
   timers_.Tick(now);
   transactions_.Tick(now);
   dispatcher_.ExpireWaiting(now);
+  puller_.ExpireWaiting(now);
   if (now >= next_scan_record_us_) {
     next_scan_record_us_ = now + kRecordScansMicros;
     dispatcher_.RecordScans();

@@ -7,6 +7,8 @@
 
 #include "base/broker_calls.h"
 #include "broker/dispatcher.h"
+#include "broker/positions.h"
+#include "broker/puller.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
 #include "broker/timers.h"
@@ -47,14 +49,33 @@ class Shard {
     EndIdle();
     ArmTick();
   }
-  void CancelReceive(uint64_t id) { dispatcher_.Cancel(id); }
+  void Pull(uint64_t id, PullCall call, Callback<PullResult> done) {
+    puller_.Pull(id, std::move(call), std::move(done));
+    EndIdle();
+    ArmTick();
+  }
+  // Of a receive or a pull; their ids are one.
+  void CancelReceive(uint64_t id) {
+    dispatcher_.Cancel(id);
+    puller_.Cancel(id);
+  }
+  void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) { positions_.Query(call, std::move(done)); }
+  void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) { positions_.Get(call, std::move(done)); }
+  void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done);
+  void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
+    EnsureQueues(call.topic);
+    positions_.Reset(std::move(call), std::move(done));
+  }
   void Settle(SettleCall call, Callback<SettleResult> done) { visibility_.Settle(std::move(call), std::move(done)); }
   void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
   void ReportClients(const ClientReport& report) { visibility_.ReportClients(report); }
   std::vector<QueueStats> Stats(const StatsCall& call) const;
 
   // The process is about to end: no receive waits any more.
-  void Drain() { dispatcher_.Drain(); }
+  void Drain() {
+    dispatcher_.Drain();
+    puller_.Drain();
+  }
   // Writes a last checkpoint, so that the next start replays nothing.
   void Checkpoint(absl::AnyInvocable<void(absl::Status)> done) { core_->Checkpoint(std::move(done)); }
 
@@ -69,6 +90,8 @@ class Shard {
   // Which queue the next message of a topic goes to; makes the topic's queues if they are not here yet.
   absl::StatusOr<QueueKey> ChooseQueue(const AppendCall& call);
   void EnsureQueues(const TopicMetadata& topic);
+  // If there is such a topic.
+  void EnsureQueues(TopicId topic);
   // Whether so many bytes of messages may go into the log now.
   absl::Status CheckSize(size_t bulk_bytes);
   // The same as Append for messages of which some have a delivery time.
@@ -77,6 +100,7 @@ class Shard {
   void Prepare(AppendCall call, Callback<AppendResult> done);
   // Wakes the receives that may find something new.
   void OnApplied(const Command& command, const Outcome& outcome);
+  void WakeReaders(const QueueKey& queue);
   // The same for a command about one cursor that may have unlocked message groups, or parked what is locked no more.
   void WakeIfOffered(uint64_t group_id, const log::Queue& queue);
   void ArmTick();
@@ -93,6 +117,8 @@ class Shard {
   Visibility visibility_;
   Timers timers_;
   Transactions transactions_;
+  Puller puller_;
+  Positions positions_;
   Retention retention_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

@@ -283,9 +283,26 @@ absl::StatusOr<uint64_t> State::MessageGroupOf(const CursorKey& key, const Curso
   return block->entries[static_cast<size_t>(offset % kBlockEntries)].message_group;
 }
 
+void State::OpenCursor(const CursorKey& key, QueueOffset start, bool ordered) {
+  const auto [it, inserted] = cursors_.try_emplace(key);
+  CHECK(inserted);
+  it->second.next = start;
+  it->second.ordered = ordered;
+  hash_ += HashNext(key, it->second);
+  dirty_cursors_.insert(key);
+}
+
+void State::DropDeliveries(const CursorKey& key, Cursor* cursor) {
+  while (!cursor->in_flight.empty()) EraseDelivery(key, cursor, cursor->in_flight.begin()->first);
+}
+
+void State::DropParked(const CursorKey& key, Cursor* cursor) {
+  while (!cursor->parked.empty()) Unpark(key, cursor, cursor->parked.begin()->first);
+}
+
 absl::btree_map<CursorKey, Cursor>::iterator State::EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it) {
-  while (!it->second.in_flight.empty()) EraseDelivery(it->first, &it->second, it->second.in_flight.begin()->first);
-  while (!it->second.parked.empty()) Unpark(it->first, &it->second, it->second.parked.begin()->first);
+  DropDeliveries(it->first, &it->second);
+  DropParked(it->first, &it->second);
   hash_ -= HashNext(it->first, it->second);
   dirty_cursors_.insert(it->first);
   return cursors_.erase(it);
@@ -355,14 +372,10 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::OpenCurso
   const CursorKey key{GroupId(command.group_id()), KeyOf(command.queue())};
   const Queue* const queue = FindQueue(key.queue);
   if (queue == nullptr || queue->deleted) return Refused(absl::NotFoundError("the queue is not here"));
-  const auto [it, inserted] = cursors_.try_emplace(key);
-  if (!inserted) return Refused(absl::AlreadyExistsError("the cursor is open"));
+  if (cursors_.contains(key)) return Refused(absl::AlreadyExistsError("the cursor is open"));
   QueueOffset start = std::clamp(command.start(), queue->first, queue->end);
   if (BARID_MUTATION(kOpenCursorLate) && start < queue->end) ++start;
-  it->second.next = start;
-  it->second.ordered = command.ordered();
-  hash_ += HashNext(key, it->second);
-  dirty_cursors_.insert(key);
+  OpenCursor(key, start, command.ordered());
   return Outcome();
 }
 
@@ -687,19 +700,20 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Configure
     it = it->first.queue == key ? EraseCursor(it) : std::next(it);
   }
   if (!BARID_MUTATION(kTransactionsOfTheDeletedStay)) DropTransactionsOf(key);
+  offsets_.EraseQueue(key);
   MaybeEraseQueue(key);
   return Outcome();
 }
 
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseGroup& command) {
   if (BARID_MUTATION(kCloseGroupForgotten)) return Outcome();
-  bool any = false;
   const GroupId group(command.group_id());
+  bool any = offsets_.EraseGroup(group);
   for (auto it = cursors_.lower_bound(CursorKey{group, QueueKey()}); it != cursors_.end() && it->first.group == group;) {
     it = EraseCursor(it);
     any = true;
   }
-  if (!any) return Refused(absl::NotFoundError("the group has no cursor here"));
+  if (!any) return Refused(absl::NotFoundError("the group has no cursor and no stored offset here"));
   return Outcome();
 }
 
@@ -795,7 +809,7 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
-  return hash + transactions_.RecomputeHash();
+  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash();
 }
 
 absl::Status State::VerifyCounts() {

@@ -16,24 +16,14 @@
 #include "base/ids.h"
 #include "broker/command.h"
 #include "broker/cursor.h"
+#include "broker/cursor_key.h"
 #include "broker/index.h"
+#include "broker/offset_table.h"
 #include "broker/timer_table.h"
 #include "broker/transaction_table.h"
 #include "storage/key_value_store.h"
 
 namespace barid::broker {
-
-// A group's place in one queue.
-struct CursorKey {
-  GroupId group;
-  QueueKey queue;
-
-  friend constexpr auto operator<=>(const CursorKey&, const CursorKey&) = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const CursorKey& key) {
-    return H::combine(std::move(h), key.group, key.queue);
-  }
-};
 
 // Offsets [first, end) exist.
 struct Queue {
@@ -77,6 +67,8 @@ struct Outcome {
     std::optional<Resolution> before;  // or by an earlier one, in this way. Neither: nothing is known of it (any more).
   };
   std::vector<Ended> ended;  // EndTransaction: what each entry came to.
+  int64_t dropped_in_flight = 0;  // SeekCursor: deliveries, visible ones included,
+  int64_t dropped_parked = 0;     // and parked messages that were dropped; first_offset is where the cursor stands now.
 };
 
 // The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index blocks that
@@ -98,7 +90,7 @@ class State {
   // --- What the leader reads to decide what to propose. ---
   LogIndex applied_index() const { return applied_.index; }
   const RecordInfo& applied() const { return applied_; }
-  uint64_t hash() const { return hash_ + transactions_.hash(); }
+  uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash(); }
   LogIndex log_start() const { return log_start_; }
   // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
   LogIndex remembered_index() const { return remembered_index_; }
@@ -127,6 +119,7 @@ class State {
   TimerTable& timers() { return timers_; }
   const TimerTable& timers() const { return timers_; }
   const TransactionTable& transactions() const { return transactions_; }
+  const OffsetTable& offsets() const { return offsets_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
@@ -180,6 +173,8 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EndTransaction& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CheckTransaction& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Redeliver& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CommitOffset& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::SeekCursor& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
@@ -195,7 +190,10 @@ class State {
   // The message of a transaction that ends goes where its resolution says.
   absl::Status Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
                      const OpenTransaction& transaction, Outcome* outcome);
+  void OpenCursor(const CursorKey& key, QueueOffset start, bool ordered);
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
+  void DropDeliveries(const CursorKey& key, Cursor* cursor);
+  void DropParked(const CursorKey& key, Cursor* cursor);
   void SetDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset, InFlight delivery);
   void EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offset);
   void Park(const CursorKey& key, Cursor* cursor, QueueOffset offset, uint64_t message_group);
@@ -216,7 +214,7 @@ class State {
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
-  uint64_t hash_ = 0;              // Without that of transactions_.
+  uint64_t hash_ = 0;              // Without those of transactions_ and offsets_.
   LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
   uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
 
@@ -226,6 +224,7 @@ class State {
   Index index_;
   TimerTable timers_;
   TransactionTable transactions_;
+  OffsetTable offsets_;
 
   // Derived.
   absl::btree_set<Deadline> deadlines_;

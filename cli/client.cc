@@ -161,6 +161,25 @@ absl::StatusOr<std::vector<v2::Message>> Client::Receive(const v2::ReceiveMessag
   return messages;
 }
 
+absl::StatusOr<Client::Pulled> Client::Pull(const v2::PullMessageRequest& request) {
+  grpc::ClientContext context;
+  Prepare(FromProto(request.long_polling_timeout()) + options_.timeout, &context);
+  const auto reader = messaging_->PullMessage(&context, request);
+  Pulled pulled;
+  pulled.next_offset = request.offset();
+  v2::PullMessageResponse frame;
+  v2::Status outcome;
+  while (reader->Read(&frame)) {
+    if (frame.has_status()) outcome = frame.status();
+    if (frame.has_message()) pulled.messages.push_back(std::move(*frame.mutable_message()));
+    if (frame.has_next_offset()) pulled.next_offset = frame.next_offset();
+  }
+  const grpc::Status status = reader->Finish();
+  if (!status.ok()) return Failure(status);
+  if (outcome.code() != v2::MESSAGE_NOT_FOUND) RETURN_IF_ERROR(OutcomeOf(outcome));
+  return pulled;
+}
+
 absl::Status Client::Ack(absl::string_view topic, absl::string_view group, const std::vector<v2::Message>& messages) {
   if (messages.empty()) return absl::OkStatus();
   v2::AckMessageRequest request;

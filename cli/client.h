@@ -58,6 +58,13 @@ class Client {
   absl::StatusOr<std::vector<v2::Message>> Receive(const v2::ReceiveMessageRequest& request,
                                                    grpc::ClientContext* context);
 
+  // One PullMessage, which waits as long as it says.
+  struct Pulled {
+    std::vector<v2::Message> messages;
+    int64_t next_offset = 0;
+  };
+  absl::StatusOr<Pulled> Pull(const v2::PullMessageRequest& request);
+
   // Settles what Receive returned.
   absl::Status Ack(absl::string_view topic, absl::string_view group, const std::vector<v2::Message>& messages);
   // Makes it visible to others again; the delivery does not count.

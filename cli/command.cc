@@ -164,6 +164,7 @@ const std::vector<CommandEntry>& Commands() {
     AddSendCommand(all);
     AddRecallCommand(all);
     AddReceiveCommand(all);
+    AddPullCommand(all);
     AddTailCommand(all);
     AddTransactionCommand(all);
     AddStatusCommand(all);

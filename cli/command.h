@@ -78,6 +78,7 @@ void AddTopicCommands(std::vector<CommandEntry>* commands);
 void AddGroupCommands(std::vector<CommandEntry>* commands);
 void AddSendCommand(std::vector<CommandEntry>* commands);
 void AddRecallCommand(std::vector<CommandEntry>* commands);
+void AddPullCommand(std::vector<CommandEntry>* commands);
 void AddReceiveCommand(std::vector<CommandEntry>* commands);
 void AddTailCommand(std::vector<CommandEntry>* commands);
 void AddTransactionCommand(std::vector<CommandEntry>* commands);

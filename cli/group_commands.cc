@@ -1,6 +1,10 @@
+#include <algorithm>
+
 #include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/metadata.h"
 #include "base/status.h"
 #include "cli/command.h"
@@ -52,6 +56,17 @@ struct RetryFlags {
 
 std::string OrderText(admin::DeliveryOrder order) { return order == admin::DELIVERY_ORDER_FIFO ? "fifo" : "none"; }
 
+std::string KindText(admin::GroupKind kind) {
+  switch (kind) {
+    case admin::GROUP_KIND_DELIVERY:
+      return "delivery";
+    case admin::GROUP_KIND_OFFSET:
+      return "offset";
+    default:
+      return "undecided";
+  }
+}
+
 std::string StartText(const admin::StartFrom& start) {
   switch (start.position_case()) {
     case admin::StartFrom::kLast:
@@ -91,7 +106,7 @@ absl::Status FillStart(absl::string_view text, admin::StartFrom* start) {
 void WriteGroup(const admin::Group& group, JsonWriter* json) {
   json->BeginObject();
   WriteName(group.name(), json);
-  json->Field("order", OrderText(group.order())).Field("max_attempts", group.retry().max_attempts());
+  json->Field("kind", KindText(group.kind())).Field("order", OrderText(group.order())).Field("max_attempts", group.retry().max_attempts());
   json->Key("backoff_seconds").BeginArray();
   for (const auto& delay : group.retry().delays()) json->Value(absl::ToDoubleSeconds(FromProto(delay)));
   json->End();
@@ -121,6 +136,10 @@ class GroupCreate : public Command {
     flags->Add("order", &order_, Default(DeliveryOrder::kNone),
                OneOf<DeliveryOrder>({{"none", DeliveryOrder::kNone}, {"fifo", DeliveryOrder::kFifo}}),
                "Whether messages of one message group are delivered one after the other.");
+    flags->Add("kind", &kind_, Default(GroupKind::kUndecided),
+               OneOf<GroupKind>({{"undecided", GroupKind::kUndecided}, {"delivery", GroupKind::kDelivery}, {"offset", GroupKind::kOffset}}),
+               "Who knows what the group has read: the server, by deliveries that are settled; or the group itself, which pulls and stores "
+               "offsets. Undecided: its first receive or stored offset says it.");
     retry_.Add(flags);
     flags->Add("start", &start_, Default("first"),
                "Where it starts in a topic that it reads for the first time: first, last or a time such as "
@@ -131,6 +150,7 @@ class GroupCreate : public Command {
     if (const absl::Status name = ValidateGroupName(arguments[0]); !name.ok()) return UsageError(name.message());
     admin::CreateGroupRequest request;
     request.set_order(order_ == DeliveryOrder::kFifo ? admin::DELIVERY_ORDER_FIFO : admin::DELIVERY_ORDER_NONE);
+    request.set_kind(static_cast<admin::GroupKind>(kind_));
     RETURN_IF_ERROR(FillStart(start_, request.mutable_start()));
     if (RetryFlags::Given(flags)) {
       for (const absl::Duration delay : DefaultRetryDelays()) ToProto(delay, request.mutable_retry()->add_delays());
@@ -145,6 +165,7 @@ class GroupCreate : public Command {
 
  private:
   DeliveryOrder order_ = DeliveryOrder::kNone;
+  GroupKind kind_ = GroupKind::kUndecided;
   RetryFlags retry_;
   std::string start_;
 };
@@ -206,9 +227,9 @@ class GroupList : public Command {
       session->out() << json.End().text() << "\n";
       return absl::OkStatus();
     }
-    Table table({"GROUP", "ORDER", "ATTEMPTS", "START", "CREATED"});
+    Table table({"GROUP", "KIND", "ORDER", "ATTEMPTS", "START", "CREATED"});
     for (const admin::Group& group : response.groups()) {
-      table.AddRow({NameText(group.name()), OrderText(group.order()), absl::StrCat(group.retry().max_attempts()),
+      table.AddRow({NameText(group.name()), KindText(group.kind()), OrderText(group.order()), absl::StrCat(group.retry().max_attempts()),
                     StartText(group.start()), TimeText(FromProto(group.created()))});
     }
     table.Print(session->out());
@@ -253,6 +274,7 @@ class GroupDescribe : public Command {
     const admin::Group& group = response.group();
     Table head({});
     head.AddRow({"group", NameText(group.name())});
+    head.AddRow({"kind", KindText(group.kind())});
     head.AddRow({"order", OrderText(group.order())});
     head.AddRow({"attempts", absl::StrCat(group.retry().max_attempts())});
     head.AddRow({"backoff", BackoffText(group.retry())});
@@ -283,6 +305,103 @@ class GroupDescribe : public Command {
   }
 };
 
+class GroupResetOffset : public Command {
+ public:
+  void AddFlags(FlagSet* flags) override {
+    flags->Add("to_offset", &offset_, Default(int64_t{0}), Between(int64_t{0}, INT64_MAX),
+               "To this offset of each queue, or as near to it as the queue has.");
+    flags->Add("to_time", &time_, Default(""),
+               "To the first message that entered each queue then or later: a time such as 2026-08-17T12:00:00Z.");
+    flags->Add("to_latest", &latest_, Default(false), "To the end of each queue: what is there is passed over.");
+    flags->Add("queue", &queues_, Default(std::vector<std::string>()),
+               "Only these queues, as SHARD/QUEUE between commas, such as broker-0-0/1.");
+    flags->Add("dry_run", &dry_run_, Default(false), "Shows what would happen, and does nothing.");
+  }
+
+  absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
+    admin::ResetOffsetRequest request;
+    if (flags.Given("to_offset") + flags.Given("to_time") + latest_ != 1) {
+      return UsageError("give exactly one of --to-offset, --to-time, --to-latest");
+    }
+    if (flags.Given("to_offset")) request.set_offset(offset_);
+    if (latest_) request.set_latest(true);
+    if (flags.Given("to_time")) {
+      absl::Time time;
+      std::string error;
+      if (!absl::ParseTime(absl::RFC3339_full, time_, &time, &error)) {
+        return UsageError(absl::StrCat("--to-time is \"", time_, "\", expected a time such as 2026-08-17T12:00:00Z"));
+      }
+      ToProto(time, request.mutable_time());
+    }
+    for (const std::string& text : queues_) {
+      const std::vector<std::string> parts = absl::StrSplit(text, '/');
+      int32_t queue = 0;
+      if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &queue) || queue < 0) {
+        return UsageError(absl::StrCat("--queue has \"", text, "\", expected SHARD/QUEUE, such as broker-0-0/1"));
+      }
+      request.add_queues()->set_shard(parts[0]);
+      request.mutable_queues(request.queues_size() - 1)->set_queue(queue);
+    }
+    request.set_dry_run(dry_run_);
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    *request.mutable_group() = client->Name(arguments[0]);
+    *request.mutable_topic() = client->Name(arguments[1]);
+    ASSIGN_OR_RETURN(const admin::ResetOffsetResponse response, client->Call(&Stub::ResetOffset, request));
+    WarnOfSilentBrokers(response.silent_brokers(), session->err());
+    if (session->json()) {
+      PrintJson(response, session->out());
+    } else {
+      PrintText(response, session->out());
+    }
+    const bool failed = !response.silent_brokers().empty() ||
+                        std::any_of(response.queues().begin(), response.queues().end(), [](const auto& queue) { return !queue.error().empty(); });
+    return failed ? RefusedError("not every queue was reset; a reset may be repeated") : absl::OkStatus();
+  }
+
+ private:
+  void PrintJson(const admin::ResetOffsetResponse& response, std::ostream& out) const {
+    JsonWriter json;
+    json.BeginObject().Field("kind", KindText(response.kind())).Field("dry_run", dry_run_);
+    json.Key("queues").BeginArray();
+    for (const auto& queue : response.queues()) {
+      json.BeginObject().Field("shard", queue.shard()).Field("queue", queue.queue());
+      if (queue.has_from()) json.Field("from", queue.from());
+      json.Field("to", queue.to()).Field("end", queue.end());
+      json.Field("in_flight", queue.in_flight()).Field("parked", queue.parked());
+      if (!queue.error().empty()) json.Field("error", queue.error());
+      json.End();
+    }
+    out << json.End().End().text() << "\n";
+  }
+
+  void PrintText(const admin::ResetOffsetResponse& response, std::ostream& out) const {
+    Table table({"SHARD", "QUEUE", "FROM", "TO", "END", "IN FLIGHT", "PARKED", "ERROR"});
+    int64_t in_flight = 0;
+    int64_t parked = 0;
+    for (const auto& queue : response.queues()) {
+      table.AddRow({queue.shard(), absl::StrCat(queue.queue()), queue.has_from() ? absl::StrCat(queue.from()) : "-",
+                    absl::StrCat(queue.to()), absl::StrCat(queue.end()), absl::StrCat(queue.in_flight()),
+                    absl::StrCat(queue.parked()), queue.error()});
+      in_flight += queue.in_flight();
+      parked += queue.parked();
+    }
+    table.Print(out);
+    if (response.kind() == admin::GROUP_KIND_OFFSET) {
+      out << (dry_run_ ? "nothing was changed" : "the stored offsets were moved; a member that has read its own goes on where it is")
+          << "\n";
+      return;
+    }
+    out << (dry_run_ ? "nothing was changed; a reset would drop " : "dropped ") << in_flight << " deliveries in flight and " << parked
+        << " parked messages: receipts of these are invalid, and what is not below TO is delivered again\n";
+  }
+
+  int64_t offset_ = 0;
+  std::string time_;
+  bool latest_ = false;
+  std::vector<std::string> queues_;
+  bool dry_run_ = false;
+};
+
 }  // namespace
 
 void AddGroupCommands(std::vector<CommandEntry>* commands) {
@@ -292,6 +411,8 @@ void AddGroupCommands(std::vector<CommandEntry>* commands) {
       {"group describe", "NAME", "Shows a group, its places in its queues and its members.", Make<GroupDescribe>()});
   commands->push_back(
       {"group update", "NAME", "Changes what is given of the retry policy and leaves the rest.", Make<GroupUpdate>()});
+  commands->push_back({"group reset-offset", "GROUP TOPIC", "Moves a group's place in a topic, forwards or back.",
+                       Make<GroupResetOffset>()});
   commands->push_back(
       {"group delete", "NAME", "Deletes a group, its places and its dead letters.", Make<GroupDelete>()});
 }

@@ -45,6 +45,12 @@ static_assert(static_cast<int>(SettleKind::kReturn) == broker_pb::SETTLE_KIND_RE
 static_assert(static_cast<int>(SettleKind::kExtend) == broker_pb::SETTLE_KIND_EXTEND);
 static_assert(static_cast<int>(SettleKind::kUndelivered) == broker_pb::SETTLE_KIND_UNDELIVERED);
 static_assert(static_cast<int>(SettleKind::kDeadLetter) == broker_pb::SETTLE_KIND_DEAD_LETTER);
+static_assert(static_cast<int>(QueryOffsetCall::Policy::kBeginning) == broker_pb::QueryOffset::BEGINNING);
+static_assert(static_cast<int>(QueryOffsetCall::Policy::kEnd) == broker_pb::QueryOffset::END);
+static_assert(static_cast<int>(QueryOffsetCall::Policy::kTime) == broker_pb::QueryOffset::TIME);
+static_assert(static_cast<int>(ResetOffsetCall::Target::kOffset) == broker_pb::ResetOffset::OFFSET);
+static_assert(static_cast<int>(ResetOffsetCall::Target::kTime) == broker_pb::ResetOffset::TIME);
+static_assert(static_cast<int>(ResetOffsetCall::Target::kLatest) == broker_pb::ResetOffset::LATEST);
 
 }  // namespace
 
@@ -142,6 +148,54 @@ void Encode(const StatsCall& in, broker_pb::Stats* out) {
   out->set_group(in.group.value());
 }
 
+void Encode(const PullCall& in, broker_pb::Pull* out) {
+  out->set_shard(in.shard.value());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_metadata_revision(in.metadata_revision);
+  out->set_offset(in.offset);
+  for (const std::string& tag : in.tags) out->add_tags(tag);
+  out->set_sql(in.sql);
+  out->set_max_messages(in.max_messages);
+  out->set_max_bytes(in.max_bytes);
+  out->set_wait_us(absl::ToInt64Microseconds(in.wait));
+}
+
+void Encode(const QueryOffsetCall& in, broker_pb::QueryOffset* out) {
+  out->set_shard(in.shard.value());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_metadata_revision(in.metadata_revision);
+  out->set_policy(static_cast<broker_pb::QueryOffset::Policy>(in.policy));
+  out->set_time_us(absl::ToUnixMicros(in.time));
+}
+
+void Encode(const GetOffsetCall& in, broker_pb::GetOffset* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_metadata_revision(in.metadata_revision);
+}
+
+void Encode(const UpdateOffsetCall& in, broker_pb::UpdateOffset* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  EncodeQueue(in.queue, out->mutable_queue());
+  out->set_metadata_revision(in.metadata_revision);
+  out->set_offset(in.offset);
+}
+
+void Encode(const ResetOffsetCall& in, broker_pb::ResetOffset* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  out->set_topic(in.topic.value());
+  out->set_metadata_revision(in.metadata_revision);
+  for (const int32_t queue : in.queues) out->add_queues(queue);
+  out->set_target(static_cast<broker_pb::ResetOffset::Target>(in.target));
+  out->set_offset(in.offset);
+  out->set_time_us(absl::ToUnixMicros(in.time));
+  out->set_stored(in.stored);
+  out->set_dry_run(in.dry_run);
+}
+
 AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>& owner) {
   AppendCall out;
   out.shard = ShardId(in.shard());
@@ -230,6 +284,56 @@ ClientReport Decode(const broker_pb::ClientReport& in) {
 
 StatsCall Decode(const broker_pb::Stats& in) { return {TopicId(in.topic()), GroupId(in.group())}; }
 
+PullCall Decode(const broker_pb::Pull& in) {
+  PullCall out;
+  out.shard = ShardId(in.shard());
+  out.queue = DecodeQueue(in.queue());
+  out.metadata_revision = in.metadata_revision();
+  out.offset = in.offset();
+  out.tags.assign(in.tags().begin(), in.tags().end());
+  out.sql = in.sql();
+  out.max_messages = in.max_messages();
+  out.max_bytes = in.max_bytes();
+  out.wait = DecodeDuration(in.wait_us());
+  return out;
+}
+
+absl::StatusOr<QueryOffsetCall> Decode(const broker_pb::QueryOffset& in) {
+  if (!broker_pb::QueryOffset::Policy_IsValid(in.policy())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("offset policy ", static_cast<int>(in.policy()), " is not known here: is this broker older than the proxy?"));
+  }
+  return QueryOffsetCall{ShardId(in.shard()), DecodeQueue(in.queue()), in.metadata_revision(),
+                         static_cast<QueryOffsetCall::Policy>(in.policy()), absl::FromUnixMicros(in.time_us())};
+}
+
+GetOffsetCall Decode(const broker_pb::GetOffset& in) {
+  return {ShardId(in.shard()), GroupId(in.group()), DecodeQueue(in.queue()), in.metadata_revision()};
+}
+
+UpdateOffsetCall Decode(const broker_pb::UpdateOffset& in) {
+  return {ShardId(in.shard()), GroupId(in.group()), DecodeQueue(in.queue()), in.metadata_revision(), in.offset()};
+}
+
+absl::StatusOr<ResetOffsetCall> Decode(const broker_pb::ResetOffset& in) {
+  if (!broker_pb::ResetOffset::Target_IsValid(in.target())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reset target ", static_cast<int>(in.target()), " is not known here: is this broker older than the proxy?"));
+  }
+  ResetOffsetCall out;
+  out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
+  out.topic = TopicId(in.topic());
+  out.metadata_revision = in.metadata_revision();
+  out.queues.assign(in.queues().begin(), in.queues().end());
+  out.target = static_cast<ResetOffsetCall::Target>(in.target());
+  out.offset = in.offset();
+  out.time = absl::FromUnixMicros(in.time_us());
+  out.stored = in.stored();
+  out.dry_run = in.dry_run();
+  return out;
+}
+
 void Encode(const absl::Status& in, broker_pb::Status* out) {
   out->set_code(static_cast<int32_t>(in.code()));
   out->set_message(in.message().data(), in.message().size());
@@ -304,6 +408,25 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
     to->set_in_flight(group.in_flight);
     to->set_ready_again(group.ready_again);
     to->set_parked(group.parked);
+  }
+}
+
+void Encode(const OffsetResult& in, broker_pb::OffsetAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  if (in.offset) out->set_offset(*in.offset);
+}
+
+void Encode(const ResetOffsetResult& in, broker_pb::ResetOffsetAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const ResetOffsetResult::Entry& entry : in.entries) {
+    broker_pb::ResetOffsetAnswer::Entry* const to = out->add_entries();
+    EncodeUnlessOk(entry.status, to);
+    EncodeQueue(entry.queue, to->mutable_queue());
+    if (entry.from) to->set_from(*entry.from);
+    to->set_to(entry.to);
+    to->set_end(entry.end);
+    to->set_in_flight(entry.in_flight);
+    to->set_parked(entry.parked);
   }
 }
 
@@ -390,6 +513,30 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.delayed = in.delayed();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
     out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
+  }
+  return out;
+}
+
+OffsetResult Decode(const broker_pb::OffsetAnswer& in) {
+  OffsetResult out;
+  out.status = Decode(in.status());
+  if (in.has_offset()) out.offset = in.offset();
+  return out;
+}
+
+ResetOffsetResult Decode(const broker_pb::ResetOffsetAnswer& in) {
+  ResetOffsetResult out;
+  out.status = Decode(in.status());
+  out.entries.reserve(in.entries_size());
+  for (const broker_pb::ResetOffsetAnswer::Entry& entry : in.entries()) {
+    ResetOffsetResult::Entry& to = out.entries.emplace_back();
+    to.status = Decode(entry.status());
+    to.queue = DecodeQueue(entry.queue());
+    if (entry.has_from()) to.from = entry.from();
+    to.to = entry.to();
+    to.end = entry.end();
+    to.in_flight = entry.in_flight();
+    to.parked = entry.parked();
   }
   return out;
 }

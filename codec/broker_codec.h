@@ -25,6 +25,11 @@ void Encode(const SettleCall& in, broker_pb::Settle* out);
 void Encode(const SentReport& in, broker_pb::SentReport* out);
 void Encode(const ClientReport& in, broker_pb::ClientReport* out);
 void Encode(const StatsCall& in, broker_pb::Stats* out);
+void Encode(const PullCall& in, broker_pb::Pull* out);  // But for the id.
+void Encode(const QueryOffsetCall& in, broker_pb::QueryOffset* out);
+void Encode(const GetOffsetCall& in, broker_pb::GetOffset* out);
+void Encode(const UpdateOffsetCall& in, broker_pb::UpdateOffset* out);
+void Encode(const ResetOffsetCall& in, broker_pb::ResetOffset* out);
 
 // The messages share `owner`, which holds `in`: nothing is copied, and the frame lives as long as the last of them.
 AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>& owner);
@@ -38,6 +43,12 @@ absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in);
 SentReport Decode(const broker_pb::SentReport& in);
 ClientReport Decode(const broker_pb::ClientReport& in);
 StatsCall Decode(const broker_pb::Stats& in);
+PullCall Decode(const broker_pb::Pull& in);
+// kInvalidArgument for a policy or a target that we do not know.
+absl::StatusOr<QueryOffsetCall> Decode(const broker_pb::QueryOffset& in);
+GetOffsetCall Decode(const broker_pb::GetOffset& in);
+UpdateOffsetCall Decode(const broker_pb::UpdateOffset& in);
+absl::StatusOr<ResetOffsetCall> Decode(const broker_pb::ResetOffset& in);
 
 void Encode(const absl::Status& in, broker_pb::Status* out);
 void Encode(const AppendResult& in, broker_pb::AppendAnswer* out);
@@ -47,6 +58,8 @@ void Encode(const ChecksResult& in, broker_pb::TakeChecksAnswer* out);
 void Encode(const TransactionsResult& in, broker_pb::ListTransactionsAnswer* out);
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out);
 void Encode(const QueueStats& in, broker_pb::QueueStats* out);
+void Encode(const OffsetResult& in, broker_pb::OffsetAnswer* out);
+void Encode(const ResetOffsetResult& in, broker_pb::ResetOffsetAnswer* out);
 // Everything but the message's bytes.
 void EncodeHead(const Delivery& in, broker_pb::Delivery* out);
 
@@ -58,6 +71,8 @@ ChecksResult Decode(const broker_pb::TakeChecksAnswer& in);
 TransactionsResult Decode(const broker_pb::ListTransactionsAnswer& in);
 SettleResult Decode(const broker_pb::SettleAnswer& in);
 QueueStats Decode(const broker_pb::QueueStats& in);
+OffsetResult Decode(const broker_pb::OffsetAnswer& in);
+ResetOffsetResult Decode(const broker_pb::ResetOffsetAnswer& in);
 // Everything but the message's bytes.
 Delivery DecodeHead(const broker_pb::Delivery& in);
 

@@ -102,6 +102,7 @@ void Encode(const GroupMetadata& in, controller_pb::Group* out) {
   Encode(in.retry, out->mutable_retry());
   Encode(in.start, out->mutable_start());
   out->set_created_us(absl::ToUnixMicros(in.created));
+  out->set_kind(static_cast<controller_pb::GroupKind>(in.kind));
 }
 
 absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
@@ -109,7 +110,11 @@ absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
   if (in.order() < 0 || in.order() > static_cast<int>(DeliveryOrder::kFifo)) {
     return FieldError("group.order", in.order(), "0 (none) or 1 (fifo)");
   }
+  if (!controller_pb::GroupKind_IsValid(in.kind())) {
+    return FieldError("group.kind", in.kind(), "0 (undecided), 1 (delivery) or 2 (offset)");
+  }
   GroupMetadata out;
+  out.kind = static_cast<GroupKind>(in.kind());
   out.id = GroupId(in.id());
   out.name = Decode(in.name());
   out.order = static_cast<DeliveryOrder>(in.order());
@@ -182,12 +187,16 @@ TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
 void Encode(const GroupUpdate& in, controller_pb::UpdateGroupRequest* out) {
   Encode(in.name, out->mutable_name());
   if (in.retry) Encode(*in.retry, out->mutable_retry());
+  if (in.kind) out->set_kind(static_cast<controller_pb::GroupKind>(*in.kind));
 }
 
 GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in) {
   GroupUpdate out;
   out.name = Decode(in.name());
   if (in.has_retry()) out.retry = Decode(in.retry());
+  // One that we do not know is none that could be decided.
+  if (in.kind() == controller_pb::GROUP_KIND_DELIVERY) out.kind = GroupKind::kDelivery;
+  if (in.kind() == controller_pb::GROUP_KIND_OFFSET) out.kind = GroupKind::kOffset;
   return out;
 }
 

@@ -268,11 +268,37 @@ absl::StatusOr<Plan> PlanCreateGroup(const MetadataState& state, const MetadataL
   return plan;
 }
 
+namespace {
+
+// A group that has a subscription from before kinds were recorded is delivered to.
+GroupKind KindOf(const MetadataState& state, const GroupMetadata& group) {
+  if (group.kind != GroupKind::kUndecided) return group.kind;
+  bool subscribed = false;
+  state.ForEach<SubscriptionMetadata>("subscription/", [&](const SubscriptionMetadata& s) { subscribed |= s.group == group.id; });
+  return subscribed ? GroupKind::kDelivery : GroupKind::kUndecided;
+}
+
+absl::Status CheckKind(const GroupMetadata& group, GroupKind is, GroupKind wanted) {
+  if (is == GroupKind::kUndecided || is == wanted) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      is == GroupKind::kOffset
+          ? absl::StrCat("the group ", group.name.ToString(), " is offset-based, it stores offsets and is not delivered to: use another "
+                         "group to receive")
+          : absl::StrCat("the group ", group.name.ToString(), " is delivered to, it receives and settles messages and stores no offsets: "
+                         "use another group to store offsets"));
+}
+
+}  // namespace
+
 absl::StatusOr<Plan> PlanUpdateGroup(const MetadataState& state, const GroupUpdate& update) {
   const auto* group = state.Find<GroupMetadata>(GroupKey(update.name));
   if (group == nullptr) return NoSuch("group", update.name);
   GroupMetadata updated = *group;
   if (update.retry) updated.retry = *update.retry;
+  if (update.kind && *update.kind != GroupKind::kUndecided) {
+    RETURN_IF_ERROR(CheckKind(*group, KindOf(state, *group), *update.kind));
+    updated.kind = *update.kind;
+  }
   RETURN_IF_ERROR(ValidateRetryPolicy(updated.retry));
   Plan plan;
   if (!(updated == *group)) plan.puts.push_back(std::move(updated));
@@ -312,6 +338,7 @@ absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLim
     plan.relies_on.push_back(TopicKey(topic->name));
   }
   if (state.Find<SubscriptionMetadata>(SubscriptionKey(group_id, topic_id)) != nullptr) return Plan();
+  RETURN_IF_ERROR(CheckKind(*group, group->kind, GroupKind::kDelivery));
   RETURN_IF_ERROR(CheckRoom("subscriptions", state.subscription_count(), limits.max_subscriptions));
 
   SubscriptionMetadata subscription;
@@ -323,6 +350,11 @@ absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLim
     subscription.start = {StartFrom::Kind::kTime, subscription.created};
   }
   plan.puts.push_back(std::move(subscription));
+  if (group->kind == GroupKind::kUndecided) {
+    GroupMetadata decided = *group;
+    decided.kind = GroupKind::kDelivery;
+    plan.puts.push_back(std::move(decided));
+  }
   return plan;
 }
 

@@ -55,11 +55,13 @@ absl::StatusOr<Plan> PlanDeleteTopic(const MetadataState& state, const ResourceN
 
 absl::StatusOr<Plan> PlanCreateGroup(const MetadataState& state, const MetadataLimits& limits, GroupMetadata group,
                                      absl::Time now);
+// kFailedPrecondition if the group is of another kind than it is to be.
 absl::StatusOr<Plan> PlanUpdateGroup(const MetadataState& state, const GroupUpdate& update);
 // Its subscriptions go too, and those of other groups to its dead-letter topic.
 absl::StatusOr<Plan> PlanDeleteGroup(const MetadataState& state, const ResourceName& name);
 
-// Empty if the subscription is there. A group that starts at the last message starts at `now`.
+// Empty if the subscription is there. A group that starts at the last message starts at `now`. One whose kind is undecided is
+// delivered to from then on; kFailedPrecondition for one that is offset-based.
 absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLimits& limits, GroupId group,
                                    TopicId topic, absl::Time now);
 

@@ -46,6 +46,27 @@ void Catalog::NeedSubscription(GroupId group, TopicId topic, Done done) {
   controller_->Subscribe(group, topic, std::move(done));
 }
 
+absl::StatusOr<const GroupMetadata*> Catalog::FindStoringGroup(const Metadata& metadata, const ResourceName& name) {
+  const GroupMetadata* const group = metadata.FindGroup(name);
+  if (group == nullptr) return GroupNotFound(name);
+  if (group->kind == GroupKind::kDelivery) {
+    return Refuse(Reason::kPreconditionFailed,
+                  absl::StrCat("the group ", name.ToString(), " is delivered to, it receives and settles messages and stores no offsets: "
+                               "use another group to store offsets"));
+  }
+  return group;
+}
+
+void Catalog::NeedStoringGroup(const ResourceName& name, Done done) {
+  NeedGroup(name, [this, name, done = std::move(done)](absl::StatusOr<Snapshot> found) mutable {
+    if (!found.ok()) return done(std::move(found));
+    const absl::StatusOr<const GroupMetadata*> group = FindStoringGroup(**found, name);
+    if (!group.ok()) return done(group.status());
+    if ((*group)->kind == GroupKind::kOffset) return done(std::move(found));
+    controller_->UpdateGroup({name, std::nullopt, GroupKind::kOffset}, std::move(done));
+  });
+}
+
 void Catalog::Create(Kind kind, const ResourceName& name, Done done) {
   {
     MutexLock lock(&mu_);

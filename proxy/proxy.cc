@@ -16,6 +16,7 @@ Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, Broker
                options_.limits.max_waiting_receives_per_client),
       sender_(&router_, options_.limits.max_inflight_send_bytes),
       receiver_(clock, &catalog_, &router_),
+      puller_(clock, &router_),
       settler_(&router_),
       transaction_checker_(&clients_, &router_, &options_) {}
 
@@ -32,6 +33,7 @@ void Proxy::CheckTransactions() {
 
 void Proxy::Drain() {
   receiver_.Drain();
+  puller_.Drain();
   for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->End();
 }
 

@@ -11,6 +11,7 @@
 #include "proxy/clients.h"
 #include "proxy/options.h"
 #include "proxy/ports.h"
+#include "proxy/puller.h"
 #include "proxy/receiver.h"
 #include "proxy/router.h"
 #include "proxy/sender.h"
@@ -44,6 +45,7 @@ class Proxy {
   Clients& clients() { return clients_; }
   Sender& sender() { return sender_; }
   Receiver& receiver() { return receiver_; }
+  Puller& puller() { return puller_; }
   Settler& settler() { return settler_; }
   // Of SQL filters that were read before.
   filter::FilterCache& filters() { return filters_; }
@@ -61,6 +63,7 @@ class Proxy {
   Clients clients_;
   Sender sender_;
   Receiver receiver_;
+  Puller puller_;
   Settler settler_;
   TransactionChecker transaction_checker_;
   filter::FilterCache filters_{size_t{8} << 20};

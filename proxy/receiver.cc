@@ -10,7 +10,7 @@ namespace barid::proxy {
 
 struct Receiver::Journey {
   ReceiveRequest request;
-  std::shared_ptr<Pending> pending;
+  std::shared_ptr<PendingCall> pending;
   Callback<ReceiveOutcome> done;
   absl::Duration wait_until;  // By Clock::SinceBoot.
   ReceiveOutcome outcome;     // Filled on the way.
@@ -26,51 +26,11 @@ Receipt ReceiveOutcome::ReceiptOf(const Delivery& delivery) const {
   return {shard, group, delivery.queue, delivery.offset, delivery.attempt, delivery.nonce, auto_renew};
 }
 
-void Receiver::Pending::Cancel() {
-  std::optional<Target> target;
-  uint64_t receive_id = 0;
-  {
-    MutexLock lock(&mu_);
-    cancelled_ = true;
-    target = std::exchange(target_, std::nullopt);
-    receive_id = receive_id_;
-  }
-  if (target) target->broker->CancelReceive(target->shard, receive_id);
-}
-
-void Receiver::Pending::StopWaiting() {
-  std::optional<Target> target;
-  uint64_t receive_id = 0;
-  {
-    MutexLock lock(&mu_);
-    target = target_;
-    receive_id = receive_id_;
-  }
-  if (target) target->broker->CancelReceive(target->shard, receive_id);
-}
-
-void Receiver::Drain() {
-  absl::flat_hash_set<std::shared_ptr<Pending>> under_way;
-  {
-    MutexLock lock(&mu_);
-    draining_ = true;
-    under_way = under_way_;
-  }
-  for (const std::shared_ptr<Pending>& pending : under_way) pending->StopWaiting();
-}
-
-std::shared_ptr<Receiver::Pending> Receiver::Start(ReceiveRequest request, Callback<ReceiveOutcome> done) {
-  auto pending = std::make_shared<Pending>();
-  {
-    MutexLock lock(&mu_);
-    if (draining_) request.wait = absl::ZeroDuration();
-    under_way_.insert(pending);
-  }
+std::shared_ptr<PendingCall> Receiver::Start(ReceiveRequest request, Callback<ReceiveOutcome> done) {
+  auto pending = std::make_shared<PendingCall>();
+  if (!under_way_.Add(pending)) request.wait = absl::ZeroDuration();
   done = [this, pending, done = std::move(done)](ReceiveOutcome outcome) mutable {
-    {
-      MutexLock lock(&mu_);
-      under_way_.erase(pending);
-    }
+    under_way_.Remove(pending);
     done(std::move(outcome));
   };
   auto journey = std::make_unique<Journey>();
@@ -132,40 +92,19 @@ void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
   call.attempt_id = request.attempt_id;
   call.wait = std::max(journey->wait_until - clock_->SinceBoot(), absl::ZeroDuration());
 
-  const std::shared_ptr<Pending> pending = journey->pending;
-  int calls_ended = 0;
-  bool cancelled = false;
-  {
-    MutexLock lock(&pending->mu_);
-    cancelled = pending->cancelled_;
-    calls_ended = pending->calls_ended_;
-  }
-  if (cancelled) return journey->End(absl::CancelledError("the client cancelled the call"));
+  const std::shared_ptr<PendingCall> pending = journey->pending;
+  const std::optional<int> begun = pending->BeginAsking();
+  if (!begun) return journey->End(absl::CancelledError("the client cancelled the call"));
 
   const uint64_t id = target.broker->Receive(
       std::move(call), [this, journey = std::move(journey), target, tries](ReceiveResult result) mutable {
-        {
-          MutexLock lock(&journey->pending->mu_);
-          ++journey->pending->calls_ended_;
-          journey->pending->target_.reset();
-        }
+        journey->pending->Answered();
         BrokerApi* const leader = result.status.ok() || tries > 1 ? nullptr : router_->SecondTry(result.status, target);
         if (leader != nullptr) return Ask(std::move(journey), {target.shard, leader}, tries + 1);
         journey->outcome.deliveries = std::move(result.deliveries);
         journey->End(std::move(result.status));
       });
-
-  // The answer or a cancellation may have come before the id.
-  {
-    MutexLock lock(&pending->mu_);
-    if (pending->calls_ended_ != calls_ended) return;
-    if (!pending->cancelled_) {
-      pending->target_ = target;
-      pending->receive_id_ = id;
-      return;
-    }
-  }
-  target.broker->CancelReceive(target.shard, id);
+  pending->Asked(*begun, target, id);
 }
 
 void Receiver::GiveBack(const ReceiveOutcome& outcome, size_t first) {

@@ -3,16 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
 #include "base/clock.h"
 #include "base/metadata.h"
-#include "base/mutex.h"
 #include "proxy/catalog.h"
+#include "proxy/pending_call.h"
 #include "proxy/receipt.h"
 #include "proxy/router.h"
 
@@ -52,30 +50,11 @@ class Receiver {
   // All outlive it and the receives that it started.
   Receiver(Clock* clock, Catalog* catalog, Router* router) : clock_(clock), catalog_(catalog), router_(router) {}
 
-  // One receive under way.
-  class Pending {
-   public:
-    // Nobody wants the answer any more. The callback still runs; what it gets is to be given back.
-    void Cancel();
-    // Waits no longer: ends with what there is.
-    void StopWaiting();
-
-   private:
-    friend class Receiver;
-    Mutex mu_;
-    bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
-    // The broker's call, while it can be cancelled.
-    std::optional<Target> target_ ABSL_GUARDED_BY(mu_);
-    uint64_t receive_id_ ABSL_GUARDED_BY(mu_) = 0;
-    // Calls of a broker that have ended, so that an id that comes back late is not kept.
-    int calls_ended_ ABSL_GUARDED_BY(mu_) = 0;
-  };
-
   // Finds or makes topic, group and subscription, then waits at the shard. `done` runs exactly once.
-  std::shared_ptr<Pending> Start(ReceiveRequest request, Callback<ReceiveOutcome> done);
+  std::shared_ptr<PendingCall> Start(ReceiveRequest request, Callback<ReceiveOutcome> done);
 
   // The process drains: receives that wait end with nothing, and none waits from now on.
-  void Drain();
+  void Drain() { under_way_.Drain(); }
 
   // The answer surely did not leave: deliveries [first, end) become visible at once and the attempt does not count.
   void GiveBack(const ReceiveOutcome& outcome, size_t first = 0);
@@ -92,10 +71,7 @@ class Receiver {
   Clock* const clock_;
   Catalog* const catalog_;
   Router* const router_;
-
-  Mutex mu_;
-  bool draining_ ABSL_GUARDED_BY(mu_) = false;
-  absl::flat_hash_set<std::shared_ptr<Pending>> under_way_ ABSL_GUARDED_BY(mu_);
+  PendingCalls under_way_;
 };
 
 }  // namespace barid::proxy

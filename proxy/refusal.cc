@@ -17,7 +17,10 @@ absl::StatusCode CanonicalCode(Reason reason) {
       return absl::StatusCode::kPermissionDenied;
     case Reason::kTopicNotFound:
     case Reason::kConsumerGroupNotFound:
+    case Reason::kOffsetNotFound:
       return absl::StatusCode::kNotFound;
+    case Reason::kPreconditionFailed:
+      return absl::StatusCode::kFailedPrecondition;
     case Reason::kTooManyRequests:
       return absl::StatusCode::kResourceExhausted;
     case Reason::kNotImplemented:

@@ -110,6 +110,10 @@ absl::Status PrintEntries(broker::State* state) {
                       .c_str());
     }
   }
+  for (const auto& [key, offset] : state->offsets().all()) {
+    std::printf("    stored offset %s\n",
+                absl::StrCat("of group ", key.group.value(), " in ", key.queue.topic.value(), "/", key.queue.queue, ": ", offset).c_str());
+  }
   for (const auto& [key, transaction] : state->transactions().open()) {
     std::printf("    transaction %s\n",
                 absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
@@ -160,6 +164,7 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
                                             : "")
                     .c_str());
   }
+  std::printf("    stored offsets %s\n", absl::StrCat(state.offsets().all().size()).c_str());
   std::printf("    transactions %s\n", absl::StrCat(state.transactions().open().size(), " open, the ends of ",
                                                     state.transactions().ended(), " remembered")
                                            .c_str());

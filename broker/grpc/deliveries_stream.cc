@@ -31,19 +31,15 @@ DeliveriesStream::DeliveriesStream(BrokerApi* broker, std::shared_ptr<edge::Stre
 
 absl::Status DeliveriesStream::Handle(const std::shared_ptr<ArenaFrame<broker_pb::ReceiveFrame>>& frame) {
   for (const broker_pb::Receive& receive : frame->message->receives()) RETURN_IF_ERROR(Receive(receive));
+  for (const broker_pb::Pull& pull : frame->message->pulls()) RETURN_IF_ERROR(Pull(pull));
   for (const uint64_t id : frame->message->cancels()) Cancel(id);
   return absl::OkStatus();
 }
 
-absl::Status DeliveriesStream::Receive(const broker_pb::Receive& receive) {
-  const uint64_t id = receive.id();
-  const ShardId shard(receive.shard());
+absl::StatusOr<bool> DeliveriesStream::IsAccepted(uint64_t id, Waiting waiting) {
   absl::Status refusal;
   {
     MutexLock lock(&mu_);
-    Waiting waiting;
-    waiting.shard = shard;
-    waiting.group = GroupId(receive.group());
     if (!waiting_.emplace(id, waiting).second) {
       return absl::InvalidArgumentError(absl::StrCat("receive ", id, " is asked for twice"));
     }
@@ -54,24 +50,51 @@ absl::Status DeliveriesStream::Receive(const broker_pb::Receive& receive) {
       refusal = RetryAfterError(kRetryAfter, absl::StrCat("the proxy has ", answer_bytes_, " bytes of answers to take first"));
     }
   }
-  if (!refusal.ok()) {
-    OnResult(id, {std::move(refusal), {}});
-    return absl::OkStatus();
-  }
+  if (refusal.ok()) return true;
+  OnResult(id, {std::move(refusal), {}});
+  return false;
+}
+
+absl::Status DeliveriesStream::Receive(const broker_pb::Receive& receive) {
+  const uint64_t id = receive.id();
+  Waiting waiting;
+  waiting.shard = ShardId(receive.shard());
+  waiting.group = GroupId(receive.group());
+  ASSIGN_OR_RETURN(const bool is_accepted, IsAccepted(id, waiting));
+  if (!is_accepted) return absl::OkStatus();
   const uint64_t broker_id =
       broker_->Receive(Decode(receive), [self = std::static_pointer_cast<DeliveriesStream>(shared_from_this()),
                                          id](ReceiveResult result) { self->OnResult(id, std::move(result)); });
+  NoteBrokerId(id, waiting.shard, broker_id);
+  return absl::OkStatus();
+}
+
+absl::Status DeliveriesStream::Pull(const broker_pb::Pull& pull) {
+  const uint64_t id = pull.id();
+  Waiting waiting;
+  waiting.shard = ShardId(pull.shard());
+  waiting.is_pull = true;
+  ASSIGN_OR_RETURN(const bool is_accepted, IsAccepted(id, waiting));
+  if (!is_accepted) return absl::OkStatus();
+  const uint64_t broker_id = broker_->Pull(
+      Decode(pull), [self = std::static_pointer_cast<DeliveriesStream>(shared_from_this()), id](PullResult result) {
+        self->OnResult(id, {std::move(result.status), std::move(result.deliveries)}, result.next_offset);
+      });
+  NoteBrokerId(id, waiting.shard, broker_id);
+  return absl::OkStatus();
+}
+
+void DeliveriesStream::NoteBrokerId(uint64_t id, ShardId shard, uint64_t broker_id) {
   {
     // The answer or a cancellation may have come before the broker's id.
     MutexLock lock(&mu_);
     const auto it = waiting_.find(id);
-    if (it == waiting_.end()) return absl::OkStatus();
+    if (it == waiting_.end()) return;
     it->second.broker_id = broker_id;
     it->second.has_broker_id = true;
-    if (!it->second.is_cancelled) return absl::OkStatus();
+    if (!it->second.is_cancelled) return;
   }
   broker_->CancelReceive(shard, broker_id);
-  return absl::OkStatus();
 }
 
 void DeliveriesStream::Cancel(uint64_t id) {
@@ -82,7 +105,7 @@ void DeliveriesStream::Cancel(uint64_t id) {
     const auto it = waiting_.find(id);
     if (it == waiting_.end()) return;  // Answered.
     it->second.is_cancelled = true;
-    if (!it->second.has_broker_id) return;  // Receive() does it.
+    if (!it->second.has_broker_id) return;  // NoteBrokerId does it.
     shard = it->second.shard;
     broker_id = it->second.broker_id;
   }
@@ -99,9 +122,10 @@ void DeliveriesStream::CancelAll() {
   for (const uint64_t id : ids) Cancel(id);
 }
 
-void DeliveriesStream::OnResult(uint64_t id, ReceiveResult result) {
+void DeliveriesStream::OnResult(uint64_t id, ReceiveResult result, QueueOffset next_offset) {
   Answer answer;
   answer.id = id;
+  answer.next_offset = next_offset;
   answer.result = std::move(result);
   bool is_wanted = false;
   {
@@ -110,6 +134,7 @@ void DeliveriesStream::OnResult(uint64_t id, ReceiveResult result) {
     CHECK(it != waiting_.end()) << "receive " << id << " was answered twice";
     answer.shard = it->second.shard;
     answer.group = it->second.group;
+    answer.is_pull = it->second.is_pull;
     waiting_.erase(it);
     --calls_under_way_;
     is_wanted = !is_broken_ && !is_finished_;
@@ -138,6 +163,7 @@ void DeliveriesStream::Encode(broker_pb::DeliveryFrame* frame) {
       broker_pb::Piece* const end = frame->add_pieces();
       end->set_receive_id(answer.id);
       barid::Encode(answer.result.status, end->mutable_end());
+      if (answer.is_pull) end->set_next_offset(answer.next_offset);
       encoded += kHeadCost;
     } else {
       collected_.push_back(std::move(answer));
@@ -185,7 +211,7 @@ void DeliveriesStream::OnEnd() {
 }
 
 void DeliveriesStream::GiveBack(Answer answer) {
-  if (answer.result.deliveries.empty()) return;
+  if (answer.result.deliveries.empty() || answer.is_pull) return;
   SettleCall call;
   call.shard = answer.shard;
   for (const Delivery& delivery : answer.result.deliveries) {

@@ -6,13 +6,14 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
 #include "barid/broker/v1/broker.pb.h"
 #include "base/broker_calls.h"
 #include "broker/grpc/frame_stream.h"
 
 namespace barid::broker {
 
-// Receives of one proxy. When the stream breaks, what waits is cancelled, and what was not wholly handed to the connection is
+// Receives and pulls of one proxy. When the stream breaks, what waits is cancelled, and what was not wholly handed to the connection is
 // given back as kUndelivered.
 class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame> {
  public:
@@ -25,7 +26,8 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
   // A receive that the broker has not answered.
   struct Waiting {
     ShardId shard;
-    GroupId group;
+    GroupId group;         // Of a receive.
+    bool is_pull = false;
     uint64_t broker_id = 0;
     bool has_broker_id = false;
     bool is_cancelled = false;
@@ -35,7 +37,9 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
     uint64_t id = 0;
     ShardId shard;
     GroupId group;
+    bool is_pull = false;
     ReceiveResult result;
+    QueueOffset next_offset = 0;  // Of a pull.
     size_t next = 0;           // The delivery to be written.
     size_t written_bytes = 0;  // Of it.
   };
@@ -48,9 +52,14 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
   void OnEnd() override;
 
   absl::Status Receive(const v1::Receive& receive);
+  absl::Status Pull(const v1::Pull& pull);
+  // Notes the call. Its refusal, if it has one, is answered already; an error if the id is in use.
+  absl::StatusOr<bool> IsAccepted(uint64_t id, Waiting waiting);
+  // The broker's id of it is known.
+  void NoteBrokerId(uint64_t id, ShardId shard, uint64_t broker_id);
   void Cancel(uint64_t id);
   void CancelAll();
-  void OnResult(uint64_t id, ReceiveResult result);
+  void OnResult(uint64_t id, ReceiveResult result, QueueOffset next_offset = 0);
   void GiveBack(Answer answer);
   // Writes pieces of `answer` to `frame`, about `budget` bytes at most. Returns how many it wrote.
   int64_t EncodePieces(Answer* answer, int64_t budget, v1::DeliveryFrame* frame);

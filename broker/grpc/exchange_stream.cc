@@ -34,6 +34,8 @@ int64_t EncodedCost(const TransactionsResult& result) {
   return 2 * kEntryCost * static_cast<int64_t>(1 + result.transactions.size());
 }
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const OffsetResult&) { return kEntryCost; }
+int64_t EncodedCost(const ResetOffsetResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
 
 }  // namespace
@@ -80,6 +82,20 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
     }
     case broker_pb::Call::kStats:
       return broker_->Stats(Decode(call.stats()), Answering<StatsResult>(call.id(), cost));
+    case broker_pb::Call::kQueryOffset: {
+      const absl::StatusOr<QueryOffsetCall> query = Decode(call.query_offset());
+      if (!query.ok()) return OnAnswer({call.id(), OffsetResult{query.status()}}, cost);
+      return broker_->QueryOffset(*query, Answering<OffsetResult>(call.id(), cost));
+    }
+    case broker_pb::Call::kGetOffset:
+      return broker_->GetOffset(Decode(call.get_offset()), Answering<OffsetResult>(call.id(), cost));
+    case broker_pb::Call::kUpdateOffset:
+      return broker_->UpdateOffset(Decode(call.update_offset()), Answering<OffsetResult>(call.id(), cost));
+    case broker_pb::Call::kResetOffset: {
+      absl::StatusOr<ResetOffsetCall> reset = Decode(call.reset_offset());
+      if (!reset.ok()) return OnAnswer({call.id(), ResetOffsetResult{reset.status(), {}}}, cost);
+      return broker_->ResetOffset(*std::move(reset), Answering<ResetOffsetResult>(call.id(), cost));
+    }
     case broker_pb::Call::kSent:
       return broker_->ReportSent(Decode(call.sent()));
     case broker_pb::Call::kClients:
@@ -138,6 +154,12 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
       barid::Encode(*settle, out->mutable_settle());
       budget -= EncodedCost(*settle);
+    } else if (const auto* offset = std::get_if<OffsetResult>(&answer.result)) {
+      barid::Encode(*offset, out->mutable_offset());
+      budget -= EncodedCost(*offset);
+    } else if (const auto* reset = std::get_if<ResetOffsetResult>(&answer.result)) {
+      barid::Encode(*reset, out->mutable_reset_offset());
+      budget -= EncodedCost(*reset);
     } else if (const auto* stats = std::get_if<StatsResult>(&answer.result)) {
       if (!stats->status.ok()) barid::Encode(stats->status, out->mutable_stats()->mutable_status());
       for (; budget > 0 && answer.first_queue < stats->queues.size(); ++answer.first_queue) {

@@ -31,6 +31,10 @@ int64_t BytesOf(const ClientReport& report) {
   return kEntryBytes * static_cast<int64_t>(1 + report.alive.size() + report.gone.size());
 }
 int64_t BytesOf(const StatsCall&) { return kEntryBytes; }
+int64_t BytesOf(const QueryOffsetCall&) { return kEntryBytes; }
+int64_t BytesOf(const GetOffsetCall&) { return kEntryBytes; }
+int64_t BytesOf(const UpdateOffsetCall&) { return kEntryBytes; }
+int64_t BytesOf(const ResetOffsetCall&) { return 2 * kEntryBytes; }
 
 size_t EntriesOf(const ExchangeLane::Request& request) {
   if (const auto* append = std::get_if<AppendCall>(&request)) return append->messages.size();
@@ -46,12 +50,15 @@ void Fail(ExchangeLane::Done& done, const absl::Status& status) {
   if (auto* transactions = std::get_if<Callback<TransactionsResult>>(&done)) (*transactions)({status, {}});
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) (*settle)({status, {}});
   if (auto* stats = std::get_if<Callback<StatsResult>>(&done)) (*stats)({status, {}});
+  if (auto* look_up = std::get_if<ExchangeLane::LookUp>(&done)) look_up->done({status});
+  if (auto* offset = std::get_if<Callback<OffsetResult>>(&done)) (*offset)({status});
+  if (auto* reset = std::get_if<Callback<ResetOffsetResult>>(&done)) (*reset)({status, {}});
 }
 
-// The broker may have it. Figures change nothing, so nothing about them is in doubt.
+// The broker may have it. Figures and look-ups change nothing, so nothing about them is in doubt.
 void FailInDoubt(ExchangeLane::Done& done, const absl::Status& why) {
   if (std::holds_alternative<Callback<StatsResult>>(done) ||
-      std::holds_alternative<Callback<TransactionsResult>>(done)) {
+      std::holds_alternative<Callback<TransactionsResult>>(done) || std::holds_alternative<ExchangeLane::LookUp>(done)) {
     return Fail(done, absl::UnavailableError(why.message()));
   }
   Fail(done, absl::DeadlineExceededError(absl::StrCat("the outcome is unknown: ", why.message())));
@@ -100,8 +107,15 @@ void Finish(ExchangeLane::Done& done, const broker_pb::Answer& answer, size_t en
   }
   if (auto* figures = std::get_if<Callback<StatsResult>>(&done)) {
     if (!answer.has_stats()) return Fail(done, WrongAnswer("not one to a question for figures"));
-    (*figures)(std::move(stats));
+    return (*figures)(std::move(stats));
   }
+  if (auto* reset = std::get_if<Callback<ResetOffsetResult>>(&done)) {
+    if (!answer.has_reset_offset()) return Fail(done, WrongAnswer("not one to a reset"));
+    return (*reset)(Decode(answer.reset_offset()));
+  }
+  if (!answer.has_offset()) return Fail(done, WrongAnswer("not one about an offset"));
+  if (auto* look_up = std::get_if<ExchangeLane::LookUp>(&done)) look_up->done(Decode(answer.offset()));
+  if (auto* offset = std::get_if<Callback<OffsetResult>>(&done)) (*offset)(Decode(answer.offset()));
 }
 
 }  // namespace
@@ -167,6 +181,10 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
     if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());
     if (const auto* stats = std::get_if<StatsCall>(&call.request)) barid::Encode(*stats, out->mutable_stats());
+    if (const auto* query = std::get_if<QueryOffsetCall>(&call.request)) barid::Encode(*query, out->mutable_query_offset());
+    if (const auto* get = std::get_if<GetOffsetCall>(&call.request)) barid::Encode(*get, out->mutable_get_offset());
+    if (const auto* update = std::get_if<UpdateOffsetCall>(&call.request)) barid::Encode(*update, out->mutable_update_offset());
+    if (const auto* reset = std::get_if<ResetOffsetCall>(&call.request)) barid::Encode(*reset, out->mutable_reset_offset());
   }
   collected_.clear();  // Lets go of the messages.
 }

@@ -17,11 +17,17 @@ namespace barid::proxy {
 class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame> {
  public:
   using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, SettleCall,
-                               SentReport, ClientReport, StatsCall>;
+                               SentReport, ClientReport, StatsCall, QueryOffsetCall, GetOffsetCall, UpdateOffsetCall,
+                               ResetOffsetCall>;
+  // Of a call that changes nothing.
+  struct LookUp {
+    Callback<OffsetResult> done;
+  };
   // Of a report: none.
   using Done =
       std::variant<std::monostate, Callback<AppendResult>, Callback<RecallResult>, Callback<EndTransactionResult>,
-                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<SettleResult>, Callback<StatsResult>>;
+                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<SettleResult>, Callback<StatsResult>,
+                   LookUp, Callback<OffsetResult>, Callback<ResetOffsetResult>>;
 
   ExchangeLane(std::string name, BeginCall begin_call, const LaneContext& context, const RemoteBrokerOptions& options)
       : Lane(std::move(name), std::move(begin_call), context, options) {}

@@ -19,6 +19,12 @@ int64_t BytesOf(const ReceiveCall& call) {
   return bytes;
 }
 
+int64_t BytesOf(const PullCall& call) {
+  int64_t bytes = kReceiveBytes + static_cast<int64_t>(call.sql.size());
+  for (const std::string& tag : call.tags) bytes += 2 + static_cast<int64_t>(tag.size());
+  return bytes;
+}
+
 SettleCall Undelivered(ShardId shard, GroupId group, const std::vector<Delivery>& deliveries) {
   SettleCall call;
   call.shard = shard;
@@ -35,15 +41,34 @@ SettleCall Undelivered(ShardId shard, GroupId group, const std::vector<Delivery>
 
 }  // namespace
 
+void ReceiveLane::Done::Run(absl::Status status, std::vector<Delivery> deliveries, QueueOffset next_offset) {
+  if (receive != nullptr) receive({std::move(status), std::move(deliveries)});
+  if (pull != nullptr) pull({std::move(status), std::move(deliveries), next_offset});
+}
+
 uint64_t ReceiveLane::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   Queued queued;
-  queued.sent.done = std::move(done);
+  queued.sent.done.receive = std::move(done);
   queued.sent.bytes = BytesOf(call);
   queued.sent.shard = call.shard;
   queued.sent.group = call.group;
   queued.sent.deadline = clock_->SinceBoot() + call.wait + options_.call_timeout;
   queued.call = std::move(call);
+  return Begin(std::move(queued));
+}
 
+uint64_t ReceiveLane::Pull(PullCall call, Callback<PullResult> done) {
+  Queued queued;
+  queued.sent.done.pull = std::move(done);
+  queued.sent.is_pull = true;
+  queued.sent.bytes = BytesOf(call);
+  queued.sent.shard = call.shard;
+  queued.sent.deadline = clock_->SinceBoot() + call.wait + options_.call_timeout;
+  queued.call = std::move(call);
+  return Begin(std::move(queued));
+}
+
+uint64_t ReceiveLane::Begin(Queued queued) {
   absl::Status begun;
   uint64_t id = 0;
   Step step = Step::kNothing;
@@ -60,7 +85,7 @@ uint64_t ReceiveLane::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
     }
   }
   if (!begun.ok()) {
-    queued.sent.done({begun, {}});
+    queued.sent.done.Run(begun, {}, 0);
     return id;
   }
   if (must_watch) WatchTimeouts();
@@ -69,7 +94,7 @@ uint64_t ReceiveLane::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
 }
 
 void ReceiveLane::Cancel(uint64_t id) {
-  Callback<ReceiveResult> unsent;
+  Done unsent;
   Step step = Step::kNothing;
   {
     MutexLock lock(&mu_);
@@ -83,7 +108,7 @@ void ReceiveLane::Cancel(uint64_t id) {
       step = NextStep();
     }
   }
-  if (unsent) return unsent({absl::OkStatus(), {}});
+  if (unsent) return unsent.Run(absl::OkStatus(), {}, 0);
   Do(step);
 }
 
@@ -102,9 +127,15 @@ bool ReceiveLane::Collect() {
 
 void ReceiveLane::Encode(broker_pb::ReceiveFrame* frame) {
   for (const Queued& call : collected_) {
-    broker_pb::Receive* const out = frame->add_receives();
-    barid::Encode(call.call, out);
-    out->set_id(call.id);
+    if (const auto* receive = std::get_if<ReceiveCall>(&call.call)) {
+      broker_pb::Receive* const out = frame->add_receives();
+      barid::Encode(*receive, out);
+      out->set_id(call.id);
+    } else {
+      broker_pb::Pull* const out = frame->add_pulls();
+      barid::Encode(std::get<PullCall>(call.call), out);
+      out->set_id(call.id);
+    }
   }
   for (const uint64_t id : collected_cancels_) frame->add_cancels(id);
   collected_.clear();
@@ -141,7 +172,7 @@ absl::Status ReceiveLane::Add(const broker_pb::Piece& piece, const Frame& frame,
 }
 
 absl::Status ReceiveLane::OnFrame(const Frame& frame) {
-  std::vector<std::pair<Sent, absl::Status>> answered;
+  std::vector<std::pair<Sent, const broker_pb::Piece*>> answered;
   absl::Status rules;
   {
     MutexLock lock(&mu_);
@@ -154,16 +185,16 @@ absl::Status ReceiveLane::OnFrame(const Frame& frame) {
         rules = absl::InternalError("an answer ends before its last delivery is whole");
       } else {
         EndCall(it->second.bytes);
-        answered.emplace_back(std::move(it->second), Decode(piece.end()));
+        answered.emplace_back(std::move(it->second), &piece);
         sent_.erase(it);
       }
       if (!rules.ok()) break;
     }
   }
-  for (auto& [sent, status] : answered) {
+  for (auto& [sent, end] : answered) {
     if (sent.done) {
-      sent.done({std::move(status), std::move(sent.deliveries)});
-    } else if (!sent.deliveries.empty()) {
+      sent.done.Run(Decode(end->end()), std::move(sent.deliveries), end->next_offset());
+    } else if (!sent.deliveries.empty() && !sent.is_pull) {
       settle_(Undelivered(sent.shard, sent.group, sent.deliveries));
     }
   }
@@ -177,7 +208,7 @@ void ReceiveLane::FailQueued(const absl::Status& why) {
     failed = std::exchange(queue_, {});
     for (const Queued& call : failed) EndCall(call.sent.bytes);
   }
-  for (Queued& call : failed) call.sent.done({why, {}});
+  for (Queued& call : failed) call.sent.done.Run(why, {}, 0);
 }
 
 void ReceiveLane::FailSent(const absl::Status& why) {
@@ -189,12 +220,12 @@ void ReceiveLane::FailSent(const absl::Status& why) {
     for (const auto& [id, sent] : failed) EndCall(sent.bytes);
   }
   for (auto& [id, sent] : failed) {
-    if (sent.done) sent.done({absl::UnavailableError(why.message()), {}});
+    if (sent.done) sent.done.Run(absl::UnavailableError(why.message()), {}, 0);
   }
 }
 
 bool ReceiveLane::Expire(absl::Duration now) {
-  std::vector<Callback<ReceiveResult>> expired;
+  std::vector<Done> expired;
   bool has_more = false;
   Step step = Step::kNothing;
   {
@@ -210,7 +241,7 @@ bool ReceiveLane::Expire(absl::Duration now) {
     }
     for (auto& [id, sent] : sent_) {
       if (!sent.done || sent.deadline > now) continue;
-      expired.push_back(std::exchange(sent.done, nullptr));
+      expired.push_back(std::exchange(sent.done, Done()));
       cancels_.push_back(id);
     }
     has_more = !queue_.empty() || !sent_.empty();
@@ -218,7 +249,7 @@ bool ReceiveLane::Expire(absl::Duration now) {
   }
   const absl::Status late = absl::UnavailableError(
       absl::StrCat("broker ", name_, " did not answer within ", absl::FormatDuration(options_.call_timeout), " of the wait"));
-  for (Callback<ReceiveResult>& done : expired) done({late, {}});
+  for (Done& done : expired) done.Run(late, {}, 0);
   Do(step);
   return has_more;
 }

@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -23,11 +24,22 @@ class ReceiveLane : public Lane<broker::v1::ReceiveFrame, broker::v1::DeliveryFr
 
   // Any thread.
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done);
+  uint64_t Pull(PullCall call, Callback<PullResult> done);
+  // Of either.
   void Cancel(uint64_t id);
 
  private:
+  // Empty: given up, cancelled at the broker.
+  struct Done {
+    Callback<ReceiveResult> receive;
+    Callback<PullResult> pull;
+
+    explicit operator bool() const { return receive != nullptr || pull != nullptr; }
+    void Run(absl::Status status, std::vector<Delivery> deliveries, QueueOffset next_offset);
+  };
   struct Sent {
-    Callback<ReceiveResult> done;  // Empty: given up, cancelled at the broker.
+    Done done;
+    bool is_pull = false;  // Its deliveries are nobody's, and need not be given back.
     int64_t bytes = 0;
     ShardId shard;
     GroupId group;
@@ -39,11 +51,12 @@ class ReceiveLane : public Lane<broker::v1::ReceiveFrame, broker::v1::DeliveryFr
   };
   struct Queued {
     uint64_t id = 0;
-    ReceiveCall call;
+    std::variant<ReceiveCall, PullCall> call;
     Sent sent;  // As it will be noted.
   };
   using Frame = std::shared_ptr<ArenaFrame<broker::v1::DeliveryFrame>>;
 
+  uint64_t Begin(Queued queued);
   bool Collect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) override;
   void Encode(broker::v1::ReceiveFrame* frame) override;
   absl::Status OnFrame(const Frame& frame) override;

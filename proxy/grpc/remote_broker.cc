@@ -68,4 +68,21 @@ void RemoteBroker::ReportClients(const ClientReport& report) { exchange_->Call(r
 
 void RemoteBroker::Stats(StatsCall call, Callback<StatsResult> done) { exchange_->Call(call, std::move(done)); }
 
+uint64_t RemoteBroker::Pull(PullCall call, Callback<PullResult> done) { return receives_->Pull(std::move(call), std::move(done)); }
+
+void RemoteBroker::QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) {
+  exchange_->Call(call, ExchangeLane::LookUp{std::move(done)});
+}
+
+void RemoteBroker::GetOffset(GetOffsetCall call, Callback<OffsetResult> done) {
+  exchange_->Call(call, ExchangeLane::LookUp{std::move(done)});
+}
+
+void RemoteBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) { exchange_->Call(call, std::move(done)); }
+
+void RemoteBroker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
+  // A dry run changes nothing either, but is rare enough to be answered as if it did.
+  exchange_->Call(std::move(call), std::move(done));
+}
+
 }  // namespace barid::proxy

@@ -45,6 +45,11 @@ class RemoteBroker : public BrokerApi {
   void ReportSent(SentReport report) override;
   void ReportClients(const ClientReport& report) override;
   void Stats(StatsCall call, Callback<StatsResult> done) override;
+  uint64_t Pull(PullCall call, Callback<PullResult> done) override;
+  void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
+  void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
+  void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
  private:
   std::shared_ptr<ExchangeLane> exchange_;

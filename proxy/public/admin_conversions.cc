@@ -67,6 +67,9 @@ void PolicyToProto(const RetryPolicy& policy, admin::RetryPolicy* out) {
   out->set_multiplier(policy.multiplier);
 }
 
+static_assert(static_cast<int>(GroupKind::kDelivery) == admin::GROUP_KIND_DELIVERY);
+static_assert(static_cast<int>(GroupKind::kOffset) == admin::GROUP_KIND_OFFSET);
+
 }  // namespace
 
 ResourceName FromProto(const admin::Name& name) { return {name.namespace_(), name.name()}; }
@@ -134,6 +137,10 @@ absl::StatusOr<GroupMetadata> FromProto(const admin::CreateGroupRequest& request
   if (!admin::DeliveryOrder_IsValid(request.order())) {
     return absl::InvalidArgumentError(absl::StrCat("the delivery order is ", static_cast<int>(request.order()), ", expected 1 or 2"));
   }
+  if (!admin::GroupKind_IsValid(request.kind())) {
+    return absl::InvalidArgumentError(absl::StrCat("the group's kind is ", static_cast<int>(request.kind()), ", expected 0 to 2"));
+  }
+  group.kind = static_cast<GroupKind>(request.kind());
   group.order = request.order() == admin::DELIVERY_ORDER_FIFO ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
   // An absent message reads as an empty one: the default policy.
   ASSIGN_OR_RETURN(group.retry, PolicyFromProto(request.retry()));
@@ -195,6 +202,7 @@ void ToProto(const GroupMetadata& group, admin::Group* out) {
   }
   ToProto(group.created, out->mutable_created());
   out->set_id(group.id.value());
+  out->set_kind(static_cast<admin::GroupKind>(group.kind));
 }
 
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out) {
@@ -229,6 +237,17 @@ void ToProto(const TransactionInfo& transaction, const std::string& shard,
   out->set_checks(transaction.checks);
   if (transaction.next_check != absl::Time()) ToProto(transaction.next_check, out->mutable_next_check());
   out->set_reason(transaction.reason);
+}
+
+void ToProto(const ResetOffsetResult::Entry& entry, const std::string& shard, admin::ResetOffsetResponse::Queue* out) {
+  out->set_shard(shard);
+  out->set_queue(entry.queue.queue);
+  if (entry.from) out->set_from(*entry.from);
+  out->set_to(entry.to);
+  out->set_end(entry.end);
+  out->set_in_flight(entry.in_flight);
+  out->set_parked(entry.parked);
+  if (!entry.status.ok()) out->set_error(std::string(entry.status.message()));
 }
 
 void ToProto(const ClientProfile& client, admin::Client* out) {

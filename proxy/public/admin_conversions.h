@@ -28,6 +28,7 @@ void ToProto(const GroupMetadata& group, admin::Group* out);
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out);
 void ToProto(const TransactionInfo& transaction, const std::string& shard,
              admin::ListTransactionsResponse::Transaction* out);
+void ToProto(const ResetOffsetResult::Entry& entry, const std::string& shard, admin::ResetOffsetResponse::Queue* out);
 void ToProto(const ClientProfile& client, admin::Client* out);
 
 }  // namespace barid::proxy

@@ -11,6 +11,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/status.h"
+#include "proxy/offsets.h"
 #include "proxy/public/admin_conversions.h"
 #include "proxy/public/conversions.h"
 
@@ -176,6 +177,116 @@ void ListTransactions(Proxy* proxy, CallPtr call, const admin::ListTransactionsR
   gather(ShardId(), {});
 }
 
+// What the request asks of each shard that it names.
+absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& metadata, const admin::ResetOffsetRequest& request) {
+  const ResourceName topic_name = FromProto(request.topic());
+  const ResourceName group_name = FromProto(request.group());
+  const TopicMetadata* const topic = metadata.FindTopic(topic_name);
+  if (topic == nullptr) return NoTopic(topic_name);
+  const GroupMetadata* const group = metadata.FindGroup(group_name);
+  if (group == nullptr) return NoGroup(group_name);
+  ResetOffsetCall reset;
+  reset.group = group->id;
+  reset.topic = topic->id;
+  reset.metadata_revision = metadata.revision();
+  reset.stored = group->kind == GroupKind::kOffset;
+  reset.dry_run = request.dry_run();
+  if (!reset.stored && metadata.FindSubscription(group->id, topic->id) == nullptr) {
+    if (group->kind == GroupKind::kUndecided) {
+      return absl::FailedPreconditionError(absl::StrCat("the group ", group_name.ToString(),
+                                                        " has neither received a message nor stored an offset yet: it has no place"));
+    }
+    return absl::NotFoundError(
+        absl::StrCat("the group ", group_name.ToString(), " has not read the topic ", topic_name.ToString(), " yet"));
+  }
+  switch (request.target_case()) {
+    case admin::ResetOffsetRequest::kOffset:
+      if (request.offset() < 0) {
+        return absl::InvalidArgumentError(absl::StrCat("the offset is ", request.offset(), ", expected at least 0"));
+      }
+      reset.target = ResetOffsetCall::Target::kOffset;
+      reset.offset = request.offset();
+      break;
+    case admin::ResetOffsetRequest::kTime:
+      reset.target = ResetOffsetCall::Target::kTime;
+      reset.time = FromProto(request.time(), absl::UnixEpoch());
+      break;
+    case admin::ResetOffsetRequest::kLatest:
+      reset.target = ResetOffsetCall::Target::kLatest;
+      break;
+    case admin::ResetOffsetRequest::TARGET_NOT_SET:
+      return absl::InvalidArgumentError("there is no target, expected an offset, a time or the latest");
+  }
+  std::map<ShardId, ResetOffsetCall> resets;
+  for (const admin::ResetOffsetRequest::Queue& queue : request.queues()) {
+    const ShardMetadata* const shard = metadata.FindShard(queue.shard());
+    if (shard == nullptr) return absl::NotFoundError(absl::StrCat("there is no shard ", queue.shard()));
+    const int32_t queues = topic->QueuesIn(shard->id);
+    if (queue.queue() < 0 || queue.queue() >= queues) {
+      return absl::NotFoundError(
+          absl::StrCat("there is no queue ", queue.queue(), ": the topic has ", queues, " in the shard ", queue.shard()));
+    }
+    ResetOffsetCall& call = resets.try_emplace(shard->id, reset).first->second;
+    call.shard = shard->id;
+    call.queues.push_back(queue.queue());
+  }
+  if (!request.queues().empty()) return resets;
+  for (const ShardMetadata* const shard : Router::Shards(metadata)) {
+    if (topic->QueuesIn(shard->id) == 0) continue;
+    resets.emplace(shard->id, reset).first->second.shard = shard->id;
+  }
+  return resets;
+}
+
+// Asks the leader of every shard that is meant. One that fails is named; it may have moved the group, or not.
+void ResetOffset(Proxy* proxy, CallPtr call, const admin::ResetOffsetRequest& request) {
+  const Snapshot metadata = proxy->router().Snapshot();
+  const absl::StatusOr<std::map<ShardId, ResetOffsetCall>> resets = ResetsOf(*metadata, request);
+  if (!resets.ok()) return call->Fail(resets.status());
+  struct Gathering {
+    Mutex mu;
+    std::map<ShardId, ResetOffsetResult> results ABSL_GUARDED_BY(mu);
+    size_t left ABSL_GUARDED_BY(mu) = 1;  // One for the loop below.
+    bool stored = false;
+    CallPtr call;
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->call = std::move(call);
+  gathering->stored = metadata->FindGroup(FromProto(request.group()))->kind == GroupKind::kOffset;
+  const auto gather = [gathering, metadata](ShardId shard, ResetOffsetResult result) {
+    std::map<ShardId, ResetOffsetResult> results;
+    {
+      MutexLock lock(&gathering->mu);
+      if (shard != ShardId()) gathering->results[shard] = std::move(result);
+      if (--gathering->left > 0) return;
+      results = std::move(gathering->results);
+    }
+    admin::ResetOffsetResponse response;
+    response.set_kind(gathering->stored ? admin::GROUP_KIND_OFFSET : admin::GROUP_KIND_DELIVERY);
+    for (const auto& [shard, moved] : results) {
+      const ShardMetadata* const place = metadata->FindShard(shard);
+      if (!moved.status.ok()) response.add_silent_brokers(place->leader.empty() ? place->name : place->leader);
+      for (const ResetOffsetResult::Entry& entry : moved.entries) ToProto(entry, place->name, response.add_queues());
+    }
+    gathering->call->Answer(Serialize(response));
+  };
+  for (const auto& [shard, reset] : *resets) {
+    {
+      MutexLock lock(&gathering->mu);
+      ++gathering->left;
+    }
+    const absl::StatusOr<Target> target = proxy->router().ById(*metadata, shard);
+    if (!target.ok()) {
+      gather(shard, {target.status(), {}});
+      continue;
+    }
+    AskLeader<ResetOffsetCall, ResetOffsetResult>(
+        &proxy->router(), *target, reset, &BrokerApi::ResetOffset,
+        [gather, shard = shard](ResetOffsetResult result) { gather(shard, std::move(result)); });
+  }
+  gather(ShardId(), {});
+}
+
 template <typename Response>
 void WriteStats(const ClusterStats& stats, const Metadata& metadata, Response* response) {
   for (const QueueStats& queue : stats.queues) ToProto(queue, metadata, response->add_queues());
@@ -330,6 +441,9 @@ void AddAdminService(Proxy* proxy, std::string version, edge::MethodTable* table
                                       [proxy](CallPtr call, const admin::ListTransactionsRequest& request) {
                                         ListTransactions(proxy, std::move(call), request);
                                       });
+  Add<admin::ResetOffsetRequest>(table, "ResetOffset", [proxy](CallPtr call, const admin::ResetOffsetRequest& request) {
+    ResetOffset(proxy, std::move(call), request);
+  });
   Add<admin::DescribeClusterRequest>(
       table, "DescribeCluster", [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
         DescribeCluster(proxy, version, std::move(call));

@@ -1,6 +1,8 @@
 #include "proxy/public/messaging_service.h"
 
 #include "proxy/public/client_handlers.h"
+#include "proxy/public/offset_handlers.h"
+#include "proxy/public/pull_handler.h"
 #include "proxy/public/recall_handler.h"
 #include "proxy/public/receive_handler.h"
 #include "proxy/public/route_handlers.h"
@@ -18,6 +20,8 @@ void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
   AddRecallHandler(proxy, table);
   AddTransactionHandler(proxy, table);
   AddReceiveHandler(proxy, table);
+  AddPullHandler(proxy, table);
+  AddOffsetHandlers(proxy, table);
   AddSettleHandlers(proxy, table);
   AddTelemetryHandler(proxy, table);
   AddClientHandlers(proxy, table);

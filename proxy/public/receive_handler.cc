@@ -63,7 +63,7 @@ class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from
 
   // Only for the transport's calls.
   bool started_ = false;
-  std::shared_ptr<Receiver::Pending> pending_;
+  std::shared_ptr<PendingCall> pending_;
   // Set in Start, before the outcome can come.
   ResourceName topic_as_named_;
 

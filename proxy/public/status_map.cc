@@ -27,6 +27,8 @@ static_assert(Same(Reason::kClientIdRequired, v2::CLIENT_ID_REQUIRED));
 static_assert(Same(Reason::kForbidden, v2::FORBIDDEN));
 static_assert(Same(Reason::kTopicNotFound, v2::TOPIC_NOT_FOUND));
 static_assert(Same(Reason::kConsumerGroupNotFound, v2::CONSUMER_GROUP_NOT_FOUND));
+static_assert(Same(Reason::kOffsetNotFound, v2::OFFSET_NOT_FOUND));
+static_assert(Same(Reason::kPreconditionFailed, v2::PRECONDITION_FAILED));
 static_assert(Same(Reason::kPayloadTooLarge, v2::PAYLOAD_TOO_LARGE));
 static_assert(Same(Reason::kMessageBodyTooLarge, v2::MESSAGE_BODY_TOO_LARGE));
 static_assert(Same(Reason::kMessageBodyEmpty, v2::MESSAGE_BODY_EMPTY));

@@ -5,7 +5,6 @@
 #include "absl/strings/str_cat.h"
 #include "apache/rocketmq/v2/admin.pb.h"
 #include "proxy/public/exchange.h"
-#include "proxy/public/frame_writer.h"
 #include "proxy/refusal.h"
 
 namespace barid::proxy {
@@ -28,33 +27,10 @@ void AddUnaryStub(edge::MethodTable* table, absl::string_view service, absl::str
   };
 }
 
-class PullStub : public edge::StreamHandler {
- public:
-  PullStub(Proxy* proxy, std::shared_ptr<edge::Stream> stream) : proxy_(proxy), stream_(stream), writer_(std::move(stream), 0) {}
-
-  void OnMessage(Bytes) override {
-    writer_.PushLast({NotImplemented<v2::PullMessageResponse>("PullMessage", proxy_, stream_->head())});
-  }
-  void OnHalfClose() override { writer_.Finish(absl::InvalidArgumentError("the call has no request")); }
-  void OnWritable() override { writer_.OnWritable(); }
-  void OnDone(bool delivered) override { writer_.Close(); }
-
- private:
-  Proxy* const proxy_;
-  const std::shared_ptr<edge::Stream> stream_;
-  FrameWriter writer_;
-};
-
 }  // namespace
 
 void AddUnimplementedHandlers(Proxy* proxy, edge::MethodTable* table) {
   AddUnaryStub<v2::SyncLiteSubscriptionResponse>(table, kMessagingService, "SyncLiteSubscription", proxy);
-  AddUnaryStub<v2::UpdateOffsetResponse>(table, kMessagingService, "UpdateOffset", proxy);
-  AddUnaryStub<v2::GetOffsetResponse>(table, kMessagingService, "GetOffset", proxy);
-  AddUnaryStub<v2::QueryOffsetResponse>(table, kMessagingService, "QueryOffset", proxy);
-  table->streams[absl::StrCat(kMessagingService, "PullMessage")] = [proxy](std::shared_ptr<edge::Stream> stream) {
-    return std::make_shared<PullStub>(proxy, std::move(stream));
-  };
 
   AddUnaryStub<v2::DescribeTopicStatusResponse>(table, kAdminService, "DescribeTopicStatus", proxy);
   AddUnaryStub<v2::ListSubscriptionResponse>(table, kAdminService, "ListSubscription", proxy);

@@ -47,6 +47,11 @@ class CheckpointTest : public StateTest {
     skip.set_to(10);
     for (QueueOffset offset = 3; offset < 9; ++offset) skip.add_parked_offsets(offset);
     EXPECT_TRUE(Apply(skip).status.ok());
+    log::CommitOffset stored;
+    stored.set_group_id(6);
+    SetKey(stored.mutable_queue(), kQueue);
+    stored.set_offset(7);
+    EXPECT_TRUE(Apply(stored).status.ok());
   }
   std::vector<std::string> Keys(const std::string& kind) {
     std::vector<std::string> keys;
@@ -248,7 +253,7 @@ TEST_P(DamagedCheckpointTest, AnEntryUnderAnotherKeyIsDataLoss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r", "w"));
+INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r", "w", "o"));
 
 TEST_F(CheckpointTest, DeliveriesWithoutTheirCursorAreDataLoss) {
   Live();

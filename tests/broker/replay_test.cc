@@ -51,6 +51,7 @@ std::string Describe(const Outcome& outcome) {
                                          : " unknown");
   }
   for (const QueueKey& queue : outcome.queues) absl::StrAppend(&out, " ", queue.topic.value(), "/", queue.queue);
+  absl::StrAppend(&out, " -", outcome.dropped_in_flight, " -", outcome.dropped_parked);
   return out;
 }
 
@@ -64,7 +65,7 @@ class CommandGenerator {
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(134);
+    const uint64_t dice = random_.Below(140);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -86,6 +87,8 @@ class CommandGenerator {
     if (dice < 125) return MakeEnd();
     if (dice < 129) return MakeCheck();
     if (dice < 133) return MakeRedeliver();
+    if (dice < 136) return MakeCommitOffset();
+    if (dice < 139) return MakeSeek();
     return log::EpochStart();
   }
 
@@ -251,6 +254,26 @@ class CommandGenerator {
     for (const auto& [offset, delivery] : cursor->in_flight) {
       if (delivery.attempt_id_hash == command.attempt_id_hash() || random_.OneIn(8)) command.add_offsets(offset);
     }
+    return command;
+  }
+  Command MakeCommitOffset() {
+    log::CommitOffset command;
+    command.set_group_id(AnyGroup().value());
+    const QueueKey key = AnyQueue();
+    SetKey(command.mutable_queue(), key);
+    const Queue* const queue = state_.FindQueue(key);
+    command.set_offset(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 2)));
+    return command;
+  }
+  Command MakeSeek() {
+    // Mostly of a cursor that is there; now and then one that opens by it.
+    const CursorKey key = random_.OneIn(4) ? CursorKey{AnyGroup(), AnyQueue()} : AnyCursor();
+    const Queue* const queue = state_.FindQueue(key.queue);
+    log::SeekCursor command;
+    command.set_group_id(key.group.value());
+    SetKey(command.mutable_queue(), key.queue);
+    command.set_to(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 10)) - 5);
+    command.set_ordered(random_.OneIn(2));
     return command;
   }
   Command MakeSettle() {
@@ -448,6 +471,7 @@ bool IsAbout(const Command& command, const CursorKey& key) {
   if (const auto* deliver = std::get_if<log::Deliver>(&command)) return names(*deliver);
   if (const auto* skip = std::get_if<log::Skip>(&command)) return names(*skip);
   if (const auto* redeliver = std::get_if<log::Redeliver>(&command)) return names(*redeliver);
+  if (const auto* seek = std::get_if<log::SeekCursor>(&command)) return names(*seek);
   return true;
 }
 
@@ -497,6 +521,10 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
     facts->insert(ended.now      ? "EndTransaction now"
                   : ended.before ? "EndTransaction again"
                                  : "EndTransaction of the unknown");
+  }
+  if (std::holds_alternative<log::SeekCursor>(command)) {
+    if (outcome.dropped_in_flight > 0) facts->insert("SeekCursor drops deliveries");
+    if (outcome.dropped_parked > 0) facts->insert("SeekCursor drops parked ones");
   }
   for (const QueueKey& queue : outcome.queues) {
     if (IsDiscardedTopic(queue.topic)) facts->insert("EndTransaction discards");
@@ -548,6 +576,9 @@ const std::set<std::string>& AllFacts() {
       "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
       "ConfigureQueue drops transactions",
       "Redeliver OK", "Redeliver NOT_FOUND", "Redeliver ABORTED", "Redeliver the same", "Redeliver of others",
+      "CommitOffset OK", "CommitOffset NOT_FOUND", "CommitOffset OUT_OF_RANGE", "ConfigureQueue drops offsets",
+      "SeekCursor OK", "SeekCursor NOT_FOUND", "SeekCursor opens", "SeekCursor drops deliveries", "SeekCursor drops parked ones",
+      "SeekCursor back",
       "Deliver unparks", "Deliver leaves parked", "Deliver leaves visible", "Deliver parks a first one", "Deliver parks",
       "Skip parks", "Skip settles parked ones", "Expire of parked ones",
       "Settle unlocks", "MakeVisible unlocks", "Move unlocks", "Expire unlocks",
@@ -646,6 +677,7 @@ class Story {
       Propose(command);
       const size_t queues = leader.state().queues().size();
       const size_t open = leader.state().transactions().open().size();
+      const size_t offsets = leader.state().offsets().all().size();
       const auto before = leader.state().cursors();
       const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
@@ -678,6 +710,14 @@ class Story {
       }
       if (std::holds_alternative<log::ConfigureQueue>(command) && leader.state().transactions().open().size() < open) {
         facts->insert("ConfigureQueue drops transactions");
+      }
+      if (std::holds_alternative<log::ConfigureQueue>(command) && leader.state().offsets().all().size() < offsets) {
+        facts->insert("ConfigureQueue drops offsets");
+      }
+      if (const auto* seek = std::get_if<log::SeekCursor>(&command); seek != nullptr && outcome->status.ok()) {
+        const auto it = before.find(CursorKey{GroupId(seek->group_id()), KeyOf(seek->queue())});
+        if (it == before.end()) facts->insert("SeekCursor opens");
+        if (it != before.end() && outcome->first_offset < it->second.next) facts->insert("SeekCursor back");
       }
       for (const QueueKey& queue : outcome->queues) {
         if (std::holds_alternative<log::FireTimer>(command) && leader.state().FindQueue(queue)->deleted)

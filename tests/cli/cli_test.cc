@@ -130,6 +130,30 @@ TEST_F(CliTest, TransactionsAreListedOpenOrDiscarded) {
   EXPECT_EQ(Run("transaction list deals --limit 0").code, ExitCode::kUsage);
 }
 
+TEST_F(CliTest, MovesAGroupsPlaceAndSaysWhatThatDrops) {
+  const std::string text = Do("group reset-offset billing orders --to-offset 7 --queue shard-0/3");
+  EXPECT_THAT(text, HasSubstr("IN FLIGHT"));
+  EXPECT_THAT(text, HasSubstr("dropped 3 deliveries in flight and 2 parked messages"));
+  EXPECT_THAT(Do("group reset-offset billing orders --to-latest --dry-run"),
+              HasSubstr("nothing was changed; a reset would drop 3 deliveries"));
+  EXPECT_THAT(Do("group reset-offset readers orders --to-time 1970-01-01T00:00:05Z -o json"),
+              HasSubstr("{\"kind\":\"offset\",\"dry_run\":false,\"queues\":[{\"shard\":\"shard-0\",\"queue\":0,\"from\":9,"
+                        "\"to\":5,\"end\":20,\"in_flight\":3,\"parked\":2}]}"));
+  EXPECT_EQ(Run("group reset-offset billing orders").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("group reset-offset billing orders --to-latest --to-offset 1").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("group reset-offset billing orders --to-time noon").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("group reset-offset billing orders --to-latest --queue shard-0").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("group reset-offset billing broken --to-latest").code, ExitCode::kRefused);
+}
+
+TEST_F(CliTest, AGroupsKindIsSaidWhenItIsMade) {
+  Do("group create readers --kind offset");
+  EXPECT_THAT(Do("group describe readers"), HasSubstr("offset"));
+  Do("group create others");
+  EXPECT_THAT(Do("group describe others -o json"), HasSubstr("\"kind\":\"undecided\""));
+  EXPECT_EQ(Run("group create more --kind both").code, ExitCode::kUsage);
+}
+
 TEST_F(CliTest, SendsTheSameSeveralTimesUnderDifferentIds) {
   Do("topic create orders");
   Do("send orders --body a --count 3");

@@ -267,6 +267,7 @@ class FakeServer::Admin : public admin::Admin::Service {
     response->set_order(request->order());
     *response->mutable_retry() = request->retry();
     *response->mutable_start() = request->start();
+    response->set_kind(request->kind());
     state_->groups[request->name().name()] = *response;
     return grpc::Status::OK;
   }
@@ -294,6 +295,21 @@ class FakeServer::Admin : public admin::Admin::Service {
                            admin::DeleteGroupResponse*) override {
     MutexLock lock(&state_->mu);
     if (state_->groups.erase(request->name().name()) == 0) return NotFound("group", request->name().name());
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ResetOffset(grpc::ServerContext*, const admin::ResetOffsetRequest* request,
+                           admin::ResetOffsetResponse* response) override {
+    response->set_kind(request->group().name() == "readers" ? admin::GROUP_KIND_OFFSET : admin::GROUP_KIND_DELIVERY);
+    admin::ResetOffsetResponse::Queue* const queue = response->add_queues();
+    queue->set_shard(request->queues().empty() ? "shard-0" : request->queues(0).shard());
+    queue->set_queue(request->queues().empty() ? 0 : request->queues(0).queue());
+    queue->set_from(9);
+    queue->set_to(request->has_offset() ? request->offset() : request->has_time() ? request->time().seconds() : 20);
+    queue->set_end(20);
+    queue->set_in_flight(3);
+    queue->set_parked(2);
+    if (request->topic().name() == "broken") queue->set_error("the disk is full");
     return grpc::Status::OK;
   }
 

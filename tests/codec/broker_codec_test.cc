@@ -141,6 +141,38 @@ auto Fields(const ReceiveCall& in) {
   const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
   return std::make_tuple(shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait);
 }
+auto Fields(const PullCall& in) {
+  const auto& [shard, queue, revision, offset, tags, sql, max_messages, max_bytes, wait] = in;
+  return std::make_tuple(shard, queue, revision, offset, tags, sql, max_messages, max_bytes, wait);
+}
+auto Fields(const QueryOffsetCall& in) {
+  const auto& [shard, queue, revision, policy, time] = in;
+  return std::make_tuple(shard, queue, revision, policy, time);
+}
+auto Fields(const GetOffsetCall& in) {
+  const auto& [shard, group, queue, revision] = in;
+  return std::make_tuple(shard, group, queue, revision);
+}
+auto Fields(const UpdateOffsetCall& in) {
+  const auto& [shard, group, queue, revision, offset] = in;
+  return std::make_tuple(shard, group, queue, revision, offset);
+}
+auto Fields(const OffsetResult& in) {
+  const auto& [status, offset] = in;
+  return std::make_tuple(status, offset);
+}
+auto Fields(const ResetOffsetCall& in) {
+  const auto& [shard, group, topic, revision, queues, target, offset, time, stored, dry_run] = in;
+  return std::make_tuple(shard, group, topic, revision, queues, target, offset, time, stored, dry_run);
+}
+auto Fields(const ResetOffsetResult& in) {
+  const auto& [status, entries] = in;
+  return std::make_tuple(status, entries.size());
+}
+auto Fields(const ResetOffsetResult::Entry& in) {
+  const auto& [status, queue, from, to, end, in_flight, parked] = in;
+  return std::make_tuple(status, queue, from, to, end, in_flight, parked);
+}
 auto Fields(const Delivery& in) {
   const auto& [stored, queue, offset, attempt, nonce, store_time, invisible, origin] = in;
   return std::make_tuple(queue, offset, attempt, nonce, store_time, invisible, origin.has_value());
@@ -299,6 +331,71 @@ TEST(BrokerCodecTest, AReceiveSurvivesTheWire) {
   broker_pb::Receive returned;
   Encode(call, &returned);
   ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, APullSurvivesTheWire) {
+  auto sent = Filled<broker_pb::Pull>();
+  sent.clear_id();  // The lane's.
+  const PullCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::Pull returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+}
+
+TEST(BrokerCodecTest, CallsAboutOffsetsSurviveTheWire) {
+  const auto query = Filled<broker_pb::QueryOffset>();
+  const absl::StatusOr<QueryOffsetCall> query_call = Decode(query);
+  ASSERT_TRUE(query_call.ok());
+  ExpectAllSet(*query_call);
+  broker_pb::QueryOffset query_returned;
+  Encode(*query_call, &query_returned);
+  ExpectSame(query, query_returned);
+
+  const auto get = Filled<broker_pb::GetOffset>();
+  ExpectAllSet(Decode(get));
+  broker_pb::GetOffset get_returned;
+  Encode(Decode(get), &get_returned);
+  ExpectSame(get, get_returned);
+
+  const auto update = Filled<broker_pb::UpdateOffset>();
+  ExpectAllSet(Decode(update));
+  broker_pb::UpdateOffset update_returned;
+  Encode(Decode(update), &update_returned);
+  ExpectSame(update, update_returned);
+
+  const auto answer = Filled<broker_pb::OffsetAnswer>();
+  ExpectAllSet(Decode(answer));
+  broker_pb::OffsetAnswer answer_returned;
+  Encode(Decode(answer), &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, AResetSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::ResetOffset>();
+  const absl::StatusOr<ResetOffsetCall> call = Decode(sent);
+  ASSERT_TRUE(call.ok());
+  ExpectAllSet(*call);
+  broker_pb::ResetOffset returned;
+  Encode(*call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::ResetOffsetAnswer>();
+  const ResetOffsetResult result = Decode(answer);
+  ExpectAllSet(result);
+  ExpectAllSet(result.entries.at(0));
+  broker_pb::ResetOffsetAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, RefusesPoliciesAndTargetsThatItDoesNotKnow) {
+  broker_pb::QueryOffset query;
+  query.set_policy(static_cast<broker_pb::QueryOffset::Policy>(broker_pb::QueryOffset::Policy_MAX + 1));
+  EXPECT_EQ(Decode(query).status().code(), absl::StatusCode::kInvalidArgument);
+  broker_pb::ResetOffset reset;
+  reset.set_target(static_cast<broker_pb::ResetOffset::Target>(broker_pb::ResetOffset::Target_MAX + 1));
+  EXPECT_EQ(Decode(reset).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(BrokerCodecTest, ADeliverySurvivesTheWireButForItsBytes) {

@@ -32,6 +32,7 @@ GroupMetadata SomeGroup(uint64_t id, const std::string& name) {
   group.retry.multiplier = 1.5;
   group.start = {StartFrom::Kind::kTime, absl::FromUnixMicros(42)};
   group.created = absl::FromUnixMicros(7654321);
+  group.kind = GroupKind::kOffset;
   return group;
 }
 
@@ -126,6 +127,14 @@ TEST(ControllerCodecTest, CallsSurviveTheWire) {
   EXPECT_EQ(decoded.retention_bytes, 0);
   EXPECT_FALSE(decoded.retention_age.has_value());
   EXPECT_FALSE(decoded.keep_unsettled.has_value());
+
+  controller_pb::UpdateGroupRequest group_request;
+  Encode(GroupUpdate{{"s", "g"}, std::nullopt, GroupKind::kOffset}, &group_request);
+  EXPECT_EQ(Decode(group_request).kind, GroupKind::kOffset);
+  EXPECT_FALSE(Decode(group_request).retry.has_value());
+  Encode(GroupUpdate{{"s", "g"}}, &group_request);
+  group_request.clear_kind();
+  EXPECT_FALSE(Decode(group_request).kind.has_value()) << "left as it is";
 
   BrokerRegistration registration{"b", "h:1", {{ShardId(3), "ab"}}, "cluster"};
   controller_pb::RegisterBrokerRequest broker_request;

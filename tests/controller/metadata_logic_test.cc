@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <set>
@@ -309,6 +310,52 @@ TEST_F(MetadataLogicTest, SubscriptionsGoWithTheirTopicOrGroup) {
   EXPECT_THAT(PlanDeleteGroup(state_, {"", "g"}), Fails(absl::StatusCode::kNotFound));
   ASSERT_THAT(Create(Group("g")), IsOk());
   EXPECT_EQ(FindGroup("g")->id, GroupId(3));  // Another one.
+}
+
+TEST_F(MetadataLogicTest, TheFirstSubscriptionOrStoredOffsetDecidesAGroupsKind) {
+  ASSERT_THAT(Create(Topic("t")), IsOk());
+  ASSERT_THAT(Create(Group("readers")), IsOk());
+  ASSERT_THAT(Create(Group("workers")), IsOk());
+  GroupMetadata made = Group("made");
+  made.kind = GroupKind::kOffset;
+  ASSERT_THAT(Create(made), IsOk());
+  const GroupUpdate stores{{"", "readers"}, std::nullopt, GroupKind::kOffset};
+  ASSERT_THAT(Do(PlanUpdateGroup(state_, stores)), IsOk());
+  EXPECT_EQ(FindGroup("readers")->kind, GroupKind::kOffset);
+  EXPECT_TRUE(PlanUpdateGroup(state_, stores)->empty()) << "once decided it stays";
+  ASSERT_THAT(Subscribe("workers", TopicId(1)), IsOk());
+  EXPECT_EQ(FindGroup("workers")->kind, GroupKind::kDelivery);
+
+  EXPECT_THAT(Subscribe("readers", TopicId(1)), FailsWith(absl::StatusCode::kFailedPrecondition, "readers is offset-based"));
+  EXPECT_THAT(Subscribe("made", TopicId(1)), Fails(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(PlanUpdateGroup(state_, {{"", "workers"}, std::nullopt, GroupKind::kOffset}),
+              FailsWith(absl::StatusCode::kFailedPrecondition, "workers is delivered to"));
+  EXPECT_EQ(state_.subscription_count(), 1);
+}
+
+TEST_F(MetadataLogicTest, OfTwoFirstCallsOneWins) {
+  ASSERT_THAT(Create(Topic("t")), IsOk());
+  ASSERT_THAT(Create(Group("g")), IsOk());
+  // Both write the group's record, so the second finds it changed and decides again.
+  const auto subscribes = PlanSubscribe(state_, limits_, GroupId(1), TopicId(1), kNow);
+  const auto stores = PlanUpdateGroup(state_, {{"", "g"}, std::nullopt, GroupKind::kOffset});
+  const auto writes_group = [](const Plan& plan) {
+    return std::any_of(plan.puts.begin(), plan.puts.end(), [](const Record& record) { return KeyOf(record) == "group//g"; });
+  };
+  EXPECT_TRUE(writes_group(*subscribes));
+  EXPECT_TRUE(writes_group(*stores));
+}
+
+TEST_F(MetadataLogicTest, AGroupThatWasSubscribedBeforeThereWereKindsIsDeliveredTo) {
+  ASSERT_THAT(Create(Topic("t")), IsOk());
+  ASSERT_THAT(Create(Group("old")), IsOk());
+  ASSERT_THAT(Subscribe("old", TopicId(1)), IsOk());
+  GroupMetadata old = *FindGroup("old");
+  old.kind = GroupKind::kUndecided;
+  Plan plan;
+  plan.puts = {old};
+  Carry(plan);
+  EXPECT_THAT(PlanUpdateGroup(state_, {{"", "old"}, std::nullopt, GroupKind::kOffset}), Fails(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(MetadataLogicTest, ASubscriptionReliesOnItsTopicAndGroup) {

@@ -152,7 +152,52 @@ class FakeBroker : public BrokerApi {
     });
     return id;
   }
+  uint64_t Pull(PullCall call, Callback<PullResult> done) override {
+    uint64_t id = 0;
+    changes.Make([&] {
+      id = next_id++;
+      last_pull = call;
+      if (pull_result) {
+        thread->Post([done = std::move(done), result = *pull_result]() mutable { done(std::move(result)); });
+      } else {
+        waiting_pulls[id] = std::move(done);
+      }
+    });
+    return id;
+  }
+  void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override {
+    changes.Make([&] {
+      last_query = call;
+      Answer([this, done = std::move(done)]() mutable { done(offset_result); });
+    });
+  }
+  void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override {
+    changes.Make([&] {
+      last_get = call;
+      Answer([this, done = std::move(done)]() mutable { done(offset_result); });
+    });
+  }
+  void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override {
+    changes.Make([&] {
+      last_update = call;
+      Answer([this, done = std::move(done)]() mutable { done(offset_result); });
+    });
+  }
+  void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override {
+    changes.Make([&] {
+      last_reset = call;
+      Answer([this, done = std::move(done)]() mutable { done(reset_result); });
+    });
+  }
   void CancelReceive(ShardId shard, uint64_t receive_id) override {
+    Callback<PullResult> pull;
+    changes.Make([&] {
+      const auto it = waiting_pulls.find(receive_id);
+      if (it == waiting_pulls.end() || deaf_to_cancels) return;
+      pull = std::move(it->second);
+      waiting_pulls.erase(it);
+    });
+    if (pull) thread->Post([pull = std::move(pull)]() mutable { pull({absl::OkStatus(), {}, 0}); });
     Callback<ReceiveResult> done;
     changes.Make([&] {
       ++cancels;
@@ -219,11 +264,17 @@ class FakeBroker : public BrokerApi {
   ChecksCall last_checks;
   TransactionsCall last_list;
   ReceiveCall last_receive;
+  PullCall last_pull;
+  QueryOffsetCall last_query;
+  GetOffsetCall last_get;
+  UpdateOffsetCall last_update;
+  ResetOffsetCall last_reset;
   StatsCall last_stats;
   std::vector<SettleCall> settles;
   std::vector<SentReport> sent_reports;
   std::vector<ClientReport> client_reports;
   std::map<uint64_t, Callback<ReceiveResult>> waiting;
+  std::map<uint64_t, Callback<PullResult>> waiting_pulls;
   std::vector<Executor::Task> held;
   bool holds = false;
   uint64_t next_id = 1000;
@@ -236,6 +287,9 @@ class FakeBroker : public BrokerApi {
   TransactionsResult list_result;
   std::optional<SettleResult> settle_result;
   StatsResult stats_result;
+  OffsetResult offset_result;
+  ResetOffsetResult reset_result;
+  std::optional<PullResult> pull_result;  // None: pulls wait.
   std::function<ReceiveResult(const ReceiveCall&)> serve;
   bool deaf_to_cancels = false;
 

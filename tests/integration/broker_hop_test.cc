@@ -656,5 +656,91 @@ TEST_F(BrokerHopTest, EveryCallIsAnsweredOnceWhileTheBrokerComesAndGoes) {
   EXPECT_TRUE(changes.Await([&] { return answers == calls; }));
 }
 
+TEST_F(BrokerHopTest, APullGoesThereAndBack) {
+  broker_.pull_result = PullResult{absl::OkStatus(), {SomeDelivery(5, "a"), SomeDelivery(6, std::string(300'000, 'b'))}, 9};
+  StartAndConnect();
+  PullCall call;
+  call.shard = ShardId(1);
+  call.queue = {TopicId(2), 3};
+  call.offset = 5;
+  call.tags = {"red"};
+  Outcome<PullResult> outcome;
+  remote_->Pull(call, outcome.Taker());
+  const PullResult result = outcome.Get();
+  EXPECT_THAT(result.status, IsOk());
+  EXPECT_EQ(result.next_offset, 9);
+  ASSERT_THAT(result.deliveries, SizeIs(2));
+  EXPECT_EQ(result.deliveries[1].stored.size(), 300'000u);
+  EXPECT_EQ(broker_.last_pull.offset, 5);
+  EXPECT_THAT(broker_.last_pull.tags, ElementsAre("red"));
+  broker_.pull_result = PullResult{OffsetRangeError({3, 4}, "no such offset"), {}, 0};
+  Outcome<PullResult> refused;
+  remote_->Pull(call, refused.Taker());
+  ASSERT_TRUE(GetOffsetRange(refused.Get().status).has_value());
+  EXPECT_EQ(GetOffsetRange(refused.Get().status)->end, 4);
+}
+
+TEST_F(BrokerHopTest, AWaitingPullIsCancelledAndEndsWithItsStream) {
+  StartAndConnect();
+  PullCall call;
+  call.shard = ShardId(1);
+  call.wait = absl::Seconds(30);
+  Outcome<PullResult> cancelled;
+  const uint64_t id = remote_->Pull(call, cancelled.Taker());
+  ASSERT_TRUE(broker_.changes.Await([&] { return broker_.waiting_pulls.size() == 1; }));
+  remote_->CancelReceive(ShardId(1), id);
+  EXPECT_THAT(cancelled.Get().status, IsOk());
+  Outcome<PullResult> broken;
+  remote_->Pull(call, broken.Taker());
+  ASSERT_TRUE(broker_.changes.Await([&] { return broker_.waiting_pulls.size() == 1; }));
+  KillBroker();
+  EXPECT_THAT(broken.Get().status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_TRUE(broker_.changes.Await([&] { return broker_.waiting_pulls.empty(); })) << "the pull was not cancelled";
+  EXPECT_THAT(broker_.settles, IsEmpty()) << "what was pulled is nobody's";
+}
+
+TEST_F(BrokerHopTest, OffsetsGoThereAndBack) {
+  broker_.offset_result = {absl::OkStatus(), 7};
+  StartAndConnect();
+  Outcome<OffsetResult> query;
+  remote_->QueryOffset({ShardId(1), {TopicId(2), 3}, 0, QueryOffsetCall::Policy::kTime, absl::FromUnixSeconds(5)}, query.Taker());
+  EXPECT_EQ(query.Get().offset, 7);
+  EXPECT_EQ(broker_.last_query.time, absl::FromUnixSeconds(5));
+  Outcome<OffsetResult> update;
+  remote_->UpdateOffset({ShardId(1), GroupId(4), {TopicId(2), 3}, 0, 7}, update.Taker());
+  EXPECT_THAT(update.Get().status, IsOk());
+  EXPECT_EQ(broker_.last_update.group, GroupId(4));
+  broker_.offset_result = {absl::OkStatus(), std::nullopt};
+  Outcome<OffsetResult> get;
+  remote_->GetOffset({ShardId(1), GroupId(4), {TopicId(2), 3}, 0}, get.Taker());
+  EXPECT_EQ(get.Get().offset, std::nullopt);
+  broker_.reset_result.entries.resize(1);
+  broker_.reset_result.entries[0].in_flight = 3;
+  ResetOffsetCall call;
+  call.shard = ShardId(1);
+  call.target = ResetOffsetCall::Target::kLatest;
+  Outcome<ResetOffsetResult> reset;
+  remote_->ResetOffset(call, reset.Taker());
+  ASSERT_THAT(reset.Get().entries, SizeIs(1));
+  EXPECT_EQ(reset.Get().entries[0].in_flight, 3);
+  EXPECT_EQ(broker_.last_reset.target, ResetOffsetCall::Target::kLatest);
+}
+
+TEST_F(BrokerHopTest, ABrokenStreamLeavesStoredOffsetsInDoubtAndLookUpsNot) {
+  StartAndConnect();
+  broker_.Hold();
+  Outcome<OffsetResult> get;
+  Outcome<OffsetResult> update;
+  Outcome<ResetOffsetResult> reset;
+  remote_->GetOffset({ShardId(1), GroupId(4), {TopicId(2), 3}, 0}, get.Taker());
+  remote_->UpdateOffset({ShardId(1), GroupId(4), {TopicId(2), 3}, 0, 7}, update.Taker());
+  remote_->ResetOffset(ResetOffsetCall(), reset.Taker());
+  ASSERT_TRUE(broker_.changes.Await([&] { return broker_.held.size() == 3; }));
+  KillBroker();
+  EXPECT_THAT(get.Get().status, StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_THAT(update.Get().status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_THAT(reset.Get().status, StatusIs(absl::StatusCode::kDeadlineExceeded));
+}
+
 }  // namespace
 }  // namespace barid

@@ -447,6 +447,64 @@ class Scenarios:
                          [(f"{stuck}0", 2), (f"{stuck}1", 1), (f"{stuck}2", 1)])
         self.receive("lines", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
 
+    def test_pull_by_offset(self):
+        self.create("stream")
+        sent = self.send("stream", "--body", "m", "--count", 8).expect(0).objects
+        (described,) = self.admin("topic", "describe", "stream").expect(0).objects
+        filled = [queue for queue in described["queues"] if queue["end"] > 0]
+        door = self.server.consumers.endpoint
+        seen = []
+        for queue in filled:
+            name = f"{queue['shard']}/{queue['queue']}"
+            *messages, last = baridctl(door, "pull", "stream", "--queue", name, "--max", 100, "--wait", "0s").expect(0).objects
+            self.assertEqual(last, {"next_offset": queue["end"]})
+            seen += [message["id"] for message in messages]
+        self.assertEqual(sorted(seen), sorted(message["id"] for message in sent))
+
+        # What is stored is where it goes on, also after a restart.
+        name = f"{filled[0]['shard']}/{filled[0]['queue']}"
+        baridctl(door, "pull", "stream", "--queue", name, "--group", "readers", "--store").expect(0)
+        for process in self.server.processes:
+            if process.role in ("standalone", "broker"):
+                process.kill()
+                process.start()
+
+        def end_of_what_is_stored():
+            outcome = baridctl(door, "pull", "stream", "--queue", name, "--group", "readers", "--max", 100, "--wait", "0s")
+            return outcome if outcome.status in (0, CTL_NOTHING_RECEIVED) else None
+
+        *messages, last = self.eventually(end_of_what_is_stored, "the queue can be read").objects
+        self.assertEqual(len(messages), filled[0]["end"] - 1)
+        self.assertIn("ILLEGAL_OFFSET", baridctl(door, "pull", "stream", "--queue", name, "--offset", 99).expect(CTL_REFUSED).err)
+
+        # The kinds do not mix.
+        (readers,) = self.admin("group", "describe", "readers").expect(0).objects
+        self.assertEqual(readers["group"]["kind"], "offset")
+        self.assertIn("PRECONDITION_FAILED", self.receive("stream", "readers").expect(CTL_REFUSED).err)
+        self.receive("stream", "billing", "--max", 8).expect(0)
+        self.assertIn("PRECONDITION_FAILED", baridctl(door, "pull", "stream", "--queue", name, "--group", "billing", "--store",
+                                                      "--latest", "--wait", "0s").expect(CTL_REFUSED).err)
+
+    def test_reset_of_places(self):
+        self.create("orders", "billing")
+        self.send("orders", "--body", "m", "--count", 6).expect(0)
+        self.receive_until("orders", "billing", 6)
+        plan = ("group", "reset-offset", "billing", "orders", "--to-offset", 0, "--dry-run")
+        self.eventually(lambda: self.admin(*plan).status == 0, "the other proxy knows that the group reads the topic")
+        (planned,) = self.admin(*plan).expect(0).objects
+        self.assertEqual((planned["kind"], planned["dry_run"]), ("delivery", True))
+        self.assertEqual(sum(queue["from"] - queue["to"] for queue in planned["queues"] if "from" in queue), 6)
+        self.receive("orders", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        self.admin("group", "reset-offset", "billing", "orders", "--to-offset", 0).expect(0)
+        held = self.receive("orders", "billing", "--no-ack", "--wait", "10s").expect(0).objects
+        (moved,) = self.admin("group", "reset-offset", "billing", "orders", "--to-time", "2000-01-01T00:00:00Z").expect(0).objects
+        self.assertEqual(sum(queue["in_flight"] for queue in moved["queues"]), len(held))
+        self.receive_until("orders", "billing", 6)
+        self.admin("group", "reset-offset", "billing", "orders", "--to-offset", 0).expect(0)
+        self.admin("group", "reset-offset", "billing", "orders", "--to-latest").expect(0)
+        self.receive("orders", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        self.assertIn("nobody", self.admin("group", "reset-offset", "nobody", "orders", "--to-latest").expect(CTL_REFUSED).err)
+
     def test_scheduled_messages(self):
         self.create("later", "billing", kind="delay")
         self.assertIn("DELAY", self.send("later", "--body", "x").expect(CTL_REFUSED).err)

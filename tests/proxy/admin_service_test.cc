@@ -237,5 +237,90 @@ TEST_F(AdminServiceTest, AControllerThatIsAwayIsUnavailable) {
   EXPECT_TRUE(absl::IsInvalidArgument(call->failure()));
 }
 
+class ResetOffsetTest : public AdminServiceTest {
+ protected:
+  static admin::ResetOffsetRequest Request(const std::string& group = "workers") {
+    admin::ResetOffsetRequest request;
+    request.mutable_group()->set_name(group);
+    request.mutable_topic()->set_name("orders");
+    request.set_latest(true);
+    return request;
+  }
+  admin::ResetOffsetResponse Reset(const admin::ResetOffsetRequest& request) {
+    return Do<admin::ResetOffsetResponse>("ResetOffset", request);
+  }
+};
+
+TEST_F(ResetOffsetTest, EveryShardIsAskedAndSaysWhatIsDropped) {
+  Send("a");
+  Send("b");
+  ASSERT_EQ(ReceiveCode(ReceiveRequestOf()), v2::OK);
+  const auto response = Reset(Request());
+  EXPECT_EQ(response.kind(), admin::GROUP_KIND_DELIVERY);
+  ASSERT_THAT(response.queues(), SizeIs(2));
+  EXPECT_EQ(response.queues(0).shard(), "shard-1");
+  EXPECT_EQ(response.queues(0).in_flight(), 1);
+  EXPECT_TRUE(response.queues(0).has_from());
+  EXPECT_FALSE(response.queues(1).has_from());
+  EXPECT_EQ(response.queues(1).to(), 1);
+  ASSERT_THAT(broker(0).resets, SizeIs(1));
+  EXPECT_EQ(broker(0).resets[0].target, ResetOffsetCall::Target::kLatest);
+  EXPECT_FALSE(broker(0).resets[0].stored);
+  EXPECT_FALSE(broker(0).resets[0].dry_run);
+}
+
+TEST_F(ResetOffsetTest, OnlyNamedQueuesAreAskedFor) {
+  Send("a");
+  Send("b");
+  ASSERT_EQ(ReceiveCode(ReceiveRequestOf()), v2::OK);
+  admin::ResetOffsetRequest request = Request();
+  request.mutable_time()->set_seconds(77);
+  request.set_dry_run(true);
+  request.add_queues()->set_shard("shard-2");
+  request.mutable_queues(0)->set_queue(1);
+  Reset(request);
+  EXPECT_TRUE(broker(0).resets.empty());
+  ASSERT_THAT(broker(1).resets, SizeIs(1));
+  EXPECT_EQ(broker(1).resets[0].queues, std::vector<int32_t>{1});
+  EXPECT_EQ(broker(1).resets[0].time, absl::FromUnixSeconds(77));
+  EXPECT_TRUE(broker(1).resets[0].dry_run);
+  request.mutable_queues(0)->set_queue(2);
+  EXPECT_TRUE(absl::IsNotFound(Failure("ResetOffset", request)));
+  request.mutable_queues(0)->set_shard("shard-9");
+  EXPECT_TRUE(absl::IsNotFound(Failure("ResetOffset", request)));
+}
+
+TEST_F(ResetOffsetTest, AnOffsetBasedGroupHasItsStoredOffsetsMoved) {
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].kind = GroupKind::kOffset; });
+  const auto response = Reset(Request());
+  EXPECT_EQ(response.kind(), admin::GROUP_KIND_OFFSET);
+  EXPECT_TRUE(broker(0).resets.at(0).stored);
+}
+
+TEST_F(ResetOffsetTest, RefusesWhatHasNoPlaceOrNoTarget) {
+  const absl::Status undecided = Failure("ResetOffset", Request());
+  EXPECT_TRUE(absl::IsFailedPrecondition(undecided));
+  EXPECT_THAT(std::string(undecided.message()), HasSubstr("neither received a message nor stored an offset"));
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].kind = GroupKind::kDelivery; });
+  EXPECT_TRUE(absl::IsNotFound(Failure("ResetOffset", Request()))) << "it has not read the topic";
+  EXPECT_TRUE(absl::IsNotFound(Failure("ResetOffset", Request("nobody"))));
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].kind = GroupKind::kOffset; });
+  admin::ResetOffsetRequest request = Request();
+  request.clear_target();
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("ResetOffset", request)));
+  request.set_offset(-1);
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("ResetOffset", request)));
+  request.mutable_topic()->set_name("nothing");
+  EXPECT_TRUE(absl::IsNotFound(Failure("ResetOffset", request)));
+}
+
+TEST_F(ResetOffsetTest, ABrokerThatFailsIsNamed) {
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].kind = GroupKind::kOffset; });
+  broker(1).RefuseNext(absl::UnavailableError("away"));
+  const auto response = Reset(Request());
+  EXPECT_THAT(response.silent_brokers(), ElementsAre("broker-1"));
+  EXPECT_THAT(response.queues(), SizeIs(1));
+}
+
 }  // namespace
 }  // namespace barid::proxy

@@ -101,9 +101,14 @@ void FakeController::UpdateGroup(GroupUpdate update, Changed done) {
   if (current_->FindGroup(update.name) == nullptr) return done(absl::NotFoundError("no such group"));
   Edit([&](Metadata::Tables* tables) {
     for (GroupMetadata& group : tables->groups) {
-      if (group.name == update.name && update.retry) group.retry = *update.retry;
+      if (group.name != update.name) continue;
+      if (update.retry) group.retry = *update.retry;
+      if (update.kind && group.kind == GroupKind::kUndecided && failure_.ok()) group.kind = *update.kind;
     }
   });
+  if (update.kind && current_->FindGroup(update.name)->kind != *update.kind && failure_.ok()) {
+    return done(absl::FailedPreconditionError("the group is of another kind"));
+  }
   Answer(std::move(done));
 }
 
@@ -118,8 +123,17 @@ void FakeController::Subscribe(GroupId group, TopicId topic, Changed done) {
     return held_.push_back([this, group, topic, done = std::move(done)]() mutable { Subscribe(group, topic, std::move(done)); });
   }
   ++subscriptions_made;
+  const GroupMetadata* const subscriber = current_->FindGroup(group);
+  if (subscriber != nullptr && subscriber->kind == GroupKind::kOffset) {
+    return done(absl::FailedPreconditionError("the group is offset-based"));
+  }
   if (failure_.ok() && current_->FindSubscription(group, topic) == nullptr) {
-    Edit([&](Metadata::Tables* tables) { tables->subscriptions.push_back({group, topic, {}, absl::UnixEpoch()}); });
+    Edit([&](Metadata::Tables* tables) { 
+      tables->subscriptions.push_back({group, topic, {}, absl::UnixEpoch()});
+      for (GroupMetadata& one : tables->groups) {
+        if (one.id == group) one.kind = GroupKind::kDelivery;
+      }
+    });
   }
   Answer(std::move(done));
 }
@@ -301,6 +315,14 @@ uint64_t FakeBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
 }
 
 void FakeBroker::WakeWaiting() {
+  for (WaitingPull& pull : std::exchange(waiting_pulls_, {})) {
+    PullResult result = Read(pull.call);
+    if (result.deliveries.empty()) {
+      waiting_pulls_.push_back(std::move(pull));
+    } else {
+      pull.done(std::move(result));
+    }
+  }
   std::vector<Waiting> waiting = std::move(waiting_);
   waiting_.clear();
   for (Waiting& receive : waiting) {
@@ -314,13 +336,94 @@ void FakeBroker::WakeWaiting() {
   }
 }
 
+PullResult FakeBroker::Read(const PullCall& call) {
+  const auto& queue = queues_[{call.shard, call.queue.topic}];
+  const auto end = static_cast<QueueOffset>(queue.size());
+  if (call.offset < 0 || call.offset > end) return {OffsetRangeError({0, end}, "no such offset"), {}, 0};
+  PullResult result;
+  result.next_offset = call.offset;
+  for (; result.next_offset < end && static_cast<int>(result.deliveries.size()) < call.max_messages; ++result.next_offset) {
+    const Stored& stored = queue[static_cast<size_t>(result.next_offset)];
+    const auto matches = [&](const std::string& tag) { return TagHash(tag) == stored.tag_hash; };
+    if (!call.tags.empty() && std::none_of(call.tags.begin(), call.tags.end(), matches)) continue;
+    Delivery& delivery = result.deliveries.emplace_back();
+    delivery.stored = stored.bytes;
+    delivery.queue = call.queue;
+    delivery.offset = result.next_offset;
+    delivery.attempt = 0;
+    delivery.store_time = absl::FromUnixSeconds(1'893'456'000);
+  }
+  return result;
+}
+
+uint64_t FakeBroker::Pull(PullCall call, Callback<PullResult> done) {
+  const uint64_t id = next_receive_++;
+  pulls.push_back(call);
+  if (const auto refusal = TakeRefusal()) {
+    done({*refusal, {}, 0});
+    return id;
+  }
+  PullResult result = Read(call);
+  if (result.status.ok() && result.deliveries.empty() && call.wait > absl::ZeroDuration()) {
+    waiting_pulls_.push_back({id, std::move(call), std::move(done)});
+  } else {
+    done(std::move(result));
+  }
+  return id;
+}
+
+void FakeBroker::QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) {
+  queries.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  const auto end = static_cast<QueueOffset>(queues_[{call.shard, call.queue.topic}].size());
+  done({absl::OkStatus(), call.policy == QueryOffsetCall::Policy::kEnd ? end : 0});
+}
+
+void FakeBroker::GetOffset(GetOffsetCall call, Callback<OffsetResult> done) {
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  const auto it = offsets_.find({call.shard, {call.group, call.queue}});
+  done({absl::OkStatus(), it == offsets_.end() ? std::nullopt : std::optional<QueueOffset>(it->second)});
+}
+
+void FakeBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) {
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  const auto end = static_cast<QueueOffset>(queues_[{call.shard, call.queue.topic}].size());
+  if (call.offset > end) return done({OffsetRangeError({0, end}, "beyond the end")});
+  offsets_[{call.shard, {call.group, call.queue}}] = call.offset;
+  done({absl::OkStatus(), call.offset});
+}
+
+void FakeBroker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
+  resets.push_back(call);
+  if (const auto refusal = TakeRefusal()) return done({*refusal, {}});
+  ResetOffsetResult result;
+  ResetOffsetResult::Entry& entry = result.entries.emplace_back();
+  entry.queue = {call.topic, 0};
+  entry.end = static_cast<QueueOffset>(queues_[{call.shard, call.topic}].size());
+  entry.to = call.target == ResetOffsetCall::Target::kLatest ? entry.end : call.offset;
+  for (const auto& [place, flight] : in_flight_) {
+    if (place.shard == call.shard && place.group == call.group && place.topic == call.topic) ++entry.in_flight;
+  }
+  if (entry.in_flight > 0) entry.from = 0;
+  done(std::move(result));
+}
+
 void FakeBroker::EndWaits() {
+  std::vector<WaitingPull> pulls_over = std::move(waiting_pulls_);
+  waiting_pulls_.clear();
+  for (WaitingPull& pull : pulls_over) pull.done({absl::OkStatus(), {}, pull.call.offset});
   std::vector<Waiting> waiting = std::move(waiting_);
   waiting_.clear();
   for (Waiting& receive : waiting) receive.done({absl::OkStatus(), {}});
 }
 
 void FakeBroker::CancelReceive(ShardId shard, uint64_t receive_id) {
+  for (auto it = waiting_pulls_.begin(); it != waiting_pulls_.end(); ++it) {
+    if (it->id != receive_id || it->call.shard != shard) continue;
+    WaitingPull pull = std::move(*it);
+    waiting_pulls_.erase(it);
+    return pull.done({absl::OkStatus(), {}, pull.call.offset});
+  }
   for (auto it = waiting_.begin(); it != waiting_.end(); ++it) {
     if (it->id != receive_id || it->call.shard != shard) continue;
     Waiting receive = std::move(*it);

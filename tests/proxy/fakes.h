@@ -79,6 +79,11 @@ class FakeBroker : public BrokerApi {
   void ReportSent(SentReport report) override { sent.push_back(std::move(report)); }
   void ReportClients(const ClientReport& report) override { reports.push_back(report); }
   void Stats(StatsCall call, Callback<StatsResult> done) override;
+  uint64_t Pull(PullCall call, Callback<PullResult> done) override;
+  void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
+  void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
+  void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
   // The next calls are refused so, one each.
   void RefuseNext(absl::Status status) { refusals_.push_back(std::move(status)); }
@@ -90,9 +95,9 @@ class FakeBroker : public BrokerApi {
   // Answers to receives that have messages wait for Release too.
   bool hold_deliveries = false;
 
-  // The time of all waiting receives is over.
+  // The time of all waiting receives and pulls is over.
   void EndWaits();
-  size_t waiting() const { return waiting_.size(); }
+  size_t waiting() const { return waiting_.size() + waiting_pulls_.size(); }
   // The deliveries in flight: (topic, queue, offset).
   size_t in_flight() const { return in_flight_.size(); }
   bool IsInFlight(QueueOffset offset) const;
@@ -107,6 +112,9 @@ class FakeBroker : public BrokerApi {
   std::vector<TransactionsCall> lists;
   bool checks_due = false;  // All open transactions are; until somebody takes them.
   std::vector<ReceiveCall> receives;
+  std::vector<PullCall> pulls;
+  std::vector<QueryOffsetCall> queries;
+  std::vector<ResetOffsetCall> resets;
   std::vector<SettleCall> settles;
   std::vector<SentReport> sent;
   std::vector<ClientReport> reports;
@@ -128,6 +136,11 @@ class FakeBroker : public BrokerApi {
     ReceiveCall call;
     Callback<ReceiveResult> done;
   };
+  struct WaitingPull {
+    uint64_t id;
+    PullCall call;
+    Callback<PullResult> done;
+  };
   struct Stored {
     Buffer bytes;
     uint32_t tag_hash;
@@ -135,6 +148,7 @@ class FakeBroker : public BrokerApi {
 
   std::optional<absl::Status> TakeRefusal();
   std::vector<Delivery> Pick(const ReceiveCall& call);
+  PullResult Read(const PullCall& call);
   void WakeWaiting();
   void Run(absl::AnyInvocable<void()> answer, bool held);
 
@@ -151,7 +165,9 @@ class FakeBroker : public BrokerApi {
     int32_t checks = 0;
   };
   std::map<std::pair<ShardId, TransactionKey>, Transaction> transactions_;
+  std::map<std::pair<ShardId, std::pair<GroupId, QueueKey>>, QueueOffset> offsets_;
   std::vector<Waiting> waiting_;
+  std::vector<WaitingPull> waiting_pulls_;
   std::vector<absl::Status> refusals_;
   std::vector<absl::AnyInvocable<void()>> held_;
   LogIndex next_nonce_ = 100;

@@ -23,19 +23,9 @@ TEST_F(UnimplementedHandlersTest, EveryMethodOfThePublicApiIsServed) {
 }
 
 TEST_F(UnimplementedHandlersTest, WhatIsNotServedSaysSoInItsOwnResponse) {
-  EXPECT_EQ(Call<v2::GetOffsetResponse>("GetOffset", v2::GetOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
-  EXPECT_EQ(Call<v2::QueryOffsetResponse>("QueryOffset", v2::QueryOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
-  EXPECT_EQ(Call<v2::UpdateOffsetResponse>("UpdateOffset", v2::UpdateOffsetRequest()).status().code(), v2::NOT_IMPLEMENTED);
   const auto lite = Call<v2::SyncLiteSubscriptionResponse>("SyncLiteSubscription", v2::SyncLiteSubscriptionRequest());
   EXPECT_EQ(lite.status().code(), v2::NOT_IMPLEMENTED);
   EXPECT_THAT(lite.status().message(), HasSubstr("SyncLiteSubscription is not served"));
-}
-
-TEST_F(UnimplementedHandlersTest, PullingIsAStreamWithAStatus) {
-  const auto stream = port_.Open(std::string(kService) + "PullMessage");
-  stream->Send(v2::PullMessageRequest());
-  EXPECT_EQ(stream->As<v2::PullMessageResponse>().at(0).status().code(), v2::NOT_IMPLEMENTED);
-  EXPECT_TRUE(stream->finished()->ok());
 }
 
 TEST_F(UnimplementedHandlersTest, TheAdminMethodsSaySoToo) {

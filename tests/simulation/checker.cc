@@ -36,6 +36,12 @@ void Checker::VoidTopic(TopicId topic) {
   voided_.insert(topic);
   std::erase_if(progress_, [&](const auto& progress) { return std::get<1>(progress.first) == topic; });
   for (auto& [id, settle] : settles_) settle.is_void |= settle.receipt.topic == topic;
+  for (auto& [id, update] : updates_) update.is_void |= update.place.second.topic == topic;
+  for (auto& [id, reset] : resets_) reset.is_void |= reset.place.second.topic == topic;
+  for (auto& [place, stored] : stored_) {
+    if (place.second.topic == topic) stored = std::nullopt;
+  }
+  std::erase_if(moved_, [&](const auto& moved) { return moved.first.second.topic == topic; });
 }
 
 void Checker::DropGroup(GroupId group) {
@@ -46,6 +52,141 @@ void Checker::DropGroup(GroupId group) {
 
 void Checker::ForgetDeadlines() {
   for (auto& [key, progress] : progress_) progress.invisible_until = -absl::InfiniteDuration();
+}
+
+// --- Stored offsets ---
+
+Checker::Stored& Checker::StoredAt(const Place& place) {
+  // Of a queue that began anew it is not known what was stored before.
+  const Stored fresh = voided_.contains(place.second.topic) ? Stored() : Stored(Offsets{std::nullopt});
+  return stored_.try_emplace(place, fresh).first->second;
+}
+
+uint64_t Checker::OnUpdateOffset(const Place& place, QueueOffset offset) {
+  StoredAt(place);
+  updates_[next_id_] = {place, offset};
+  return next_id_++;
+}
+
+void Checker::OnUpdateOffsetAnswer(uint64_t id, const absl::Status& status) {
+  const auto found = updates_.find(id);
+  if (found == updates_.end()) return Violate("an update of an offset was answered twice");
+  const PendingUpdate update = found->second;
+  updates_.erase(found);
+  if (update.is_void) return;
+  Stored& stored = StoredAt(update.place);
+  if (status.ok()) {
+    stored = Offsets{update.offset};
+  } else if (stored && !IsRefusal(status) && !absl::IsOutOfRange(status)) {
+    stored->insert(update.offset);
+  }
+}
+
+void Checker::OnGetOffsetAnswer(const Place& place, const OffsetResult& result) {
+  if (!result.status.ok()) return;
+  Stored& stored = StoredAt(place);
+  if (!stored || stored->contains(result.offset)) return;
+  for (const auto& [id, update] : updates_) {
+    if (update.place == place && result.offset == update.offset) return;
+  }
+  Violate(absl::StrCat("group ", place.first.value(), " stored ", stored->begin()->value_or(-1), " for queue ", place.second.queue,
+                       " of topic ", place.second.topic.value(), ", and finds ", result.offset.value_or(-1)));
+}
+
+// --- Resets ---
+
+const Checker::Moved* Checker::MovedAt(GroupId group, const QueueKey& queue) const {
+  const auto found = moved_.find({group, queue});
+  return found == moved_.end() ? nullptr : &found->second;
+}
+
+bool Checker::IsResetting(const Place& place) const {
+  return std::any_of(resets_.begin(), resets_.end(), [&](const auto& reset) { return reset.second.place == place; });
+}
+
+bool Checker::IsInDoubt(GroupId group, const QueueKey& queue) const {
+  const Moved* const moved = MovedAt(group, queue);
+  return (moved != nullptr && moved->in_doubt) || IsResetting({group, queue});
+}
+
+bool Checker::WasMoved(GroupId group) const {
+  return std::any_of(moved_.begin(), moved_.end(), [&](const auto& moved) { return moved.first.first == group; });
+}
+
+bool Checker::MayBePassedOver(GroupId group, const Sent& sent) const {
+  if (sent.place) {
+    const QueueKey queue{sent.topic, sent.place->first};
+    const Moved* const moved = MovedAt(group, queue);
+    return IsInDoubt(group, queue) || (moved != nullptr && sent.place->second < moved->to);
+  }
+  // It may have stood in any queue of its topic.
+  for (const auto& [place, moved] : moved_) {
+    if (place.first == group && place.second.topic == sent.topic && (moved.in_doubt || sent.at <= moved.at)) return true;
+  }
+  return false;
+}
+
+uint64_t Checker::OnReset(const Place& place, QueueOffset to) {
+  resets_[next_id_] = {place, to};
+  return next_id_++;
+}
+
+void Checker::OnResetAnswer(uint64_t id, const ResetOffsetResult& result, LogIndex index, absl::Duration now) {
+  const auto found = resets_.find(id);
+  if (found == resets_.end()) return Violate("a reset was answered twice");
+  const PendingReset reset = found->second;
+  resets_.erase(found);
+  if (reset.is_void || !groups_.contains(reset.place.first)) return;
+  Moved& moved = moved_[reset.place];
+  if (!result.status.ok() || result.entries.size() != 1 || !result.entries[0].status.ok()) {
+    // Also after a refusal: what was delivered meanwhile was not counted.
+    moved.in_doubt = true;
+    return;
+  }
+  ++resets_done_;
+  const auto& [group, queue] = reset.place;
+  const ResetOffsetResult::Entry& entry = result.entries[0];
+  moved = {index, entry.to, now, /*in_doubt=*/false};
+  for (size_t i = 0; i < sent_.size(); ++i) {
+    const Sent& sent = sent_[i];
+    if (sent.topic != queue.topic || sent.is_void || !sent.place || sent.place->first != queue.queue) continue;
+    const QueueOffset offset = sent.place->second;
+    if (offset >= reset.to && offset < entry.to && !MayHaveAged(sent, queue.topic, now)) {
+      return Violate(absl::StrCat("a reset of group ", group.value(), " to ", reset.to, " goes to ", entry.to, ", behind m", i));
+    }
+    const auto progress = progress_.find({group, queue.topic, static_cast<Number>(i)});
+    if (progress == progress_.end()) continue;  // It was never delivered: the offset says whether it is to be.
+    progress->second = Progress();
+    progress->second.nonce = index;
+    progress->second.silent_seen = groups_.at(group).silent;
+    if (offset < entry.to) progress->second.fate = Fate::kSettled;
+  }
+  for (auto& [other, settle] : settles_) settle.is_void |= settle.receipt.group == group && settle.receipt.queue == queue;
+}
+
+// --- Pulls ---
+
+void Checker::OnPullAnswer(const PullCall& call, const PullResult& result) {
+  if (!result.status.ok() || !topics_.contains(call.queue.topic)) return;
+  QueueOffset expected = call.offset;
+  for (const Delivery& delivery : result.deliveries) {
+    const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
+    const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
+    if (!number) return Violate("a pull gave a message that nobody sent");
+    Sent& sent = sent_[static_cast<size_t>(*number)];
+    const std::string name = absl::StrCat("a pull from offset ", call.offset, " gave m", *number, " at offset ", delivery.offset);
+    if (sent.bytes != delivery.stored.view()) return Violate(absl::StrCat(name, ", which is not what was sent"));
+    if (sent.is_void) return;
+    if (sent.topic != call.queue.topic || sent.state == SendState::kRefused) return Violate(absl::StrCat(name, ", which is not there"));
+    if (!call.tags.empty() && std::find(call.tags.begin(), call.tags.end(), sent.tag) == call.tags.end()) {
+      return Violate(absl::StrCat(name, ", which its filter leaves out"));
+    }
+    if (delivery.offset < expected) return Violate(absl::StrCat(name, ", out of order"));
+    if (call.tags.empty() && delivery.offset != expected && expected != call.offset) return Violate(absl::StrCat(name, ", not ", expected));
+    expected = delivery.offset + 1;
+    CheckPlace(call.queue.topic, call.queue.queue, delivery.offset, *number);
+  }
+  if (result.next_offset < expected) Violate(absl::StrCat("a pull from offset ", call.offset, " goes on at ", result.next_offset));
 }
 
 // --- Sends ---
@@ -332,7 +473,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   if (first != receive.first.end() && delivery.offset < first->second && !voided_.contains(topic)) {
     return Violate(absl::StrCat(name, " had expired"));
   }
-  if (group.start && delivery.store_time < *group.start) return Violate(absl::StrCat(name, " is older than the group's start"));
+  const bool may_be_moved = MovedAt(group.id, delivery.queue) != nullptr || IsInDoubt(group.id, delivery.queue);
+  if (group.start && delivery.store_time < *group.start && !may_be_moved) return Violate(absl::StrCat(name, " is older than the group's start"));
 
   if (is_dead_letter) {
     if (!delivery.origin || delivery.origin->message_id != absl::StrCat("m", number)) {
@@ -341,7 +483,7 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
     // It left its group for a reason.
     const auto mourned = groups_.find(DeadLetterGroup(topic));
     const auto origin = progress_.find({DeadLetterGroup(topic), sent.topic, number});
-    if (mourned != groups_.end() && !sent.is_void) {
+    if (mourned != groups_.end() && !sent.is_void && !WasMoved(mourned->first)) {
       if (origin == progress_.end() && mourned->second.silent == 0) return Violate(absl::StrCat(name, " was never delivered"));
       if (origin != progress_.end()) {
         Progress& left = origin->second;
@@ -355,6 +497,12 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
         progress_[{DeadLetterGroup(topic), sent.topic, number}].fate = Fate::kMoved;
       }
     }
+  }
+
+  if (IsInDoubt(group.id, delivery.queue)) return;
+  if (const Moved* const moved = MovedAt(group.id, delivery.queue)) {
+    if (delivery.nonce < moved->index) return;  // From before a reset, and answered late.
+    if (delivery.offset < moved->to) return Violate(absl::StrCat(name, " was delivered after a reset to ", moved->to));
   }
 
   // The group is owed it, now, with this attempt.
@@ -412,6 +560,7 @@ void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive,
     const Sent& neighbour = sent_[static_cast<size_t>(other)];
     if (other == number || neighbour.is_void || !Matches(state.group, neighbour)) continue;
     if (MayHaveExpired(neighbour, sent.topic, now)) continue;
+    if (const Moved* const moved = MovedAt(state.group.id, delivery.queue); moved != nullptr && offset < moved->to) continue;
     const auto found = progress_.find({state.group.id, sent.topic, other});
     const bool is_earlier = offset < delivery.offset;
     if (found == progress_.end()) {
@@ -438,7 +587,8 @@ void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive,
 
 bool Checker::IsVoid(const Receipt& receipt) const {
   return !groups_.contains(receipt.group) || !progress_.contains({receipt.group, receipt.topic, receipt.number}) ||
-         (!IsDeadLetterTopic(receipt.topic) && sent_[static_cast<size_t>(receipt.number)].is_void);
+         (!IsDeadLetterTopic(receipt.topic) && sent_[static_cast<size_t>(receipt.number)].is_void) ||
+         IsInDoubt(receipt.group, receipt.queue);
 }
 
 uint64_t Checker::OnSettle(const Receipt& receipt, SettleKind kind, absl::Duration delay, absl::Duration now) {
@@ -549,6 +699,10 @@ void Checker::OnCrash() {
   receives_.clear();
   while (!recalls_.empty()) OnRecallAnswer(recalls_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
   while (!ends_.empty()) OnEndAnswer(ends_.begin()->first, absl::UnknownError("crashed"));
+  while (!updates_.empty()) OnUpdateOffsetAnswer(updates_.begin()->first, absl::UnknownError("crashed"));
+  while (!resets_.empty()) {
+    OnResetAnswer(resets_.begin()->first, {absl::UnknownError("crashed"), {}}, 0, absl::ZeroDuration());
+  }
   while (!settles_.empty()) OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
 }
 
@@ -563,7 +717,7 @@ void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Dura
   if (!retention.keep_unsettled) return;
   for (const auto& [id, state] : groups_) {
     if (state.group.topic != queue.topic || !Matches(state.group, sent) || state.group.start) continue;
-    if (sent.enters < state.group.since) continue;
+    if (sent.enters < state.group.since || MayBePassedOver(id, sent)) continue;
     const auto progress = progress_.find({id, queue.topic, place->second});
     // Deliveries whose answers a crash swallowed count as attempts, too.
     const Progress left = progress == progress_.end() ? Progress() : progress->second;
@@ -620,7 +774,7 @@ void Checker::CheckNothingIsOwed(const Stuck* stuck, absl::Duration now) {
       if (stuck != nullptr && stuck->group == id && stuck->message_group == sent.message_group) continue;
       if (stuck != nullptr && sent.due) continue;  // It may be far from due.
       if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
-      if (sent.recall != RecallState::kNot) continue;
+      if (sent.recall != RecallState::kNot || MayBePassedOver(id, sent)) continue;
       if (sent.transaction && !sent.transaction->committed.value_or(false)) continue;
       const auto found = progress_.find({id, topic, static_cast<Number>(number)});
       const bool is_dead_letter = dead_letters_.contains({DeadLetterTopicId(id), static_cast<Number>(number)});

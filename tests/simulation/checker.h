@@ -55,6 +55,11 @@ struct TransactionFate {
 //     and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the same batch and does not
 //     count. A message group that is stuck stops no other.
 //
+//   - An offset that a group stored is what is found, until another is stored.
+//   - After a reset of a group's place to an offset, everything from there on is delivered (again), once more from the first attempt, and
+//     nothing before it; receipts from before it name nothing.
+//   - A pull gives what stands at its offsets, and everything that does.
+//
 // What was under way when the process died may have happened or not.
 //
 // Times are since boot. One violation is kept: the first.
@@ -148,6 +153,19 @@ class Checker {
   uint64_t OnSettle(const Receipt& receipt, SettleKind kind, absl::Duration delay, absl::Duration now);
   void OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
 
+  // A group and a queue in which it stores an offset, or is delivered to.
+  using Place = std::pair<GroupId, QueueKey>;
+  uint64_t OnUpdateOffset(const Place& place, QueueOffset offset);
+  void OnUpdateOffsetAnswer(uint64_t id, const absl::Status& status);
+  void OnGetOffsetAnswer(const Place& place, const OffsetResult& result);
+
+  uint64_t OnReset(const Place& place, QueueOffset to);
+  // `index`: of the record that moved it, if one did.
+  void OnResetAnswer(uint64_t id, const ResetOffsetResult& result, LogIndex index, absl::Duration now);
+  int64_t resets() const { return resets_done_; }
+
+  void OnPullAnswer(const PullCall& call, const PullResult& result);
+
   void OnStats(const std::vector<QueueStats>& stats, absl::Duration now);
 
   // The process is gone, and the answers with it.
@@ -165,7 +183,8 @@ class Checker {
 
   // Calls without an answer.
   size_t pending() const {
-    return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size();
+    return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size() + updates_.size() +
+           resets_.size();
   }
   int64_t delivered() const { return delivered_; }
   int64_t repeated() const { return repeated_; }  // Deliveries again by attempt id.
@@ -229,8 +248,36 @@ class Checker {
     bool commit = false;
   };
   using Key = std::tuple<GroupId, TopicId, Number>;
+  struct PendingUpdate {
+    Place place;
+    QueueOffset offset = 0;
+    bool is_void = false;
+  };
+  // What a group may have stored; what is under way comes on top. None: anything.
+  using Offsets = std::set<std::optional<QueueOffset>>;
+  using Stored = std::optional<Offsets>;
+  struct PendingReset {
+    Place place;
+    QueueOffset to = 0;
+    bool is_void = false;
+  };
+  // The last reset of a place that was acknowledged,
+  struct Moved {
+    LogIndex index = 0;
+    QueueOffset to = 0;
+    absl::Duration at;
+    bool in_doubt = false;  // and whether another may have happened since: then nothing is known of the place.
+  };
 
   std::optional<Number> NumberOf(absl::string_view message_id) const;
+  Stored& StoredAt(const Place& place);
+  // nullptr: it was never reset.
+  const Moved* MovedAt(GroupId group, const QueueKey& queue) const;
+  bool IsInDoubt(GroupId group, const QueueKey& queue) const;
+  bool WasMoved(GroupId group) const;
+  // A reset may have passed over the message, or nobody knows.
+  bool MayBePassedOver(GroupId group, const Sent& sent) const;
+  bool IsResetting(const Place& place) const;
   bool IsVoid(const Receipt& receipt) const;
   // It is known how the transaction ended.
   void SetCommitted(Number number, bool committed, absl::string_view what);
@@ -266,6 +313,11 @@ class Checker {
   std::map<uint64_t, PendingSettle> settles_;
   std::map<uint64_t, Number> recalls_;
   std::map<uint64_t, PendingEnd> ends_;
+  std::map<uint64_t, PendingUpdate> updates_;
+  std::map<Place, Stored> stored_;
+  std::map<uint64_t, PendingReset> resets_;
+  std::map<Place, Moved> moved_;
+  int64_t resets_done_ = 0;
   Checks checks_;
   bool exact_time_ = true;
   uint64_t next_id_ = 1;

@@ -33,6 +33,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   character_.clients_stay = random_.OneIn(2);
   character_.far_timers = !character_.steps_wall_clock && random_.OneIn(3);
   character_.dead_letters = !character_.storms || random_.OneIn(4);
+  character_.resets = !character_.storms && random_.OneIn(3);
+  if (character_.resets) character_.dead_letters = false;
   character_.crash_one_in = 30 + random_.Below(300);
   character_.fault_one_in = 30 + random_.Below(300);
   character_.delete_one_in = 50 + random_.Below(500);
@@ -95,6 +97,7 @@ void ShardSimulation::AddStream(int number) {
   } else if (number == 1 && !character_.steps_wall_clock) {
     stream.topic.retention = {kShortAge, 0, false};
   }
+  stream.reader = GroupId(next_id_++);
   checker_.AddTopic(stream.topic);
   for (int i = 0; i < 2 + static_cast<int>(random_.Below(2)); ++i) AddGroup(&stream, NewGroup(stream, i));
 }
@@ -141,6 +144,9 @@ void ShardSimulation::PublishMetadata() {
       topic.queues_per_shard = stream.queues;
       topic.retention = stream.topic.retention;
     }
+    GroupMetadata& reader = tables.groups.emplace_back();
+    reader.id = stream.reader;
+    reader.name = {"", absl::StrCat("group-", reader.id.value())};
     for (const Checker::Group& one : stream.groups) {
       GroupMetadata& group = tables.groups.emplace_back();
       group.id = one.id;
@@ -546,6 +552,92 @@ void ShardSimulation::Settle(const Checker::Receipt& receipt, SettleKind kind, a
   });
 }
 
+QueueKey ShardSimulation::AnyQueue(const Stream& stream) {
+  return {stream.topic.id, static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)))};
+}
+
+QueueOffset ShardSimulation::EndOf(const QueueKey& queue) const {
+  const Queue* const found = process_->shard->state().FindQueue(queue);
+  return found == nullptr ? 0 : found->end;
+}
+
+void ShardSimulation::StoreOrGetOffset() {
+  // What is stored holds what has not been read by it, for ever.
+  if (character_.storms) return;
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  const Checker::Place place{stream.reader, AnyQueue(stream)};
+  if (random_.OneIn(2)) {
+    return OnShard([this, place, generation = generation_](Shard* shard) {
+      shard->GetOffset({kShard, place.first, place.second, 0}, [this, place, generation](OffsetResult result) {
+        if (generation != generation_) return;
+        Trace("group ", place.first.value(), " finds ", result.offset.value_or(-1), " stored: ", result.status.ToString());
+        checker_.OnGetOffsetAnswer(place, result);
+      });
+    });
+  }
+  const auto offset = static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(EndOf(place.second)) + 2));
+  const uint64_t checked = checker_.OnUpdateOffset(place, offset);
+  Trace("group ", place.first.value(), " stores ", offset);
+  OnShard([this, place, offset, checked, generation = generation_](Shard* shard) {
+    shard->UpdateOffset({kShard, place.first, place.second, 0, offset}, [this, checked, generation](OffsetResult result) {
+      if (generation != generation_) return;
+      Trace("stored: ", result.status.ToString());
+      counts_.stored_offsets += result.status.ok() ? 1 : 0;
+      checker_.OnUpdateOffsetAnswer(checked, result.status);
+    });
+  });
+}
+
+void ShardSimulation::ResetSomething() {
+  if (!character_.resets) return;
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  const Checker::Group& group = stream.groups[random_.Below(stream.groups.size() / 2) * 2];
+  const Checker::Place place{group.id, AnyQueue(stream)};
+  ResetOffsetCall call;
+  call.shard = kShard;
+  call.group = group.id;
+  call.topic = stream.topic.id;
+  call.queues = {place.second.queue};
+  const QueueOffset end = EndOf(place.second);
+  // Mostly a little back.
+  const auto back = static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(random_.OneIn(3) ? end : std::min<QueueOffset>(end, 30)) + 1));
+  call.offset = end - back;
+  call.dry_run = random_.OneIn(8);
+  if (call.dry_run) {
+    return OnShard([call](Shard* shard) { shard->ResetOffset(call, [](ResetOffsetResult) {}); });
+  }
+  const uint64_t checked = checker_.OnReset(place, call.offset);
+  Trace("reset group ", group.id.value(), " topic ", call.topic.value(), " queue ", place.second.queue, " to ", call.offset);
+  OnShard([this, call, checked, generation = generation_](Shard* shard) {
+    shard->ResetOffset(call, [this, shard, checked, generation](ResetOffsetResult result) {
+      if (generation != generation_) return;
+      Trace("reset: ", result.status.ToString(), " to ", result.entries.empty() ? -1 : result.entries[0].to);
+      // It is answered as soon as its record is applied.
+      checker_.OnResetAnswer(checked, result, shard->state().applied_index(), Now());
+    });
+  });
+}
+
+void ShardSimulation::PullSomething() {
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  PullCall call;
+  call.shard = kShard;
+  call.queue = AnyQueue(stream);
+  call.offset = static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(EndOf(call.queue)) + 1));
+  call.max_messages = 1 + static_cast<int32_t>(random_.Below(40));
+  if (random_.OneIn(3)) call.tags = {"y", "z"};
+  if (random_.OneIn(4)) call.sql = "TAGS = 'x' OR TAGS = 'y'";
+  if (random_.OneIn(4)) call.wait = RandomDuration(absl::Seconds(5));
+  const uint64_t id = next_receive_++;
+  OnShard([this, call, id, generation = generation_](Shard* shard) {
+    shard->Pull(id, call, [this, call, generation](PullResult result) {
+      if (generation != generation_) return;
+      counts_.pulled += static_cast<int64_t>(result.deliveries.size());
+      if (call.sql.empty()) checker_.OnPullAnswer(call, result);
+    });
+  });
+}
+
 void ShardSimulation::SettleSomething() {
   if (receipts_.empty()) return;
   // Mostly a late one; receipts that were used come again now and then.
@@ -738,8 +830,12 @@ void ShardSimulation::Step() {
     LookAtDiscarded();
   } else if (dice < 81) {
     for (uint64_t count = 1 + random_.Below(6); count > 0; --count) SettleSomething();
-  } else if (dice < 86) {
+  } else if (dice < 84) {
     ExtendWhileReceiving();
+  } else if (dice < 86) {
+    StoreOrGetOffset();
+    PullSomething();
+    if (random_.OneIn(2)) ResetSomething();
   } else if (dice < 92) {
     ReportClients();
   } else if (dice < 94) {
@@ -845,6 +941,7 @@ std::string ShardSimulation::Run() {
   if (checker_.violation().empty()) Drain();
   counts_.delivered = checker_.delivered();
   counts_.repeated = checker_.repeated();
+  counts_.resets = checker_.resets();
   if (!checker_.violation().empty()) Trace("VIOLATION: ", checker_.violation());
   return checker_.violation();
 }

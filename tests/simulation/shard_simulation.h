@@ -36,6 +36,9 @@ class ShardSimulation {
     int64_t checked = 0;  // Checks given out.
     int64_t discarded = 0;
     int64_t repeated = 0;           // Deliveries again by attempt id.
+    int64_t stored_offsets = 0;     // Acknowledged.
+    int64_t resets = 0;             // Acknowledged resets of places.
+    int64_t pulled = 0;             // Messages.
     int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -57,6 +60,7 @@ class ShardSimulation {
     bool keeps_unsettled = false;
     bool clients_stay = false;   // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
+    bool resets = false;         // Places of groups are reset; then nothing goes to the dead letters, from where nothing comes back.
     bool far_timers = false;     // An hour and more ahead.
     uint64_t crash_one_in = 0;
     uint64_t fault_one_in = 0;
@@ -68,6 +72,7 @@ class ShardSimulation {
     int32_t queues = 1;
     int message_groups = 0;              // 0: its messages have none.
     std::vector<Checker::Group> groups;  // With those that read their dead letters.
+    GroupId reader;                      // Stores offsets, and is not delivered to.
   };
 
   // --- The process ---
@@ -96,6 +101,12 @@ class ShardSimulation {
   void LookAtDiscarded();
   // Undecided transactions are checked as often as is allowed, and then discarded.
   void WaitForDiscards();
+  void StoreOrGetOffset();
+  void ResetSomething();
+  void PullSomething();
+  QueueKey AnyQueue(const Stream& stream);
+  // As the shard knows it now.
+  QueueOffset EndOf(const QueueKey& queue) const;
   void SettleSomething();
   void Settle(const Checker::Receipt& receipt, SettleKind kind, absl::Duration delay);
   void ExtendWhileReceiving();

@@ -41,6 +41,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.discarded += simulation.counts().discarded;
     all.repeated += simulation.counts().repeated;
     all.stuck += simulation.counts().stuck;
+    all.stored_offsets += simulation.counts().stored_offsets;
+    all.resets += simulation.counts().resets;
+    all.pulled += simulation.counts().pulled;
   }
   if (count < kSeeds) return;
   // A world in which nothing happens proves nothing.
@@ -56,6 +59,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
+  EXPECT_GT(all.stored_offsets, static_cast<int64_t>(count) / 4);
+  EXPECT_GT(all.resets, static_cast<int64_t>(count) / 8);
+  EXPECT_GT(all.pulled, static_cast<int64_t>(count) * 5);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
 

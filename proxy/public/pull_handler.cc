@@ -1,0 +1,173 @@
+#include "proxy/public/pull_handler.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/coding.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+#include "proxy/offsets.h"
+#include "proxy/public/exchange.h"
+#include "proxy/public/frame_writer.h"
+#include "proxy/refusal.h"
+#include "proxy/validation.h"
+
+namespace barid::proxy {
+namespace {
+
+// A PullMessageResponse with `message` (field 2) in it, without copying the message.
+Bytes MessageFrame(const Bytes& message) {
+  std::string head;
+  PutVarint(&head, v2::PullMessageResponse::kMessageFieldNumber << 3 | 2);
+  PutVarint(&head, message.size());
+  Bytes frame{Buffer(std::move(head))};
+  frame.Append(message);
+  return frame;
+}
+
+Bytes NextOffsetFrame(QueueOffset offset) {
+  v2::PullMessageResponse frame;
+  frame.set_next_offset(offset);
+  return Serialize(frame);
+}
+
+class PullStream : public edge::StreamHandler, public std::enable_shared_from_this<PullStream> {
+ public:
+  PullStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
+      : proxy_(proxy), stream_(stream), caller_(CallerOf(stream->head())), writer_(std::move(stream), /*max_frames=*/0) {}
+
+  void OnMessage(Bytes message) override {
+    if (std::exchange(started_, true)) return;
+    if (const absl::Status status = Start(message); !status.ok()) writer_.PushLast({StatusFrame(status)});
+  }
+
+  void OnHalfClose() override {
+    if (!started_) writer_.Finish(absl::InvalidArgumentError("the call has no request"));
+  }
+
+  void OnWritable() override { writer_.OnWritable(); }
+
+  void OnDone(bool delivered) override {
+    writer_.Close();
+    if (pending_ != nullptr) pending_->Cancel();
+  }
+
+ private:
+  absl::Status Start(const Bytes& message);
+  void OnResult(PullResult result);
+  std::vector<Bytes> Frames(const PullResult& result) const;
+  Bytes StatusFrame(const absl::Status& status) const;
+
+  Proxy* const proxy_;
+  const std::shared_ptr<edge::Stream> stream_;  // Keeps the head that caller_ looks into.
+  const Caller caller_;
+  FrameWriter writer_;
+
+  // Only for the transport's calls.
+  bool started_ = false;
+  std::shared_ptr<PendingCall> pending_;
+  // Set in Start, before the result can come.
+  ResourceName topic_as_named_;
+};
+
+absl::Status PullStream::Start(const Bytes& message) {
+  v2::PullMessageRequest proto;
+  RETURN_IF_ERROR(Parse(message, &proto));
+  RETURN_IF_ERROR(CheckCaller(caller_));
+  const ProxyOptions& options = proxy_->options();
+  RETURN_IF_ERROR(CheckGroup(NameOf(proto.group(), caller_.space)));
+  const v2::Resource& topic = proto.message_queue().topic();
+  const ResourceName name = NameOf(topic, caller_.space);
+  RETURN_IF_ERROR(CheckTopic(name));
+  topic_as_named_ = {topic.resource_namespace(), topic.name()};
+
+  PullCall call;
+  if (proto.filter_expression().type() == v2::SQL) {
+    RETURN_IF_ERROR(CheckSqlExpression(proto.filter_expression().expression(), &proxy_->filters()));
+    call.sql = proto.filter_expression().expression();
+  } else {
+    ASSIGN_OR_RETURN(call.tags, ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
+  }
+  ASSIGN_OR_RETURN(const QueuePlace place, FindQueue(*proxy_->router().Snapshot(), proxy_->router(), name,
+                                                     proto.message_queue().broker().name(), proto.message_queue().id()));
+  call.shard = place.target.shard;
+  call.queue = place.queue;
+  call.metadata_revision = place.metadata_revision;
+  call.offset = proto.offset();
+  call.max_messages = std::clamp(proto.batch_size(), 1, options.limits.max_receive_messages);
+  call.max_bytes = options.limits.max_receive_bytes;
+  const absl::Duration asked = std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration());
+  call.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
+
+  proxy_->clients().Heard(caller_.id);
+  if (!proxy_->clients().BeginReceive(caller_.id)) {
+    return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
+                                                         " receives waiting already, that many are allowed"));
+  }
+  // A shard's thread does not make frames.
+  pending_ = proxy_->puller().Start(std::move(call), place.target, [self = shared_from_this()](PullResult result) {
+    self->stream_->Resume([self, result = std::move(result)]() mutable { self->OnResult(std::move(result)); });
+  });
+  return absl::OkStatus();
+}
+
+void PullStream::OnResult(PullResult result) {
+  proxy_->clients().EndReceive(caller_.id);
+  writer_.PushLast(Frames(result));
+}
+
+std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
+  if (absl::IsNotFound(result.status)) return {StatusFrame(Refuse(Reason::kTopicNotFound, result.status.message()))};
+  if (!result.status.ok()) return {StatusFrame(result.status)};
+  std::vector<Bytes> frames;
+  frames.reserve(result.deliveries.size() + 2);
+  if (result.deliveries.empty()) {
+    v2::PullMessageResponse nothing;
+    nothing.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
+    nothing.mutable_status()->set_message("there is no message from this offset on that the filter leaves");
+    return {Serialize(nothing), NextOffsetFrame(result.next_offset)};
+  }
+  frames.push_back(StatusFrame(absl::OkStatus()));
+  for (const Delivery& delivery : result.deliveries) {
+    DeliveryFields fields;
+    fields.topic = topic_as_named_;
+    fields.queue_id = delivery.queue.queue;
+    fields.queue_offset = delivery.offset;
+    fields.store_time = delivery.store_time;
+    if (delivery.origin) fields.dead_letter_origin = {delivery.origin->topic_name, delivery.origin->message_id};
+    const absl::StatusOr<Bytes> message = SpliceDelivery(delivery.stored, fields);
+    if (!message.ok()) {
+      LOG(ERROR) << "stored message cannot be read" << KV("queue", delivery.queue) << KV("offset", delivery.offset)
+                 << KV("status", message.status());
+      // As the broker does it: what stands before it can be had, and then the reader is told.
+      if (frames.size() == 1) {
+        return {StatusFrame(Annotate(message.status(), absl::StrCat("the message at offset ", delivery.offset)))};
+      }
+      frames.push_back(NextOffsetFrame(delivery.offset));
+      return frames;
+    }
+    frames.push_back(MessageFrame(*message));
+  }
+  frames.push_back(NextOffsetFrame(result.next_offset));
+  return frames;
+}
+
+Bytes PullStream::StatusFrame(const absl::Status& status) const {
+  v2::PullMessageResponse frame;
+  WriteStatus(status, StatusUse::kOther, caller_, proxy_, frame.mutable_status());
+  return Serialize(frame);
+}
+
+}  // namespace
+
+void AddPullHandler(Proxy* proxy, edge::MethodTable* table) {
+  table->streams[absl::StrCat(kMessagingService, "PullMessage")] = [proxy](std::shared_ptr<edge::Stream> stream) {
+    return std::make_shared<PullStream>(proxy, std::move(stream));
+  };
+}
+
+}  // namespace barid::proxy
