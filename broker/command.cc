@@ -34,7 +34,8 @@ absl::string_view CommandName(uint16_t type) {
       "none",        "EpochStart",     "Append",         "OpenCursor",       "Deliver",  "Skip",
       "Hold",        "Settle",         "MakeVisible",    "ClientGone",       "Move",     "Expire",
       "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",       "Schedule", "FireTimer",
-      "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction", "Redeliver"};
+      "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction", "Redeliver",
+      "Redrive"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }

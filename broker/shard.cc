@@ -44,10 +44,13 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       visibility_(core_.get()),
       timers_(core_.get()),
       transactions_(id, core_.get()),
+      lookup_(core_.get()),
+      redrive_(id, core_.get()),
       retention_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
+  redrive_.SetEnsureQueues([this](const TopicMetadata& topic) { EnsureQueues(topic); });
   ShardCore::Hooks hooks;
   hooks.on_applied = [this](const Command& command, const Outcome& outcome) { OnApplied(command, outcome); };
   hooks.on_progress = [this] { dispatcher_.ServeWoken(); };
@@ -66,6 +69,8 @@ Shard::~Shard() {
   visibility_.EndAll(gone);
   timers_.EndAll(gone);
   transactions_.EndAll(gone);
+  lookup_.EndAll(gone);
+  redrive_.EndAll(gone);
 }
 
 void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
@@ -92,6 +97,8 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   dispatcher_.SetMetadata(metadata_);
   visibility_.SetMetadata(metadata_);
   transactions_.SetMetadata(metadata_);
+  lookup_.SetMetadata(metadata_);
+  redrive_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
 }
 
@@ -325,7 +332,8 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
     if (outcome.status.ok()) dispatcher_.Wake(KeyOf(expire->queue()));
   } else if (std::holds_alternative<log::Schedule>(command)) {
     if (outcome.status.ok()) dispatcher_.Wake(outcome.queue);
-  } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command)) {
+  } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command) ||
+             std::holds_alternative<log::Redrive>(command)) {
     for (const QueueKey& queue : outcome.queues) dispatcher_.Wake(queue);
   } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
     for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
@@ -392,6 +400,7 @@ void Shard::Tick() {
     next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
     retention_.Run();
     timers_.CancelOfDeletedQueues();
+    if (!low_disk_) lookup_.Maintain();
     CheckDisk();
   }
   core_->MaybeCheckpoint();

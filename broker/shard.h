@@ -7,6 +7,8 @@
 
 #include "base/broker_calls.h"
 #include "broker/dispatcher.h"
+#include "broker/lookup.h"
+#include "broker/redrive.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
 #include "broker/timers.h"
@@ -42,6 +44,8 @@ class Shard {
   void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
     transactions_.List(call, std::move(done));
   }
+  void Find(LookupCall call, Callback<LookupResult> done) { lookup_.Find(std::move(call), std::move(done)); }
+  void SendBack(RedriveCall call, Callback<RedriveResult> done) { redrive_.Run(std::move(call), std::move(done)); }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
     dispatcher_.Receive(id, std::move(call), std::move(done));
     EndIdle();
@@ -93,6 +97,8 @@ class Shard {
   Visibility visibility_;
   Timers timers_;
   Transactions transactions_;
+  Lookup lookup_;
+  Redrive redrive_;
   Retention retention_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

@@ -20,6 +20,8 @@ void Encode(const RecallCall& in, broker_pb::Recall* out);
 void Encode(const EndTransactionCall& in, broker_pb::EndTransaction* out);
 void Encode(const ChecksCall& in, broker_pb::TakeChecks* out);
 void Encode(const TransactionsCall& in, broker_pb::ListTransactions* out);
+void Encode(const LookupCall& in, broker_pb::Lookup* out);
+void Encode(const RedriveCall& in, broker_pb::Redrive* out);
 void Encode(const ReceiveCall& in, broker_pb::Receive* out);  // But for the id.
 void Encode(const SettleCall& in, broker_pb::Settle* out);
 void Encode(const SentReport& in, broker_pb::SentReport* out);
@@ -32,6 +34,8 @@ RecallCall Decode(const broker_pb::Recall& in);
 EndTransactionCall Decode(const broker_pb::EndTransaction& in);
 ChecksCall Decode(const broker_pb::TakeChecks& in);
 TransactionsCall Decode(const broker_pb::ListTransactions& in);
+LookupCall Decode(const broker_pb::Lookup& in);
+RedriveCall Decode(const broker_pb::Redrive& in);
 ReceiveCall Decode(const broker_pb::Receive& in);
 // kInvalidArgument for a kind that we do not know.
 absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in);
@@ -45,6 +49,8 @@ void Encode(const RecallResult& in, broker_pb::RecallAnswer* out);
 void Encode(const EndTransactionResult& in, broker_pb::EndTransactionAnswer* out);
 void Encode(const ChecksResult& in, broker_pb::TakeChecksAnswer* out);
 void Encode(const TransactionsResult& in, broker_pb::ListTransactionsAnswer* out);
+void Encode(const LookupResult& in, broker_pb::LookupAnswer* out);
+void Encode(const RedriveResult& in, broker_pb::RedriveAnswer* out);
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out);
 void Encode(const QueueStats& in, broker_pb::QueueStats* out);
 // Everything but the message's bytes.
@@ -56,6 +62,8 @@ RecallResult Decode(const broker_pb::RecallAnswer& in);
 EndTransactionResult Decode(const broker_pb::EndTransactionAnswer& in);
 ChecksResult Decode(const broker_pb::TakeChecksAnswer& in);
 TransactionsResult Decode(const broker_pb::ListTransactionsAnswer& in);
+LookupResult Decode(const broker_pb::LookupAnswer& in);
+RedriveResult Decode(const broker_pb::RedriveAnswer& in);
 SettleResult Decode(const broker_pb::SettleAnswer& in);
 QueueStats Decode(const broker_pb::QueueStats& in);
 // Everything but the message's bytes.

@@ -16,12 +16,13 @@ namespace barid::proxy {
 // Sends, settles, reports and figures on their way to one broker.
 class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame> {
  public:
-  using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, SettleCall,
-                               SentReport, ClientReport, StatsCall>;
+  using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, LookupCall,
+                               RedriveCall, SettleCall, SentReport, ClientReport, StatsCall>;
   // Of a report: none.
   using Done =
       std::variant<std::monostate, Callback<AppendResult>, Callback<RecallResult>, Callback<EndTransactionResult>,
-                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<SettleResult>, Callback<StatsResult>>;
+                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<LookupResult>, Callback<RedriveResult>,
+                   Callback<SettleResult>, Callback<StatsResult>>;
 
   ExchangeLane(std::string name, BeginCall begin_call, const LaneContext& context, const RemoteBrokerOptions& options)
       : Lane(std::move(name), std::move(begin_call), context, options) {}

@@ -60,11 +60,11 @@ std::string Describe(const Outcome& outcome) {
 // ones, expiries behind the cursors, trims beyond what is live.
 class CommandGenerator {
  public:
-  CommandGenerator(Random* random, const State* state) : random_(*random), state_(*state) {}
+  CommandGenerator(Random* random, State* state) : random_(*random), state_(*state) {}
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(134);
+    const uint64_t dice = random_.Below(138);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -86,6 +86,7 @@ class CommandGenerator {
     if (dice < 125) return MakeEnd();
     if (dice < 129) return MakeCheck();
     if (dice < 133) return MakeRedeliver();
+    if (dice < 137) return MakeRedrive();
     return log::EpochStart();
   }
 
@@ -250,6 +251,29 @@ class CommandGenerator {
     }
     for (const auto& [offset, delivery] : cursor->in_flight) {
       if (delivery.attempt_id_hash == command.attempt_id_hash() || random_.OneIn(8)) command.add_offsets(offset);
+    }
+    return command;
+  }
+  Command MakeRedrive() {
+    log::Redrive command;
+    GroupId group = AnyGroup();
+    for (int tries = 0; tries < 4 && state_.FindQueue({DeadLetterTopicId(group), 0}) == nullptr; ++tries) group = AnyGroup();
+    command.set_group_id(group.value());
+    const Queue* const letters = state_.FindQueue({DeadLetterTopicId(group), 0});
+    // From its beginning, where it leaves nothing behind, or here and there.
+    const bool from_first = random_.OneIn(2);
+    for (uint64_t i = 0; i < 1 + random_.Below(4); ++i) {
+      log::Redrive::Entry* const entry = command.add_entries();
+      const int64_t length = letters == nullptr ? 3 : letters->end - letters->first + 1;
+      entry->set_offset((letters == nullptr ? 0 : letters->first) +
+                        static_cast<int64_t>(from_first ? i : random_.Below(static_cast<uint64_t>(length))));
+      SetKey(entry->mutable_to(), AnyQueue());
+      if (letters == nullptr || entry->offset() < letters->first || entry->offset() >= letters->end) continue;
+      const auto block = state_.index().Load(BlockOf({DeadLetterTopicId(group), 0}, entry->offset()));
+      CHECK_OK(block.status());
+      const IndexEntry& pointer = (*block)->entries[static_cast<size_t>(entry->offset() % kBlockEntries)];
+      entry->set_log_index(pointer.index + (random_.OneIn(20) ? 1 : 0));
+      entry->set_payload_offset(pointer.offset);
     }
     return command;
   }
@@ -429,7 +453,7 @@ class CommandGenerator {
   }
 
   Random& random_;
-  const State& state_;
+  State& state_;
   int64_t now_us_ = 0;
   std::pair<LogIndex, uint64_t> remembered_ = {0, 0};
   std::vector<log::DeliveryRef> receipts_;
@@ -499,7 +523,8 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
                                  : "EndTransaction of the unknown");
   }
   for (const QueueKey& queue : outcome.queues) {
-    if (IsDiscardedTopic(queue.topic)) facts->insert("EndTransaction discards");
+    if (!IsDiscardedTopic(queue.topic)) continue;
+    facts->insert(std::holds_alternative<log::Redrive>(command) ? "Redrive discards" : "EndTransaction discards");
   }
   if (const auto* fire = std::get_if<log::FireTimer>(&command)) {
     for (const log::TimerRef& ref : fire->timers()) {
@@ -547,6 +572,7 @@ const std::set<std::string>& AllFacts() {
       "EndTransaction discards",
       "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
       "ConfigureQueue drops transactions",
+      "Redrive OK", "Redrive live", "Redrive stale", "Redrive unlocks",
       "Redeliver OK", "Redeliver NOT_FOUND", "Redeliver ABORTED", "Redeliver the same", "Redeliver of others",
       "Deliver unparks", "Deliver leaves parked", "Deliver leaves visible", "Deliver parks a first one", "Deliver parks",
       "Skip parks", "Skip settles parked ones", "Expire of parked ones",

@@ -135,6 +135,18 @@ class FakeBroker : public BrokerApi {
       Answer([this, done = std::move(done)]() mutable { done(list_result); });
     });
   }
+  void Lookup(LookupCall call, Callback<LookupResult> done) override {
+    changes.Make([&] {
+      last_lookup = call;
+      Answer([this, done = std::move(done)]() mutable { done(lookup_result); });
+    });
+  }
+  void Redrive(RedriveCall call, Callback<RedriveResult> done) override {
+    changes.Make([&] {
+      last_redrive = call;
+      Answer([this, done = std::move(done)]() mutable { done(redrive_result); });
+    });
+  }
 
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override {
     uint64_t id = 0;
@@ -218,6 +230,8 @@ class FakeBroker : public BrokerApi {
   EndTransactionCall last_end;
   ChecksCall last_checks;
   TransactionsCall last_list;
+  LookupCall last_lookup;
+  RedriveCall last_redrive;
   ReceiveCall last_receive;
   StatsCall last_stats;
   std::vector<SettleCall> settles;
@@ -234,6 +248,8 @@ class FakeBroker : public BrokerApi {
   absl::Status end_status;
   ChecksResult checks_result;
   TransactionsResult list_result;
+  LookupResult lookup_result;
+  RedriveResult redrive_result;
   std::optional<SettleResult> settle_result;
   StatsResult stats_result;
   std::function<ReceiveResult(const ReceiveCall&)> serve;

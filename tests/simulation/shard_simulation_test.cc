@@ -40,6 +40,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.checked += simulation.counts().checked;
     all.discarded += simulation.counts().discarded;
     all.repeated += simulation.counts().repeated;
+    all.redriven += simulation.counts().redriven;
+    all.found += simulation.counts().found;
     all.stuck += simulation.counts().stuck;
   }
   if (count < kSeeds) return;
@@ -55,6 +57,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.redriven, static_cast<int64_t>(count));
+  EXPECT_GT(all.found, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
