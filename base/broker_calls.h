@@ -22,6 +22,15 @@ namespace barid {
 template <typename T>
 using Callback = absl::AnyInvocable<void(T)>;
 
+// Where a dead letter, or a discarded message, came from.
+struct MessageOrigin {
+  TopicId topic;
+  std::string topic_name;
+  std::string message_id;
+  int32_t attempts = 0;
+  std::string reason;
+};
+
 struct AppendCall {
   ShardId shard;
   TopicId topic;
@@ -118,6 +127,106 @@ struct TransactionsResult {
   std::vector<TransactionInfo> transactions;
 };
 
+// Looks for messages of one topic in one shard, for operators. Changes nothing. In a dead-letter topic, or one of discarded
+// transactions, ids are those of the messages that went there.
+struct LookupCall {
+  enum class Kind : uint8_t {
+    kId = 0,       // Those with the message id `text`, wherever they stand: in a queue, scheduled, in a transaction.
+    kKey = 1,      // Those with the key `text`.
+    kOffset = 2,   // The one at `offset` in `queue`.
+    kRange = 3,    // Those that entered their queues in [from, to), by queue, then offset; of one queue if `queue` is not -1.
+    kExplain = 4,  // The life of the one with the message id `text`; of several the newest.
+  };
+  ShardId shard;
+  TopicId topic;
+  Kind kind = Kind::kId;
+  std::string text;
+  int32_t queue = -1;
+  QueueOffset offset = 0;
+  absl::Time from = absl::InfinitePast();
+  absl::Time to = absl::InfiniteFuture();
+  int32_t max_messages = 32;
+  int64_t max_bytes = int64_t{1} << 20;  // Of messages; one is given, however large.
+  std::string resume;                    // What the answer before this one said.
+};
+struct FoundMessage {
+  enum class State : uint8_t {
+    kQueued = 0,      // In a queue, at an offset.
+    kScheduled = 1,   // Enters its queue at `due`.
+    kRecalled = 2,
+    kPrepared = 3,    // Its transaction is open.
+    kRolledBack = 4,
+    kDiscarded = 5,   // Nobody ended its transaction: in the queue of what was discarded.
+    kGone = 6,        // It was in its queue, or was to be, and is not there any more: expired, redriven, or its topic was deleted.
+  };
+  State state = State::kQueued;
+  QueueKey queue;
+  QueueOffset offset = 0;     // Of a queued or discarded one.
+  absl::Time entered;         // The same: when it entered its queue.
+  absl::Time stored_at;       // When it was written; as entered if its record was not looked at.
+  absl::Time due;             // Of one that is or was scheduled.
+  LogIndex log_index = 0;     // The record that has its bytes,
+  uint64_t log_position = 0;  // and where that stands in the shard's log.
+  Buffer stored;
+  std::optional<MessageOrigin> origin;
+};
+// One thing that happened to a message, as a record of the log says.
+struct LifeEvent {
+  absl::Time time;
+  LogIndex log_index = 0;
+  std::string what;       // A word: docs/operations.md lists them.
+  GroupId group;          // 0: not about a group.
+  QueueKey queue;         // Where the message was then,
+  QueueOffset offset = 0;
+  std::string client;
+  int32_t attempt = 0;    // 0: not about a delivery.
+  absl::Time until = absl::InfinitePast();  // If it set a time.
+  std::string detail;
+};
+// Where a message stands for one group.
+struct GroupStanding {
+  GroupId group;
+  QueueKey queue;
+  QueueOffset offset = 0;
+  std::string standing;   // A word, as above.
+  std::string client;
+  int32_t attempt = 0;
+  absl::Time until = absl::InfinitePast();
+  std::string detail;
+};
+struct LookupResult {
+  absl::Status status;
+  std::vector<FoundMessage> messages;
+  std::string resume;  // Not empty: there may be more.
+  // Of an explanation, in log order.
+  std::vector<LifeEvent> events;
+  std::vector<GroupStanding> standings;
+  absl::Time log_from = absl::InfinitePast();  // The oldest record that the log has.
+};
+
+// Sends dead letters of a group back: each enters its queue anew and leaves the dead-letter topic, in one step.
+struct RedriveCall {
+  ShardId shard;
+  GroupId group;
+  int64_t metadata_revision = 0;
+  TopicId topic;                       // To this one; 0: each to the one that it came from.
+  std::vector<std::string> tags;       // Only with any of these; empty: all.
+  std::string sql;                     // And those that match this; empty: all.
+  QueueOffset from = 0;                // Dead letters from this offset on.
+  QueueOffset to = INT64_MAX;
+  int32_t max_messages = 32;           // To send back; as many are looked at as the broker thinks right for one call.
+  bool dry_run = false;                // Changes nothing, answers as if it had.
+};
+struct RedriveResult {
+  absl::Status status;
+  int64_t redriven = 0;
+  int64_t filtered_out = 0;
+  int64_t failed = 0;      // They stay where they are.
+  std::string failure;     // Why the first of them.
+  QueueOffset next = 0;    // Where to go on.
+  QueueOffset end = 0;     // Of the dead-letter queue: while `next` is below there may be more.
+};
+
 struct ReceiveCall {
   ShardId shard;
   GroupId group;
@@ -142,13 +251,7 @@ struct Delivery {
   LogIndex nonce = 0;  // The log index of the record that delivered it: names this delivery and no other.
   absl::Time store_time;
   absl::Duration invisible;
-  struct Origin {  // Of a dead letter.
-    TopicId topic;
-    std::string topic_name;
-    std::string message_id;
-    int32_t attempts = 0;
-    std::string reason;
-  };
+  using Origin = MessageOrigin;
   std::optional<Origin> origin;
 };
 struct ReceiveResult {
@@ -325,6 +428,9 @@ class BrokerApi {
   virtual void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) = 0;
   virtual void TakeChecks(ChecksCall call, Callback<ChecksResult> done) = 0;
   virtual void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) = 0;
+
+  virtual void Lookup(LookupCall call, Callback<LookupResult> done) = 0;
+  virtual void Redrive(RedriveCall call, Callback<RedriveResult> done) = 0;
 
   // Returns an id for CancelReceive.
   virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;

@@ -37,6 +37,7 @@ Broker::Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor,
       on_halt_(std::move(on_halt)),
       read_executor_(new_executor_("barid-read")),
       checkpoint_executor_(new_executor_("barid-checkpt")),
+      lookup_executor_(new_executor_("barid-lookup")),
       self_(std::make_shared<Self>()) {
   MutexLock lock(&self_->mu);
   self_->broker = this;
@@ -182,7 +183,8 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
                              hosted->executor.get(),
                              hosted->executor.get(),
                              read_executor_.get(),
-                             checkpoint_executor_.get()};
+                             checkpoint_executor_.get(),
+                             lookup_executor_.get()};
   ASSIGN_OR_RETURN(hosted->shard, Shard::Open(shard.shard.id, ShardDir(shard.shard.id), options, context));
   absl::Status status;
   if (identity.has_records && hosted->shard->state().applied_index() == 0) {
@@ -337,6 +339,47 @@ void Broker::ListTransactions(TransactionsCall call, Callback<TransactionsResult
     }
   }
   done({Stopped(), {}});
+}
+
+void Broker::Lookup(LookupCall call, Callback<LookupResult> done) {
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([hosted, call = std::move(call), done = std::move(done)]() mutable {
+        LookupResult stopped;
+        stopped.status = Stopped();
+        if (hosted->shard == nullptr) return done(std::move(stopped));
+        hosted->shard->Find(std::move(call), std::move(done));
+      });
+      return;
+    }
+  }
+  LookupResult stopped;
+  stopped.status = Stopped();
+  done(std::move(stopped));
+}
+
+void Broker::Redrive(RedriveCall call, Callback<RedriveResult> done) {
+  const auto fail = [](Callback<RedriveResult> done, absl::Status why) {
+    RedriveResult result;
+    result.status = std::move(why);
+    done(std::move(result));
+  };
+  {
+    MutexLock lock(&mu_);
+    if (Hosted* const hosted = Find(call.shard)) {
+      hosted->executor->Post([fail, hosted, call = std::move(call), done = std::move(done)]() mutable {
+        const int64_t revision = call.metadata_revision;
+        WhenKnown(hosted, revision, [fail, hosted, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+          if (!known.ok()) return fail(std::move(done), std::move(known));
+          if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
+          hosted->shard->SendBack(std::move(call), std::move(done));
+        });
+      });
+      return;
+    }
+  }
+  fail(std::move(done), Stopped());
 }
 
 uint64_t Broker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
@@ -520,6 +563,7 @@ void Broker::Stop() {
   // Their tasks come home to the shards' executors, so they end before those do.
   read_executor_ = nullptr;
   checkpoint_executor_ = nullptr;
+  lookup_executor_ = nullptr;
 }
 
 void Broker::Close(Hosted* hosted) {

@@ -58,6 +58,8 @@ class Broker : public BrokerApi {
   void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override;
   void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override;
   void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override;
+  void Lookup(LookupCall call, Callback<LookupResult> done) override;
+  void Redrive(RedriveCall call, Callback<RedriveResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;
@@ -117,6 +119,7 @@ class Broker : public BrokerApi {
   const OnHalt on_halt_;
   std::unique_ptr<Executor> read_executor_;
   std::unique_ptr<Executor> checkpoint_executor_;
+  std::unique_ptr<Executor> lookup_executor_;
   std::atomic<uint64_t> next_receive_id_{1};
 
   mutable Mutex mu_;  // Held while posting to a shard, so that Stop knows when nothing more comes.

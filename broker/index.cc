@@ -159,16 +159,34 @@ absl::Status Index::Append(const QueueKey& queue, QueueOffset offset, const Inde
     RETURN_IF_ERROR(Load(key).status());
   }
   Resident_* const resident = Touch(key);
-  if (resident->writing) {
-    resident->block = std::make_shared<IndexBlock>(*resident->block);
-    resident->writing = false;
-  }
+  resident->Own();
   CHECK_EQ(resident->block->entries.size(), place);
   resident->block->entries.push_back(entry);
   if (provenance) resident->block->provenance[offset] = *std::move(provenance);
   resident->dirty = true;
   dirty_.insert(key);
   return absl::OkStatus();
+}
+
+void Index::Resident_::Own() {
+  if (!writing) return;
+  block = std::make_shared<IndexBlock>(*block);
+  writing = false;
+}
+
+absl::StatusOr<IndexEntry> Index::Empty(const QueueKey& queue, QueueOffset offset) {
+  const BlockKey key = BlockOf(queue, offset);
+  RETURN_IF_ERROR(Load(key).status());
+  Resident_* const resident = Touch(key);
+  resident->Own();
+  IndexEntry& entry = resident->block->entries[static_cast<size_t>(offset % kBlockEntries)];
+  const IndexEntry before = entry;
+  entry = IndexEntry();
+  entry.time_us = before.time_us;
+  resident->block->provenance.erase(offset);
+  resident->dirty = true;
+  dirty_.insert(key);
+  return before;
 }
 
 void Index::DropBelow(const QueueKey& queue, QueueOffset old_first, QueueOffset first) {

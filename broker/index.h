@@ -27,6 +27,10 @@ struct IndexEntry {
   uint32_t tag_hash = 0;
   int64_t time_us = 0;        // When it entered the queue: leader time of the record that made the entry.
   uint64_t message_group = 0; // Hash of it; 0: none.
+
+  // It was a dead letter that went back to a topic: there is no message at this offset any more. Its time stays, so that times never
+  // go down in a queue.
+  bool is_redriven() const { return index == 0; }
 };
 
 // Where a dead letter came from.
@@ -77,6 +81,9 @@ class Index {
   absl::Status Append(const QueueKey& queue, QueueOffset offset, const IndexEntry& entry,
                       std::optional<Provenance> provenance);
 
+  // Empties the entry of `offset`, but for its time. Returns what it was.
+  absl::StatusOr<IndexEntry> Empty(const QueueKey& queue, QueueOffset offset);
+
   // The block, if it is in memory.
   const IndexBlock* Resident(const BlockKey& key);
   // The block, read from the store if need be. Blocks the caller: use Resident and Install where that matters.
@@ -98,6 +105,9 @@ class Index {
 
  private:
   struct Resident_ {
+    // Before it is changed.
+    void Own();
+
     std::shared_ptr<IndexBlock> block;
     bool dirty = false;
     bool writing = false;   // Handed to a checkpoint; copied before the next change.

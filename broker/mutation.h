@@ -33,6 +33,8 @@ namespace barid::broker {
   X(kClientGoneForgotten)       /* a dead client keeps what it holds */                                                \
   X(kMoveLosesMessage)          /* a dead letter is removed here and not added there */                                \
   X(kMoveKeepsMessage)          /* a dead letter is added there and not removed here */                                \
+  X(kRedriveLosesMessage)       /* a dead letter that goes back is removed there and not added here */                 \
+  X(kRedriveKeepsMessage)       /* a dead letter that goes back stays there too */                                     \
   X(kExpireOneMore)             /* retention takes one message too many */                                             \
   X(kExpireKeepsDeliveries)     /* deliveries of expired messages stay */                                              \
   X(kTrimIgnoresLive)           /* space is freed below a live entry */                                                \

@@ -222,11 +222,12 @@ void Dispatcher::Picking::PickNew() {
       block_number = scan_ / kBlockEntries;
     }
     const IndexEntry& entry = block->entries[static_cast<size_t>(scan_ % kBlockEntries)];
+    if (entry.is_redriven()) continue;
     const FilterScan::Verdict verdict = dispatcher_.filters_.Look(receive_.filter.get(), entry);
     if (!dispatcher_.Matches(receive_, entry.tag_hash) || verdict == FilterScan::Verdict::kFilteredOut) continue;
     if (verdict == FilterScan::Verdict::kNotKnown) {
       dispatcher_.filters_.EvaluateFrom(subscription_, receive_.filter, queue, scan_, bounds.end, [&](const IndexEntry& other) {
-        return dispatcher_.Matches(receive_, other.tag_hash);
+        return !other.is_redriven() && dispatcher_.Matches(receive_, other.tag_hash);
       });
       later_ = true;
       break;

@@ -46,11 +46,14 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       transactions_(id, core_.get()),
       puller_(id, core_.get()),
       positions_(id, core_.get(), &dispatcher_),
+      lookup_(core_.get()),
+      redrive_(id, core_.get()),
       retention_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
   retention_.SetIsMoving([this](const QueueKey& queue) { return dispatcher_.IsSeeking(queue); });
+  redrive_.SetEnsureQueues([this](const TopicMetadata& topic) { EnsureQueues(topic); });
   ShardCore::Hooks hooks;
   hooks.on_applied = [this](const Command& command, const Outcome& outcome) { OnApplied(command, outcome); };
   hooks.on_progress = [this] {
@@ -75,6 +78,8 @@ Shard::~Shard() {
   transactions_.EndAll(gone);
   puller_.EndAll(gone);
   positions_.EndAll(gone);
+  lookup_.EndAll(gone);
+  redrive_.EndAll(gone);
 }
 
 void Shard::Lead(Epoch epoch, const std::string& leader, absl::AnyInvocable<void(absl::Status)> done) {
@@ -105,6 +110,8 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   transactions_.SetMetadata(metadata_);
   puller_.SetMetadata(metadata_);
   positions_.SetMetadata(metadata_);
+  lookup_.SetMetadata(metadata_);
+  redrive_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
 }
 
@@ -351,7 +358,8 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
     if (outcome.status.ok()) WakeReaders(outcome.queue);
   } else if (const auto* configure = std::get_if<log::ConfigureQueue>(&command)) {
     if (configure->deleted()) puller_.Wake(KeyOf(configure->queue()));
-  } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command)) {
+  } else if (std::holds_alternative<log::FireTimer>(command) || std::holds_alternative<log::EndTransaction>(command) ||
+             std::holds_alternative<log::Redrive>(command)) {
     for (const QueueKey& queue : outcome.queues) WakeReaders(queue);
   } else if (const auto* visible = std::get_if<log::MakeVisible>(&command)) {
     for (const log::DeliveryRef& ref : visible->deliveries()) wake(ref);
@@ -424,6 +432,7 @@ void Shard::Tick() {
     next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
     retention_.Run();
     timers_.CancelOfDeletedQueues();
+    if (!low_disk_) lookup_.Maintain();
     CheckDisk();
   }
   core_->MaybeCheckpoint();

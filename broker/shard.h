@@ -9,6 +9,8 @@
 #include "broker/dispatcher.h"
 #include "broker/positions.h"
 #include "broker/puller.h"
+#include "broker/lookup.h"
+#include "broker/redrive.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
 #include "broker/timers.h"
@@ -44,6 +46,8 @@ class Shard {
   void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) {
     transactions_.List(call, std::move(done));
   }
+  void Find(LookupCall call, Callback<LookupResult> done) { lookup_.Find(std::move(call), std::move(done)); }
+  void SendBack(RedriveCall call, Callback<RedriveResult> done) { redrive_.Run(std::move(call), std::move(done)); }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
     dispatcher_.Receive(id, std::move(call), std::move(done));
     EndIdle();
@@ -119,6 +123,8 @@ class Shard {
   Transactions transactions_;
   Puller puller_;
   Positions positions_;
+  Lookup lookup_;
+  Redrive redrive_;
   Retention retention_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

@@ -11,11 +11,20 @@
 
 namespace barid::broker {
 
+namespace {
+
+ShardContext WithDefaults(ShardContext context) {
+  if (context.lookup_executor == nullptr) context.lookup_executor = context.read_executor;
+  return context;
+}
+
+}  // namespace
+
 ShardCore::ShardCore(absl::string_view dir, const ShardOptions& options, const ShardContext& context,
                      std::unique_ptr<storage::KeyValueStore> store)
     : dir_(dir),
       options_(options),
-      context_(context),
+      context_(WithDefaults(context)),
       store_(std::move(store)),
       state_(store_.get(), options.max_clean_blocks, static_cast<size_t>(options.max_near_timers)),
       clock_(context.clock),

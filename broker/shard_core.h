@@ -18,6 +18,7 @@
 #include "base/metadata.h"
 #include "broker/committer.h"
 #include "broker/leader_clock.h"
+#include "broker/lookup_index.h"
 #include "broker/state.h"
 #include "broker/tail_cache.h"
 #include "storage/commit_log.h"
@@ -51,6 +52,7 @@ struct ShardOptions {
   absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
   absl::Duration client_silence = absl::Seconds(120);   // Without a sign of life a client is gone,
   absl::Duration client_grace = absl::Seconds(30);      // and what it holds is visible this much later.
+  LookupOptions lookup;
 };
 
 // What a shard runs on. All outlive it.
@@ -61,6 +63,7 @@ struct ShardContext {
   Executor* disk_executor = nullptr;        // Writes and syncs the log; may be the same.
   Executor* read_executor = nullptr;        // Reads index blocks and older messages.
   Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
+  Executor* lookup_executor = nullptr;      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
 };
 
 // The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index blocks that
@@ -123,6 +126,8 @@ class ShardCore : private Committer::Listener {
   // The checkpoint store, to be read on context().read_executor.
   const std::shared_ptr<storage::KeyValueStore>& store() const { return store_; }
   uint64_t log_first_position() const { return log_->first_position(); }
+  // To be read on context().lookup_executor.
+  const std::shared_ptr<storage::CommitLog>& log() const { return log_; }
 
   // Wraps a task so that it does nothing once this object is gone.
   template <typename F>

@@ -424,6 +424,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Deliver& 
     bool first = true;
     for (const QueueOffset offset : Merge(command.first_offsets(), command.parked_offsets())) {
       if (offset < old_next || offset >= command.to()) continue;
+      ASSIGN_OR_RETURN(const bool is_redriven, IsRedriven(key.queue, offset));
+      if (is_redriven) continue;
       ASSIGN_OR_RETURN(const uint64_t message_group, MessageGroupOf(key, *cursor, offset));
       const bool may_be_first =
           !std::binary_search(command.parked_offsets().begin(), command.parked_offsets().end(), offset);
@@ -461,6 +463,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Skip& com
   SetNext(key, &it->second, command.to() + (one_more ? 1 : 0));
   for (const QueueOffset offset : Merge(command.parked_offsets(), {})) {
     if (offset < next || offset >= command.to() || BARID_MUTATION(kParkedIsSettled)) continue;
+    ASSIGN_OR_RETURN(const bool is_redriven, IsRedriven(key.queue, offset));
+    if (is_redriven) continue;
     ASSIGN_OR_RETURN(const uint64_t message_group, MessageGroupOf(key, it->second, offset));
     Park(key, &it->second, offset, message_group);
   }
@@ -640,15 +644,9 @@ void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
   }
 }
 
-absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& command) {
-  const QueueKey key = KeyOf(command.queue());
-  const Queue* const found = FindQueue(key);
-  if (found == nullptr) return Refused(absl::NotFoundError("the queue is not here"));
-  Queue queue = *found;
+absl::Status State::ExpireTo(const QueueKey& key, QueueOffset first) {
+  Queue queue = *FindQueue(key);
   const QueueOffset old_first = queue.first;
-  QueueOffset first = std::min(command.first(), queue.end);
-  if (BARID_MUTATION(kExpireOneMore) && first < queue.end) ++first;
-  if (first <= old_first) return Refused(absl::AbortedError("expired already"));
   // All blocks are at hand before anything changes.
   for (QueueOffset offset = old_first; offset < first; offset = (offset / kBlockEntries + 1) * kBlockEntries) {
     RETURN_IF_ERROR(index_.Load(BlockOf(key, offset)).status());
@@ -657,13 +655,89 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& c
     ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
     const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
     hash_ -= HashEntry(key, offset, entry);
-    AddLive(entry.index, -1);
+    if (!entry.is_redriven()) AddLive(entry.index, -1);
     queue.bytes -= entry.bytes;
   }
   index_.DropBelow(key, old_first, first);
   queue.first = first;
   SetQueue(key, queue);
   ExpireCursors(key, first);
+  return absl::OkStatus();
+}
+
+absl::StatusOr<IndexEntry> State::TakeDeadLetter(const QueueKey& key, QueueOffset offset) {
+  ASSIGN_OR_RETURN(const IndexEntry entry, index_.Empty(key, offset));
+  IndexEntry empty;
+  empty.time_us = entry.time_us;
+  hash_ += HashEntry(key, offset, empty) - HashEntry(key, offset, entry);
+  AddLive(entry.index, -1);
+  Queue queue = *FindQueue(key);
+  queue.bytes -= entry.bytes;
+  SetQueue(key, queue);
+  // Linear in the groups of this shard, as an expiry is.
+  for (auto& [cursor_key, cursor] : cursors_) {
+    if (cursor_key.queue != key) continue;
+    if (cursor.in_flight.contains(offset)) EraseDelivery(cursor_key, &cursor, offset);
+    if (cursor.parked.contains(offset)) Unpark(cursor_key, &cursor, offset);
+  }
+  return entry;
+}
+
+absl::StatusOr<bool> State::IsRedriven(const QueueKey& key, QueueOffset offset) {
+  if (!IsDeadLetterTopic(key.topic)) return false;
+  ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
+  return block->entries[static_cast<size_t>(offset % kBlockEntries)].is_redriven();
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Redrive& command) {
+  const QueueKey key{DeadLetterTopicId(GroupId(command.group_id())), 0};
+  Outcome outcome;
+  for (const log::Redrive::Entry& redrive : command.entries()) {
+    const Queue* const queue = FindQueue(key);
+    const QueueKey to = broker::KeyOf(redrive.to());
+    bool is_there = queue != nullptr && queue->first <= redrive.offset() && redrive.offset() < queue->end &&
+                    !IsDeadLetterTopic(to.topic) && !IsDiscardedTopic(to.topic) && CheckTakesMessages(to).ok();
+    if (is_there) {
+      ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, redrive.offset())));
+      const IndexEntry& entry = block->entries[static_cast<size_t>(redrive.offset() % kBlockEntries)];
+      is_there = !entry.is_redriven() && entry.index == redrive.log_index() && entry.offset == redrive.payload_offset();
+    }
+    outcome.live.push_back(is_there);
+    if (!is_there) continue;
+    IndexEntry entry;
+    if (BARID_MUTATION(kRedriveKeepsMessage)) {
+      ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, redrive.offset())));
+      entry = block->entries[static_cast<size_t>(redrive.offset() % kBlockEntries)];
+    } else {
+      ASSIGN_OR_RETURN(entry, TakeDeadLetter(key, redrive.offset()));
+    }
+    entry.time_us = record.time_us;
+    outcome.queues.push_back(to);
+    if (!BARID_MUTATION(kRedriveLosesMessage)) RETURN_IF_ERROR(AddEntry(to, entry, std::nullopt));
+  }
+  // What is empty at the queue's beginning goes.
+  const Queue* const queue = FindQueue(key);
+  QueueOffset first = queue == nullptr ? 0 : queue->first;
+  while (queue != nullptr && first < queue->end) {
+    ASSIGN_OR_RETURN(const bool is_redriven, IsRedriven(key, first));
+    if (!is_redriven) break;
+    ++first;
+  }
+  if (queue != nullptr && first > queue->first) {
+    RETURN_IF_ERROR(ExpireTo(key, first));
+    MaybeEraseQueue(key);
+  }
+  return outcome;
+}
+
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& command) {
+  const QueueKey key = KeyOf(command.queue());
+  const Queue* const found = FindQueue(key);
+  if (found == nullptr) return Refused(absl::NotFoundError("the queue is not here"));
+  QueueOffset first = std::min(command.first(), found->end);
+  if (BARID_MUTATION(kExpireOneMore) && first < found->end) ++first;
+  if (first <= found->first) return Refused(absl::AbortedError("expired already"));
+  RETURN_IF_ERROR(ExpireTo(key, first));
   MaybeEraseQueue(key);
   return Outcome();
 }
@@ -827,7 +901,8 @@ absl::Status State::VerifyCounts() {
     }
     for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
       ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
-      ++live[block->entries[static_cast<size_t>(offset % kBlockEntries)].index / kRangeRecords];
+      const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
+      if (!entry.is_redriven()) ++live[entry.index / kRangeRecords];
     }
   }
   for (const auto& [key, cursor] : cursors_) {

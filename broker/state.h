@@ -57,10 +57,10 @@ struct Outcome {
   };
   std::vector<Delivered> delivered;  // Deliver, Redeliver: what was kept.
   // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a
-  // timer. CheckTransaction: whether each counts.
+  // timer. CheckTransaction: whether each counts. Redrive: whether each went back.
   std::vector<bool> live;
   std::vector<std::optional<QueueOffset>> entered;  // Schedule: the offset of each message that was due at once.
-  // FireTimer, EndTransaction: where messages entered; one may stand there several times.
+  // FireTimer, EndTransaction, Redrive: where messages entered; one may stand there several times.
   std::vector<QueueKey> queues;
   struct Ended {
     bool now = false;                  // By this record,
@@ -175,6 +175,7 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Redeliver& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CommitOffset& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::SeekCursor& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Redrive& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
@@ -209,6 +210,12 @@ class State {
   // The live delivery that `ref` names, or nullptr.
   InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
   void ExpireCursors(const QueueKey& key, QueueOffset first);
+  // Drops the entries of a queue below `first`, of which it has some.
+  absl::Status ExpireTo(const QueueKey& key, QueueOffset first);
+  // Empties an entry of a dead-letter queue, for all who read it.
+  absl::StatusOr<IndexEntry> TakeDeadLetter(const QueueKey& key, QueueOffset offset);
+  // Whether it is an entry that is empty.
+  absl::StatusOr<bool> IsRedriven(const QueueKey& key, QueueOffset offset);
   std::shared_ptr<const std::string> Intern(const std::string& client);
   void AddLive(LogIndex index, int64_t change);
 

@@ -3,6 +3,7 @@
 
 #include <grpcpp/grpcpp.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -41,13 +42,20 @@ class Client {
   absl::StatusOr<Response> Call(grpc::Status (admin::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                            Response*),
                                 const Request& request) {
-    return CallStub(admin_.get(), method, request);
+    return CallStub(admin_.get(), method, request, options_.timeout);
+  }
+  // For what may have to read a log: has `patience` at least.
+  template <typename Request, typename Response>
+  absl::StatusOr<Response> CallPatiently(grpc::Status (admin::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
+                                                                                    Response*),
+                                         const Request& request, absl::Duration patience = absl::Seconds(60)) {
+    return CallStub(admin_.get(), method, request, std::max(options_.timeout, patience));
   }
   template <typename Request, typename Response>
   absl::StatusOr<Response> Call(grpc::Status (v2::MessagingService::Stub::*method)(grpc::ClientContext*, const Request&,
                                                                                    Response*),
                                 const Request& request) {
-    return CallStub(messaging_.get(), method, request);
+    return CallStub(messaging_.get(), method, request, options_.timeout);
   }
 
   // One queue of every shard of a topic: receives are answered for all queues of its shard.
@@ -88,9 +96,9 @@ class Client {
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> CallStub(Stub* stub,
                                     grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*),
-                                    const Request& request) {
+                                    const Request& request, absl::Duration timeout) {
     grpc::ClientContext context;
-    Prepare(options_.timeout, &context);
+    Prepare(timeout, &context);
     Response response;
     const grpc::Status status = (stub->*method)(&context, request, &response);
     if (!status.ok()) return Failure(status);

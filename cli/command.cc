@@ -111,13 +111,14 @@ absl::Status Run(absl::Span<const std::string> args, std::ostream& out, std::ost
     PrintHelp(*entry, flags, out);
     return absl::OkStatus();
   }
-  const size_t wanted = WordCount(entry->arguments);
+  const size_t most = WordCount(entry->arguments);
+  const size_t wanted = most - static_cast<size_t>(absl::c_count(entry->arguments, '['));
   if (arguments.size() < wanted) {
     return UsageError(absl::StrCat(absl::StrJoin(absl::MakeSpan(arguments), " "),
                                    arguments.empty() ? "" : " is not enough, ", "expected ", Usage(*entry)));
   }
-  if (arguments.size() > wanted) {
-    return UsageError(absl::StrCat("\"", arguments[wanted], "\" is too much, expected ", Usage(*entry)));
+  if (arguments.size() > most) {
+    return UsageError(absl::StrCat("\"", arguments[most], "\" is too much, expected ", Usage(*entry)));
   }
   Session session(options, out, err);
   return command->Run(flags, arguments, &session);
@@ -166,6 +167,8 @@ const std::vector<CommandEntry>& Commands() {
     AddReceiveCommand(all);
     AddPullCommand(all);
     AddTailCommand(all);
+    AddMessageCommands(all);
+    AddDeadLetterCommands(all);
     AddTransactionCommand(all);
     AddStatusCommand(all);
     AddBenchCommands(all);

@@ -54,13 +54,13 @@ class Command {
   virtual ~Command() = default;
 
   virtual void AddFlags(FlagSet*) {}
-  // `flags` is what was parsed, `arguments` as many as the entry names.
+  // `flags` is what was parsed, `arguments` as many as the entry names, but for those that may be left out.
   virtual absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) = 0;
 };
 
 struct CommandEntry {
   std::string words;      // "topic create"
-  std::string arguments;  // "NAME"; one word each.
+  std::string arguments;  // "TOPIC [ID]"; one word each, those in brackets may be left out.
   std::string help;       // One sentence.
   std::function<std::unique_ptr<Command>()> make;
   bool hidden = false;
@@ -81,6 +81,8 @@ void AddRecallCommand(std::vector<CommandEntry>* commands);
 void AddPullCommand(std::vector<CommandEntry>* commands);
 void AddReceiveCommand(std::vector<CommandEntry>* commands);
 void AddTailCommand(std::vector<CommandEntry>* commands);
+void AddMessageCommands(std::vector<CommandEntry>* commands);
+void AddDeadLetterCommands(std::vector<CommandEntry>* commands);
 void AddTransactionCommand(std::vector<CommandEntry>* commands);
 void AddStatusCommand(std::vector<CommandEntry>* commands);
 void AddBenchCommands(std::vector<CommandEntry>* commands);

@@ -1,5 +1,6 @@
 #include "codec/broker_codec.h"
 
+#include <algorithm>
 #include <limits>
 
 #include "absl/strings/cord.h"
@@ -33,6 +34,21 @@ void EncodeTransaction(const TransactionKey& in, broker_pb::Transaction* out) {
 absl::Duration DecodeDuration(int64_t micros) {
   return micros == std::numeric_limits<int64_t>::max() ? absl::InfiniteDuration() : absl::Microseconds(micros);
 }
+
+MessageOrigin DecodeOrigin(const broker_pb::Origin& in) {
+  return {TopicId(in.topic()), in.topic_name(), in.message_id(), in.attempts(), in.reason()};
+}
+
+void EncodeOrigin(const MessageOrigin& in, broker_pb::Origin* out) {
+  out->set_topic(in.topic.value());
+  out->set_topic_name(in.topic_name);
+  out->set_message_id(in.message_id);
+  out->set_attempts(in.attempts);
+  out->set_reason(in.reason);
+}
+
+// Infinite times are absent on the wire.
+bool IsFinite(absl::Time time) { return time != absl::InfinitePast() && time != absl::InfiniteFuture(); }
 
 // An OK status is absent on the wire.
 template <typename Message>
@@ -94,6 +110,33 @@ void Encode(const TransactionsCall& in, broker_pb::ListTransactions* out) {
   out->set_topic(in.topic.value());
   out->set_discarded(in.discarded);
   out->set_limit(in.limit);
+}
+
+void Encode(const LookupCall& in, broker_pb::Lookup* out) {
+  out->set_shard(in.shard.value());
+  out->set_topic(in.topic.value());
+  out->set_kind(static_cast<int32_t>(in.kind));
+  out->set_text(in.text);
+  out->set_queue(in.queue);
+  out->set_offset(in.offset);
+  if (IsFinite(in.from)) out->set_from_us(absl::ToUnixMicros(in.from));
+  if (IsFinite(in.to)) out->set_to_us(absl::ToUnixMicros(in.to));
+  out->set_max_messages(in.max_messages);
+  out->set_max_bytes(in.max_bytes);
+  out->set_resume(in.resume);
+}
+
+void Encode(const RedriveCall& in, broker_pb::Redrive* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  out->set_metadata_revision(in.metadata_revision);
+  out->set_topic(in.topic.value());
+  for (const std::string& tag : in.tags) out->add_tags(tag);
+  out->set_sql(in.sql);
+  out->set_from(in.from);
+  out->set_to(in.to);
+  out->set_max_messages(in.max_messages);
+  out->set_dry_run(in.dry_run);
 }
 
 void Encode(const ReceiveCall& in, broker_pb::Receive* out) {
@@ -234,6 +277,37 @@ TransactionsCall Decode(const broker_pb::ListTransactions& in) {
 }
 
 RecallCall Decode(const broker_pb::Recall& in) { return {ShardId(in.shard()), DecodeTimer(in.timer())}; }
+
+LookupCall Decode(const broker_pb::Lookup& in) {
+  LookupCall out;
+  out.shard = ShardId(in.shard());
+  out.topic = TopicId(in.topic());
+  out.kind = static_cast<LookupCall::Kind>(std::clamp(in.kind(), 0, 255));
+  out.text = in.text();
+  out.queue = in.queue();
+  out.offset = in.offset();
+  if (in.has_from_us()) out.from = absl::FromUnixMicros(in.from_us());
+  if (in.has_to_us()) out.to = absl::FromUnixMicros(in.to_us());
+  out.max_messages = in.max_messages();
+  out.max_bytes = in.max_bytes();
+  out.resume = in.resume();
+  return out;
+}
+
+RedriveCall Decode(const broker_pb::Redrive& in) {
+  RedriveCall out;
+  out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
+  out.metadata_revision = in.metadata_revision();
+  out.topic = TopicId(in.topic());
+  out.tags.assign(in.tags().begin(), in.tags().end());
+  out.sql = in.sql();
+  out.from = in.from();
+  out.to = in.to();
+  out.max_messages = in.max_messages();
+  out.dry_run = in.dry_run();
+  return out;
+}
 
 ReceiveCall Decode(const broker_pb::Receive& in) {
   ReceiveCall out;
@@ -385,6 +459,59 @@ void Encode(const TransactionsResult& in, broker_pb::ListTransactionsAnswer* out
   }
 }
 
+void Encode(const LookupResult& in, broker_pb::LookupAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  for (const FoundMessage& message : in.messages) {
+    broker_pb::LookupAnswer::Message* const to = out->add_messages();
+    to->set_state(static_cast<int32_t>(message.state));
+    EncodeQueue(message.queue, to->mutable_queue());
+    to->set_offset(message.offset);
+    to->set_entered_us(absl::ToUnixMicros(message.entered));
+    to->set_stored_at_us(absl::ToUnixMicros(message.stored_at));
+    to->set_due_us(absl::ToUnixMicros(message.due));
+    to->set_log_index(message.log_index);
+    to->set_log_position(message.log_position);
+    to->set_stored(message.stored.data(), message.stored.size());
+    if (message.origin) EncodeOrigin(*message.origin, to->mutable_origin());
+  }
+  out->set_resume(in.resume);
+  for (const LifeEvent& event : in.events) {
+    broker_pb::LookupAnswer::Event* const to = out->add_events();
+    to->set_time_us(absl::ToUnixMicros(event.time));
+    to->set_log_index(event.log_index);
+    to->set_what(event.what);
+    to->set_group(event.group.value());
+    EncodeQueue(event.queue, to->mutable_queue());
+    to->set_offset(event.offset);
+    to->set_client(event.client);
+    to->set_attempt(event.attempt);
+    if (IsFinite(event.until)) to->set_until_us(absl::ToUnixMicros(event.until));
+    to->set_detail(event.detail);
+  }
+  for (const GroupStanding& standing : in.standings) {
+    broker_pb::LookupAnswer::Standing* const to = out->add_standings();
+    to->set_group(standing.group.value());
+    EncodeQueue(standing.queue, to->mutable_queue());
+    to->set_offset(standing.offset);
+    to->set_standing(standing.standing);
+    to->set_client(standing.client);
+    to->set_attempt(standing.attempt);
+    if (IsFinite(standing.until)) to->set_until_us(absl::ToUnixMicros(standing.until));
+    to->set_detail(standing.detail);
+  }
+  if (IsFinite(in.log_from)) out->set_log_from_us(absl::ToUnixMicros(in.log_from));
+}
+
+void Encode(const RedriveResult& in, broker_pb::RedriveAnswer* out) {
+  EncodeUnlessOk(in.status, out);
+  out->set_redriven(in.redriven);
+  out->set_filtered_out(in.filtered_out);
+  out->set_failed(in.failed);
+  out->set_failure(in.failure);
+  out->set_next(in.next);
+  out->set_end(in.end);
+}
+
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out) {
   EncodeUnlessOk(in.status, out);
   for (const absl::Status& entry : in.entries) {
@@ -438,13 +565,7 @@ void EncodeHead(const Delivery& in, broker_pb::Delivery* out) {
   out->set_nonce(in.nonce);
   out->set_store_time_us(absl::ToUnixMicros(in.store_time));
   out->set_invisible_us(absl::ToInt64Microseconds(in.invisible));
-  if (!in.origin) return;
-  broker_pb::Delivery::Origin* const origin = out->mutable_origin();
-  origin->set_topic(in.origin->topic.value());
-  origin->set_topic_name(in.origin->topic_name);
-  origin->set_message_id(in.origin->message_id);
-  origin->set_attempts(in.origin->attempts);
-  origin->set_reason(in.origin->reason);
+  if (in.origin) EncodeOrigin(*in.origin, out->mutable_origin());
 }
 
 absl::Status Decode(const broker_pb::Status& in) {
@@ -493,6 +614,56 @@ TransactionsResult Decode(const broker_pb::ListTransactionsAnswer& in) {
                                 one.checks(), absl::FromUnixMicros(one.next_check_us()), one.reason()});
   }
   return out;
+}
+
+LookupResult Decode(const broker_pb::LookupAnswer& in) {
+  LookupResult out;
+  out.status = Decode(in.status());
+  out.messages.reserve(in.messages_size());
+  for (const broker_pb::LookupAnswer::Message& message : in.messages()) {
+    FoundMessage& to = out.messages.emplace_back();
+    to.state = static_cast<FoundMessage::State>(message.state());
+    to.queue = DecodeQueue(message.queue());
+    to.offset = message.offset();
+    to.entered = absl::FromUnixMicros(message.entered_us());
+    to.stored_at = absl::FromUnixMicros(message.stored_at_us());
+    to.due = absl::FromUnixMicros(message.due_us());
+    to.log_index = message.log_index();
+    to.log_position = message.log_position();
+    to.stored = Buffer(message.stored());
+    if (message.has_origin()) to.origin = DecodeOrigin(message.origin());
+  }
+  out.resume = in.resume();
+  for (const broker_pb::LookupAnswer::Event& event : in.events()) {
+    LifeEvent& to = out.events.emplace_back();
+    to.time = absl::FromUnixMicros(event.time_us());
+    to.log_index = event.log_index();
+    to.what = event.what();
+    to.group = GroupId(event.group());
+    to.queue = DecodeQueue(event.queue());
+    to.offset = event.offset();
+    to.client = event.client();
+    to.attempt = event.attempt();
+    if (event.has_until_us()) to.until = absl::FromUnixMicros(event.until_us());
+    to.detail = event.detail();
+  }
+  for (const broker_pb::LookupAnswer::Standing& standing : in.standings()) {
+    GroupStanding& to = out.standings.emplace_back();
+    to.group = GroupId(standing.group());
+    to.queue = DecodeQueue(standing.queue());
+    to.offset = standing.offset();
+    to.standing = standing.standing();
+    to.client = standing.client();
+    to.attempt = standing.attempt();
+    if (standing.has_until_us()) to.until = absl::FromUnixMicros(standing.until_us());
+    to.detail = standing.detail();
+  }
+  if (in.has_log_from_us()) out.log_from = absl::FromUnixMicros(in.log_from_us());
+  return out;
+}
+
+RedriveResult Decode(const broker_pb::RedriveAnswer& in) {
+  return {Decode(in.status()), in.redriven(), in.filtered_out(), in.failed(), in.failure(), in.next(), in.end()};
 }
 
 SettleResult Decode(const broker_pb::SettleAnswer& in) {
@@ -549,11 +720,7 @@ Delivery DecodeHead(const broker_pb::Delivery& in) {
   out.nonce = in.nonce();
   out.store_time = absl::FromUnixMicros(in.store_time_us());
   out.invisible = DecodeDuration(in.invisible_us());
-  if (in.has_origin()) {
-    const broker_pb::Delivery::Origin& origin = in.origin();
-    out.origin = Delivery::Origin{TopicId(origin.topic()), origin.topic_name(), origin.message_id(), origin.attempts(),
-                                  origin.reason()};
-  }
+  if (in.has_origin()) out.origin = DecodeOrigin(in.origin());
   return out;
 }
 

@@ -151,6 +151,13 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("broker.max_open_transactions", &o->max_open_transactions, Default(int64_t{100000}),
          Between(int64_t{1}, int64_t{1000000}), kNeedsRestart,
          "Open transactions of a shard, some 150 bytes of memory each; more are refused.");
+  t->Add("broker.lookup_memory", &o->lookup.memory_bytes, Default(16 * kMiB), Between(64 * kKiB, 1 * kGiB), kNeedsRestart,
+         "Memory of a shard for finding messages by id and key: hashes of its newest log segment, while there are searches, and of the "
+         "one a file is made of. What does not fit is scanned.");
+  t->Add("broker.lookup_build_rate", &o->lookup.build_bytes_per_second, Default(64 * kMiB), Between(1 * kMiB, 4 * kGiB),
+         kNeedsRestart,
+         "Bytes of the log read per second, at most, to make the files by which messages are found in segments that are full. Until "
+         "a segment has its file, a search scans it.");
   t->Add("broker.remembered_transactions", &o->remembered_transactions, Default(int64_t{65536}),
          Between(int64_t{0}, int64_t{1000000}), kNeedsRestart,
          "Ended transactions of a shard whose end is remembered, some 100 bytes of memory each: ending one of them "

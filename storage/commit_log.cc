@@ -134,6 +134,8 @@ class CommitLog::Impl {
   absl::Status Sync();
   absl::StatusOr<bool> ZeroAhead();
   absl::StatusOr<Record> Read(uint64_t position, size_t record_size_hint) const;
+  absl::StatusOr<LogPlace> ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
+                                   absl::FunctionRef<absl::Status(const Record&)> visit) const;
   absl::Status TrimBelow(uint64_t position);
 
   // Where the log ends, and begins. Written by the owner's thread, read by any.
@@ -162,6 +164,8 @@ class CommitLog::Impl {
     std::vector<absl::string_view> pieces;
   };
 
+  // The file of the segment that has `position`, to be read.
+  absl::StatusOr<SharedFile> FileAt(uint64_t position) const;
   absl::Status CheckDrafts(absl::Span<const RecordDraft> drafts) const;
   absl::Status CreateSegment(uint64_t segment);
   absl::Status Write(Batch* batch);
@@ -393,10 +397,9 @@ absl::StatusOr<bool> CommitLog::Impl::ZeroAhead() {
   return end < target;
 }
 
-absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_size_hint) const {
+absl::StatusOr<SharedFile> CommitLog::Impl::FileAt(uint64_t position) const {
   const State state = this->state();
   const uint64_t segment = position / options_.segment_bytes;
-  const uint64_t offset = position % options_.segment_bytes;
   if (segment < state.first_segment || position >= state.end_position) {
     return absl::OutOfRangeError(absl::StrCat(dir_, ": position ", position, " is not in the log, which has [",
                                               state.first_segment * options_.segment_bytes, ", ", state.end_position,
@@ -410,6 +413,14 @@ absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_si
     }
     return absl::DataLossError(absl::StrCat("position ", position, ": ", file.status().message()));
   }
+  return file;
+}
+
+absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_size_hint) const {
+  const State state = this->state();
+  const uint64_t segment = position / options_.segment_bytes;
+  const uint64_t offset = position % options_.segment_bytes;
+  const absl::StatusOr<SharedFile> file = FileAt(position);
   if (!file.ok()) return file.status();
 
   const uint64_t room = std::min(options_.segment_bytes - offset, state.end_position - position);
@@ -438,6 +449,51 @@ absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_si
   record.position = position;
   record.payload = Buffer(std::move(bytes), view->payload);
   return record;
+}
+
+absl::StatusOr<LogPlace> CommitLog::Impl::ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
+                                                  absl::FunctionRef<absl::Status(const Record&)> visit) const {
+  LogPlace place = from;
+  if (place.position >= end) return place;
+  ASSIGN_OR_RETURN(const SharedFile file, FileAt(place.position));
+  const uint64_t segment = place.position / options_.segment_bytes;
+  const uint64_t offset = place.position % options_.segment_bytes;
+  const uint64_t room = std::min(options_.segment_bytes - offset, end - place.position);
+  size_t wanted = std::min<uint64_t>(room, std::max(max_bytes, kRecordHeaderBytes));
+  std::shared_ptr<char[]> bytes(new char[wanted]);
+  ASSIGN_OR_RETURN(size_t size, file->Read(offset, wanted, bytes.get()));
+  size_t at = 0;  // Of the next record, in `bytes`.
+  while (at < size) {
+    const size_t rest = size - at;
+    const uint64_t claimed =
+        rest < kRecordHeaderBytes ? kRecordHeaderBytes : RecordSize(LoadRecordHeader(bytes.get() + at).length);
+    if (claimed > rest && claimed <= room - at && size == wanted && wanted < room) {
+      if (at > 0) return place;  // The next call begins with it.
+      // One record that is larger than what was to be read.
+      wanted = std::max<uint64_t>(claimed, kRecordHeaderBytes);
+      bytes = std::shared_ptr<char[]>(new char[wanted]);
+      ASSIGN_OR_RETURN(size, file->Read(offset, wanted, bytes.get()));
+      continue;
+    }
+    const absl::StatusOr<RecordView> view = DecodeRecord(options_.log_id, absl::string_view(bytes.get() + at, rest));
+    if (!view.ok()) break;
+    if (place.index != 0 && view->header.index != place.index) break;
+    Record record;
+    record.header = view->header;
+    record.position = place.position;
+    record.payload = Buffer(bytes, view->payload);
+    RETURN_IF_ERROR(visit(record));
+    at += view->size();
+    place = {place.position + view->size(), view->header.index + 1};
+  }
+  if (place.position >= end || (at == size && size == wanted && wanted < room)) return place;
+  const uint64_t next = (segment + 1) * options_.segment_bytes;
+  if (place.position == next) return place;  // Full to the byte.
+  // At the beginning of a segment stands a record; elsewhere the next one may have had no room. If it had, it is missing here, which
+  // its index shows in the next segment.
+  if (next < end && place.position % options_.segment_bytes != 0) return LogPlace{next, place.index};
+  return absl::DataLossError(absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset + at,
+                                          ", expected record ", place.index, ", and the log goes on behind it"));
 }
 
 absl::Status CommitLog::Impl::TrimBelow(uint64_t position) {
@@ -484,6 +540,10 @@ absl::Status CommitLog::Sync() { return impl_->Sync(); }
 absl::StatusOr<bool> CommitLog::ZeroAhead() { return impl_->ZeroAhead(); }
 absl::StatusOr<Record> CommitLog::Read(uint64_t position, size_t record_size_hint) const {
   return impl_->Read(position, record_size_hint);
+}
+absl::StatusOr<LogPlace> CommitLog::ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
+                                            absl::FunctionRef<absl::Status(const Record&)> visit) const {
+  return impl_->ReadRun(from, end, max_bytes, visit);
 }
 absl::Status CommitLog::TrimBelow(uint64_t position) { return impl_->TrimBelow(position); }
 

@@ -34,6 +34,12 @@ struct LogAnchor {
   uint64_t chain = 0;
 };
 
+// Where a reader of a run of records stands.
+struct LogPlace {
+  uint64_t position = 0;  // The next record stands here, or, if it had no room, at the beginning of the next segment.
+  LogIndex index = 0;     // Of the next record; 0: not known yet.
+};
+
 // The segmented log of one shard.
 //
 // A log position counts bytes from the log's beginning: segment number * segment_bytes + offset in the segment. A
@@ -73,6 +79,12 @@ class CommitLog {
 
   // Reads and verifies one record. kOutOfRange if it was trimmed, kDataLoss if its checksum does not match. Any thread.
   absl::StatusOr<Record> Read(uint64_t position, size_t record_size_hint = 0) const;
+
+  // Reads and verifies the records from `from` on that lie below `end`, which must be where an appended record ended, and calls
+  // `visit` for each, in order, until about `max_bytes` are read. Returns where to go on: at `end` there is nothing left. Errors as
+  // those of Read; also kDataLoss if a record is missing in between. An error of `visit` ends the reading with it. Any thread.
+  absl::StatusOr<LogPlace> ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
+                                   absl::FunctionRef<absl::Status(const Record&)> visit) const;
 
   // Removes the segments that lie wholly below `position`, except the one that is written. The removal is durable on
   // return. A reader that has a segment open keeps it.

@@ -33,6 +33,12 @@ int64_t EncodedCost(const ChecksResult& result) {
 int64_t EncodedCost(const TransactionsResult& result) {
   return 2 * kEntryCost * static_cast<int64_t>(1 + result.transactions.size());
 }
+int64_t EncodedCost(const LookupResult& result) {
+  auto cost = 2 * kEntryCost * static_cast<int64_t>(1 + result.events.size() + result.standings.size());
+  for (const FoundMessage& message : result.messages) cost += 2 * kEntryCost + static_cast<int64_t>(message.stored.size());
+  return cost;
+}
+int64_t EncodedCost(const RedriveResult&) { return kEntryCost; }
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const OffsetResult&) { return kEntryCost; }
 int64_t EncodedCost(const ResetOffsetResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
@@ -75,6 +81,10 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
     case broker_pb::Call::kListTransactions:
       return broker_->ListTransactions(Decode(call.list_transactions()),
                                        Answering<TransactionsResult>(call.id(), cost));
+    case broker_pb::Call::kLookup:
+      return broker_->Lookup(Decode(call.lookup()), Answering<LookupResult>(call.id(), cost));
+    case broker_pb::Call::kRedrive:
+      return broker_->Redrive(Decode(call.redrive()), Answering<RedriveResult>(call.id(), cost));
     case broker_pb::Call::kSettle: {
       absl::StatusOr<SettleCall> settle = Decode(call.settle());
       if (!settle.ok()) return OnAnswer({call.id(), SettleResult{settle.status(), {}}}, cost);
@@ -151,6 +161,12 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     } else if (const auto* transactions = std::get_if<TransactionsResult>(&answer.result)) {
       barid::Encode(*transactions, out->mutable_list_transactions());
       budget -= EncodedCost(*transactions);
+    } else if (const auto* lookup = std::get_if<LookupResult>(&answer.result)) {
+      barid::Encode(*lookup, out->mutable_lookup());
+      budget -= EncodedCost(*lookup);
+    } else if (const auto* redrive = std::get_if<RedriveResult>(&answer.result)) {
+      barid::Encode(*redrive, out->mutable_redrive());
+      budget -= EncodedCost(*redrive);
     } else if (const auto* settle = std::get_if<SettleResult>(&answer.result)) {
       barid::Encode(*settle, out->mutable_settle());
       budget -= EncodedCost(*settle);

@@ -21,6 +21,12 @@ int64_t BytesOf(const RecallCall&) { return kEntryBytes; }
 int64_t BytesOf(const EndTransactionCall&) { return kEntryBytes; }
 int64_t BytesOf(const ChecksCall& call) { return kEntryBytes + static_cast<int64_t>(8 * call.topics.size()); }
 int64_t BytesOf(const TransactionsCall&) { return kEntryBytes; }
+int64_t BytesOf(const LookupCall& call) { return kEntryBytes + static_cast<int64_t>(call.text.size()); }
+int64_t BytesOf(const RedriveCall& call) {
+  int64_t bytes = kEntryBytes + static_cast<int64_t>(call.sql.size());
+  for (const std::string& tag : call.tags) bytes += static_cast<int64_t>(tag.size());
+  return bytes;
+}
 int64_t BytesOf(const SettleCall& call) {
   int64_t bytes = kEntryBytes;
   for (const SettleEntry& entry : call.entries) bytes += kEntryBytes + static_cast<int64_t>(entry.reason.size());
@@ -42,12 +48,21 @@ size_t EntriesOf(const ExchangeLane::Request& request) {
   return 0;
 }
 
+template <typename Result>
+void FailOne(Callback<Result>* done, const absl::Status& status) {
+  Result result;
+  result.status = status;
+  (*done)(std::move(result));
+}
+
 void Fail(ExchangeLane::Done& done, const absl::Status& status) {
   if (auto* append = std::get_if<Callback<AppendResult>>(&done)) (*append)({status, {}});
   if (auto* recall = std::get_if<Callback<RecallResult>>(&done)) (*recall)({status});
   if (auto* end = std::get_if<Callback<EndTransactionResult>>(&done)) (*end)({status});
   if (auto* checks = std::get_if<Callback<ChecksResult>>(&done)) (*checks)({status, {}});
   if (auto* transactions = std::get_if<Callback<TransactionsResult>>(&done)) (*transactions)({status, {}});
+  if (auto* lookup = std::get_if<Callback<LookupResult>>(&done)) FailOne(lookup, status);
+  if (auto* redrive = std::get_if<Callback<RedriveResult>>(&done)) FailOne(redrive, status);
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) (*settle)({status, {}});
   if (auto* stats = std::get_if<Callback<StatsResult>>(&done)) (*stats)({status, {}});
   if (auto* look_up = std::get_if<ExchangeLane::LookUp>(&done)) look_up->done({status});
@@ -58,7 +73,8 @@ void Fail(ExchangeLane::Done& done, const absl::Status& status) {
 // The broker may have it. Figures and look-ups change nothing, so nothing about them is in doubt.
 void FailInDoubt(ExchangeLane::Done& done, const absl::Status& why) {
   if (std::holds_alternative<Callback<StatsResult>>(done) ||
-      std::holds_alternative<Callback<TransactionsResult>>(done) || std::holds_alternative<ExchangeLane::LookUp>(done)) {
+      std::holds_alternative<Callback<TransactionsResult>>(done) || std::holds_alternative<Callback<LookupResult>>(done) ||
+      std::holds_alternative<ExchangeLane::LookUp>(done)) {
     return Fail(done, absl::UnavailableError(why.message()));
   }
   Fail(done, absl::DeadlineExceededError(absl::StrCat("the outcome is unknown: ", why.message())));
@@ -96,6 +112,14 @@ void Finish(ExchangeLane::Done& done, const broker_pb::Answer& answer, size_t en
   if (auto* transactions = std::get_if<Callback<TransactionsResult>>(&done)) {
     if (!answer.has_list_transactions()) return Fail(done, WrongAnswer("not one to a question for transactions"));
     return (*transactions)(Decode(answer.list_transactions()));
+  }
+  if (auto* lookup = std::get_if<Callback<LookupResult>>(&done)) {
+    if (!answer.has_lookup()) return Fail(done, WrongAnswer("not one to a search for messages"));
+    return (*lookup)(Decode(answer.lookup()));
+  }
+  if (auto* redrive = std::get_if<Callback<RedriveResult>>(&done)) {
+    if (!answer.has_redrive()) return Fail(done, WrongAnswer("not one to a redrive"));
+    return (*redrive)(Decode(answer.redrive()));
   }
   if (auto* settle = std::get_if<Callback<SettleResult>>(&done)) {
     SettleResult result = Decode(answer.settle());
@@ -177,6 +201,8 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     if (const auto* checks = std::get_if<ChecksCall>(&call.request)) barid::Encode(*checks, out->mutable_take_checks());
     if (const auto* list = std::get_if<TransactionsCall>(&call.request))
       barid::Encode(*list, out->mutable_list_transactions());
+    if (const auto* lookup = std::get_if<LookupCall>(&call.request)) barid::Encode(*lookup, out->mutable_lookup());
+    if (const auto* redrive = std::get_if<RedriveCall>(&call.request)) barid::Encode(*redrive, out->mutable_redrive());
     if (const auto* settle = std::get_if<SettleCall>(&call.request)) barid::Encode(*settle, out->mutable_settle());
     if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
     if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());

@@ -16,9 +16,9 @@ namespace barid::proxy {
 // Sends, settles, reports and figures on their way to one broker.
 class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame> {
  public:
-  using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, SettleCall,
-                               SentReport, ClientReport, StatsCall, QueryOffsetCall, GetOffsetCall, UpdateOffsetCall,
-                               ResetOffsetCall>;
+  using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, LookupCall,
+                               RedriveCall, SettleCall, SentReport, ClientReport, StatsCall, QueryOffsetCall,
+                               GetOffsetCall, UpdateOffsetCall, ResetOffsetCall>;
   // Of a call that changes nothing.
   struct LookUp {
     Callback<OffsetResult> done;
@@ -26,8 +26,9 @@ class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame>
   // Of a report: none.
   using Done =
       std::variant<std::monostate, Callback<AppendResult>, Callback<RecallResult>, Callback<EndTransactionResult>,
-                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<SettleResult>, Callback<StatsResult>,
-                   LookUp, Callback<OffsetResult>, Callback<ResetOffsetResult>>;
+                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<LookupResult>, Callback<RedriveResult>,
+                   Callback<SettleResult>, Callback<StatsResult>, LookUp, Callback<OffsetResult>,
+                   Callback<ResetOffsetResult>>;
 
   ExchangeLane(std::string name, BeginCall begin_call, const LaneContext& context, const RemoteBrokerOptions& options)
       : Lane(std::move(name), std::move(begin_call), context, options) {}

@@ -54,6 +54,14 @@ void RemoteBroker::ListTransactions(TransactionsCall call, Callback<Transactions
   exchange_->Call(call, std::move(done));
 }
 
+void RemoteBroker::Lookup(LookupCall call, Callback<LookupResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
+
+void RemoteBroker::Redrive(RedriveCall call, Callback<RedriveResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
+
 uint64_t RemoteBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   return receives_->Receive(std::move(call), std::move(done));
 }

@@ -39,6 +39,8 @@ class RemoteBroker : public BrokerApi {
   void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override;
   void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override;
   void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override;
+  void Lookup(LookupCall call, Callback<LookupResult> done) override;
+  void Redrive(RedriveCall call, Callback<RedriveResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;

@@ -13,24 +13,12 @@
 #include "base/status.h"
 #include "proxy/offsets.h"
 #include "proxy/public/admin_conversions.h"
+#include "proxy/public/admin_messages.h"
+#include "proxy/public/admin_method.h"
 #include "proxy/public/conversions.h"
 
 namespace barid::proxy {
 namespace {
-
-constexpr char kService[] = "/barid.admin.v1.Admin/";
-
-using CallPtr = std::unique_ptr<edge::UnaryCall>;
-
-// Serves `name` with `handler(call, request)`.
-template <typename Request, typename Handler>
-void Add(edge::MethodTable* table, absl::string_view name, Handler handler) {
-  table->unary[absl::StrCat(kService, name)] = [handler](CallPtr call) {
-    Request request;
-    if (const absl::Status status = Parse(call->request(), &request); !status.ok()) return call->Fail(status);
-    handler(std::move(call), request);
-  };
-}
 
 void AnswerOr(CallPtr call, const absl::Status& status, const google::protobuf::MessageLite& response) {
   if (status.ok()) {
@@ -373,61 +361,61 @@ std::vector<const Item*> Sorted(const std::vector<Item>& items, const std::strin
 }
 
 void AddTopicMethods(Proxy* proxy, edge::MethodTable* table) {
-  Add<admin::CreateTopicRequest>(table, "CreateTopic", [proxy](CallPtr call, const admin::CreateTopicRequest& request) {
+  AddAdminMethod<admin::CreateTopicRequest>(table, "CreateTopic", [proxy](CallPtr call, const admin::CreateTopicRequest& request) {
     absl::StatusOr<TopicMetadata> topic = FromProto(request);
     if (!topic.ok()) return call->Fail(topic.status());
     ResourceName name = topic->name;
     proxy->controller()->CreateTopic(*std::move(topic), AnswerTopic(std::move(call), std::move(name)));
   });
-  Add<admin::UpdateTopicRequest>(table, "UpdateTopic", [proxy](CallPtr call, const admin::UpdateTopicRequest& request) {
+  AddAdminMethod<admin::UpdateTopicRequest>(table, "UpdateTopic", [proxy](CallPtr call, const admin::UpdateTopicRequest& request) {
     absl::StatusOr<TopicUpdate> update = FromProto(request);
     if (!update.ok()) return call->Fail(update.status());
     ResourceName name = update->name;
     proxy->controller()->UpdateTopic(*std::move(update), AnswerTopic(std::move(call), std::move(name)));
   });
-  Add<admin::DeleteTopicRequest>(table, "DeleteTopic", [proxy](CallPtr call, const admin::DeleteTopicRequest& request) {
+  AddAdminMethod<admin::DeleteTopicRequest>(table, "DeleteTopic", [proxy](CallPtr call, const admin::DeleteTopicRequest& request) {
     proxy->controller()->DeleteTopic(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
       AnswerOr(std::move(call), changed.status(), admin::DeleteTopicResponse());
     });
   });
-  Add<admin::ListTopicsRequest>(table, "ListTopics", [proxy](CallPtr call, const admin::ListTopicsRequest& request) {
+  AddAdminMethod<admin::ListTopicsRequest>(table, "ListTopics", [proxy](CallPtr call, const admin::ListTopicsRequest& request) {
     const Snapshot metadata = proxy->router().Snapshot();
     admin::ListTopicsResponse response;
     const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
     for (const TopicMetadata* topic : Sorted(metadata->tables().topics, space)) ToProto(*topic, response.add_topics());
     call->Answer(Serialize(response));
   });
-  Add<admin::DescribeTopicRequest>(table, "DescribeTopic", [proxy](CallPtr call, const admin::DescribeTopicRequest& request) {
+  AddAdminMethod<admin::DescribeTopicRequest>(table, "DescribeTopic", [proxy](CallPtr call, const admin::DescribeTopicRequest& request) {
     DescribeTopic(proxy, std::move(call), FromProto(request.name()));
   });
 }
 
 void AddGroupMethods(Proxy* proxy, edge::MethodTable* table) {
-  Add<admin::CreateGroupRequest>(table, "CreateGroup", [proxy](CallPtr call, const admin::CreateGroupRequest& request) {
+  AddAdminMethod<admin::CreateGroupRequest>(table, "CreateGroup", [proxy](CallPtr call, const admin::CreateGroupRequest& request) {
     absl::StatusOr<GroupMetadata> group = FromProto(request);
     if (!group.ok()) return call->Fail(group.status());
     ResourceName name = group->name;
     proxy->controller()->CreateGroup(*std::move(group), AnswerGroup(std::move(call), std::move(name)));
   });
-  Add<admin::UpdateGroupRequest>(table, "UpdateGroup", [proxy](CallPtr call, const admin::UpdateGroupRequest& request) {
+  AddAdminMethod<admin::UpdateGroupRequest>(table, "UpdateGroup", [proxy](CallPtr call, const admin::UpdateGroupRequest& request) {
     absl::StatusOr<GroupUpdate> update = FromProto(request);
     if (!update.ok()) return call->Fail(update.status());
     ResourceName name = update->name;
     proxy->controller()->UpdateGroup(*std::move(update), AnswerGroup(std::move(call), std::move(name)));
   });
-  Add<admin::DeleteGroupRequest>(table, "DeleteGroup", [proxy](CallPtr call, const admin::DeleteGroupRequest& request) {
+  AddAdminMethod<admin::DeleteGroupRequest>(table, "DeleteGroup", [proxy](CallPtr call, const admin::DeleteGroupRequest& request) {
     proxy->controller()->DeleteGroup(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
       AnswerOr(std::move(call), changed.status(), admin::DeleteGroupResponse());
     });
   });
-  Add<admin::ListGroupsRequest>(table, "ListGroups", [proxy](CallPtr call, const admin::ListGroupsRequest& request) {
+  AddAdminMethod<admin::ListGroupsRequest>(table, "ListGroups", [proxy](CallPtr call, const admin::ListGroupsRequest& request) {
     const Snapshot metadata = proxy->router().Snapshot();
     admin::ListGroupsResponse response;
     const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
     for (const GroupMetadata* group : Sorted(metadata->tables().groups, space)) ToProto(*group, response.add_groups());
     call->Answer(Serialize(response));
   });
-  Add<admin::DescribeGroupRequest>(table, "DescribeGroup", [proxy](CallPtr call, const admin::DescribeGroupRequest& request) {
+  AddAdminMethod<admin::DescribeGroupRequest>(table, "DescribeGroup", [proxy](CallPtr call, const admin::DescribeGroupRequest& request) {
     DescribeGroup(proxy, std::move(call), FromProto(request.name()));
   });
 }
@@ -437,14 +425,15 @@ void AddGroupMethods(Proxy* proxy, edge::MethodTable* table) {
 void AddAdminService(Proxy* proxy, std::string version, edge::MethodTable* table) {
   AddTopicMethods(proxy, table);
   AddGroupMethods(proxy, table);
-  Add<admin::ListTransactionsRequest>(table, "ListTransactions",
+  AddMessageMethods(proxy, table);
+  AddAdminMethod<admin::ListTransactionsRequest>(table, "ListTransactions",
                                       [proxy](CallPtr call, const admin::ListTransactionsRequest& request) {
                                         ListTransactions(proxy, std::move(call), request);
                                       });
-  Add<admin::ResetOffsetRequest>(table, "ResetOffset", [proxy](CallPtr call, const admin::ResetOffsetRequest& request) {
+  AddAdminMethod<admin::ResetOffsetRequest>(table, "ResetOffset", [proxy](CallPtr call, const admin::ResetOffsetRequest& request) {
     ResetOffset(proxy, std::move(call), request);
   });
-  Add<admin::DescribeClusterRequest>(
+  AddAdminMethod<admin::DescribeClusterRequest>(
       table, "DescribeCluster", [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
         DescribeCluster(proxy, version, std::move(call));
       });

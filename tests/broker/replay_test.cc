@@ -61,11 +61,11 @@ std::string Describe(const Outcome& outcome) {
 // ones, expiries behind the cursors, trims beyond what is live.
 class CommandGenerator {
  public:
-  CommandGenerator(Random* random, const State* state) : random_(*random), state_(*state) {}
+  CommandGenerator(Random* random, State* state) : random_(*random), state_(*state) {}
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(140);
+    const uint64_t dice = random_.Below(144);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -89,6 +89,7 @@ class CommandGenerator {
     if (dice < 133) return MakeRedeliver();
     if (dice < 136) return MakeCommitOffset();
     if (dice < 139) return MakeSeek();
+    if (dice < 143) return MakeRedrive();
     return log::EpochStart();
   }
 
@@ -276,6 +277,29 @@ class CommandGenerator {
     command.set_ordered(random_.OneIn(2));
     return command;
   }
+  Command MakeRedrive() {
+    log::Redrive command;
+    GroupId group = AnyGroup();
+    for (int tries = 0; tries < 4 && state_.FindQueue({DeadLetterTopicId(group), 0}) == nullptr; ++tries) group = AnyGroup();
+    command.set_group_id(group.value());
+    const Queue* const letters = state_.FindQueue({DeadLetterTopicId(group), 0});
+    // From its beginning, where it leaves nothing behind, or here and there.
+    const bool from_first = random_.OneIn(2);
+    for (uint64_t i = 0; i < 1 + random_.Below(4); ++i) {
+      log::Redrive::Entry* const entry = command.add_entries();
+      const int64_t length = letters == nullptr ? 3 : letters->end - letters->first + 1;
+      entry->set_offset((letters == nullptr ? 0 : letters->first) +
+                        static_cast<int64_t>(from_first ? i : random_.Below(static_cast<uint64_t>(length))));
+      SetKey(entry->mutable_to(), AnyQueue());
+      if (letters == nullptr || entry->offset() < letters->first || entry->offset() >= letters->end) continue;
+      const auto block = state_.index().Load(BlockOf({DeadLetterTopicId(group), 0}, entry->offset()));
+      CHECK_OK(block.status());
+      const IndexEntry& pointer = (*block)->entries[static_cast<size_t>(entry->offset() % kBlockEntries)];
+      entry->set_log_index(pointer.index + (random_.OneIn(20) ? 1 : 0));
+      entry->set_payload_offset(pointer.offset);
+    }
+    return command;
+  }
   Command MakeSettle() {
     log::Settle command;
     for (uint64_t entries = 1 + random_.Below(8); entries > 0; --entries) {
@@ -452,7 +476,7 @@ class CommandGenerator {
   }
 
   Random& random_;
-  const State& state_;
+  State& state_;
   int64_t now_us_ = 0;
   std::pair<LogIndex, uint64_t> remembered_ = {0, 0};
   std::vector<log::DeliveryRef> receipts_;
@@ -527,7 +551,8 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
     if (outcome.dropped_parked > 0) facts->insert("SeekCursor drops parked ones");
   }
   for (const QueueKey& queue : outcome.queues) {
-    if (IsDiscardedTopic(queue.topic)) facts->insert("EndTransaction discards");
+    if (!IsDiscardedTopic(queue.topic)) continue;
+    facts->insert(std::holds_alternative<log::Redrive>(command) ? "Redrive discards" : "EndTransaction discards");
   }
   if (const auto* fire = std::get_if<log::FireTimer>(&command)) {
     for (const log::TimerRef& ref : fire->timers()) {
@@ -575,6 +600,7 @@ const std::set<std::string>& AllFacts() {
       "EndTransaction discards",
       "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
       "ConfigureQueue drops transactions",
+      "Redrive OK", "Redrive live", "Redrive stale", "Redrive unlocks",
       "Redeliver OK", "Redeliver NOT_FOUND", "Redeliver ABORTED", "Redeliver the same", "Redeliver of others",
       "CommitOffset OK", "CommitOffset NOT_FOUND", "CommitOffset OUT_OF_RANGE", "ConfigureQueue drops offsets",
       "SeekCursor OK", "SeekCursor NOT_FOUND", "SeekCursor opens", "SeekCursor drops deliveries", "SeekCursor drops parked ones",

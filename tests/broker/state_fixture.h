@@ -187,6 +187,21 @@ class StateTest : public ::testing::Test {
     command.set_deadline(deadline);
     return Apply(command);
   }
+  // Dead letters of kGroup at these offsets go to a queue.
+  Outcome Redrive(std::vector<QueueOffset> offsets, QueueKey to = kQueue) {
+    log::Redrive command;
+    command.set_group_id(kGroup.value());
+    for (const QueueOffset offset : offsets) {
+      log::Redrive::Entry* const entry = command.add_entries();
+      entry->set_offset(offset);
+      SetKey(entry->mutable_to(), to);
+      const Queue* const letters = state_->FindQueue(kDeadLetters);
+      if (letters == nullptr || offset < letters->first || offset >= letters->end) continue;
+      entry->set_log_index(Entry(offset, kDeadLetters).index);
+      entry->set_payload_offset(Entry(offset, kDeadLetters).offset);
+    }
+    return Apply(command);
+  }
   Outcome Move(log::DeliveryRef ref) {
     log::Move command;
     *command.mutable_delivery() = std::move(ref);

@@ -688,6 +688,76 @@ TEST_F(DeliveryTest, ADeadLetterOutlivesItsOrigin) {
   EXPECT_THAT(Trim(4096).status, HasCode(kOk));
 }
 
+// --- Redrive ---
+
+TEST_F(DeliveryTest, ADeadLetterGoesBackAndIsDeliveredAsNew) {
+  Deliver(0, 2);
+  Move(Receipt(1));
+  const IndexEntry before = Entry(0, kDeadLetters);
+  now_us_ += kSecond;
+  const Outcome outcome = Redrive({0});
+  EXPECT_THAT(outcome.live, ElementsAre(true));
+  EXPECT_THAT(outcome.queues, ElementsAre(kQueue));
+  const QueueOffset offset = queue().end - 1;
+  EXPECT_EQ(Entry(offset).index, before.index);
+  EXPECT_EQ(Entry(offset).offset, before.offset);
+  EXPECT_EQ(Entry(offset).time_us, now_us_);
+  // Nothing is left of it there.
+  EXPECT_EQ(queue(kDeadLetters).first, queue(kDeadLetters).end);
+  EXPECT_EQ(queue(kDeadLetters).bytes, 0);
+  Deliver(2, offset + 1);
+  EXPECT_EQ(delivery(offset).attempts, 1);
+}
+
+TEST_F(DeliveryTest, ADeadLetterGoesBackOnce) {
+  Deliver(0, 3);
+  Move(Receipt(0));
+  Move(Receipt(1));
+  const QueueOffset end = queue().end;
+  EXPECT_THAT(Redrive({1, 1, 7}).live, ElementsAre(true, false, false));
+  EXPECT_EQ(queue().end, end + 1);
+  EXPECT_EQ(queue(kDeadLetters).first, 0) << "another one stands before it";
+  EXPECT_EQ(queue(kDeadLetters).bytes, 1);
+  EXPECT_THAT(Redrive({1}).live, ElementsAre(false));
+  EXPECT_THAT(Redrive({0}).live, ElementsAre(true));
+  EXPECT_EQ(queue(kDeadLetters).first, 2);
+  EXPECT_EQ(queue().end, end + 2);
+}
+
+TEST_F(DeliveryTest, ADeadLetterStaysIfItsTopicTakesNothing) {
+  Deliver(0, 1);
+  Move(Receipt(0));
+  EXPECT_THAT(Redrive({0}, {TopicId(99), 0}).live, ElementsAre(false));
+  EXPECT_THAT(Redrive({0}, kDeadLetters).live, ElementsAre(false));
+  Delete();
+  EXPECT_THAT(Redrive({0}).live, ElementsAre(false));
+  EXPECT_EQ(queue(kDeadLetters).bytes, 1);
+}
+
+TEST_F(DeliveryTest, WhoReadsDeadLettersPassesOverWhatWentBack) {
+  Deliver(0, 3);
+  for (const QueueOffset offset : {0, 1, 2}) Move(Receipt(offset));
+  Subscribe(0, kOtherGroup, kDeadLetters);
+  const auto deliver = [&](QueueOffset from, QueueOffset to) {
+    log::Deliver command = DeliverTo("ann");
+    command.set_group_id(kOtherGroup.value());
+    SetKey(command.mutable_queue(), kDeadLetters);
+    command.set_from(from);
+    command.set_to(to);
+    for (QueueOffset offset = from; offset < to; ++offset) command.add_first_offsets(offset);
+    return Apply(command);
+  };
+  deliver(0, 2);
+  // One that is in flight, and one that is about to be.
+  const log::DeliveryRef receipt = Receipt(1, kOtherGroup, kDeadLetters);
+  Redrive({1, 2});
+  EXPECT_FALSE(cursor(kOtherGroup, kDeadLetters).in_flight.contains(1));
+  EXPECT_THAT(deliver(2, 3).status, HasCode(kAborted));
+  EXPECT_THAT(Settle(receipt, log::Settle::Entry::ACK).live, ElementsAre(false));
+  EXPECT_EQ(cursor(kOtherGroup, kDeadLetters).next, 3);
+  EXPECT_TRUE(cursor(kOtherGroup, kDeadLetters).in_flight.contains(0));
+}
+
 // --- Expire ---
 
 TEST_F(DeliveryTest, ExpiryDropsEntriesDeliveriesAndPositionsBelow) {

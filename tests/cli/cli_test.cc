@@ -154,6 +154,55 @@ TEST_F(CliTest, AGroupsKindIsSaidWhenItIsMade) {
   EXPECT_EQ(Run("group create more --kind both").code, ExitCode::kUsage);
 }
 
+TEST_F(CliTest, MessagesAreLookedUp) {
+  const std::string shown = Do("message get orders 01AB");
+  for (const char* part : {"orders-0\n", "queued\n", "shard-0/0/10\n", "\nhello\n"}) EXPECT_THAT(shown, HasSubstr(part));
+  EXPECT_THAT(Do("message get orders --queue 3 --offset 7 -o json"), HasSubstr("\"queue\":3,\"offset\":7"));
+  EXPECT_EQ(Run("message get orders none").code, ExitCode::kRefused);
+  EXPECT_EQ(Run("message get orders").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("message get orders 01AB --offset 7").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("message get").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("message get orders 1 2").code, ExitCode::kUsage);
+
+  EXPECT_THAT(Do("message find orders --key k"), HasSubstr("orders-0"));
+  EXPECT_EQ(Run("message find orders").code, ExitCode::kUsage);
+  EXPECT_EQ(Do("message find orders --key none -o json"), "[]\n");
+  EXPECT_EQ(Do("message find orders --key k --to 2020-01-01T00:00:00Z -o json"), "[]\n") << "it entered later";
+
+  const std::string listed = Do("message list orders --from 1h");
+  for (const char* part : {"orders-0", "orders-2", "2027-01-15T08:00:00.000Z"}) EXPECT_THAT(listed, HasSubstr(part));
+  const Result cut = Run("message list orders --max 2 -o json");
+  EXPECT_THAT(cut.err, HasSubstr("there are more"));
+  EXPECT_THAT(cut.out, testing::Not(HasSubstr("orders-2")));
+  EXPECT_EQ(Run("message list orders --from soon").code, ExitCode::kUsage);
+}
+
+TEST_F(CliTest, AMessageIsExplained) {
+  const std::string text = Do("message explain 01AB --topic orders");
+  for (const char* part : {"delivered", "billing", "ann", "in_flight", "reaches back to 2027-01-15T08:00:00.000Z"}) {
+    EXPECT_THAT(text, HasSubstr(part));
+  }
+  EXPECT_THAT(Do("message explain 01AB --topic orders -o json"), HasSubstr("\"what\":\"delivered\",\"group\":{"));
+  EXPECT_EQ(Run("message explain 01AB").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("message explain none --topic orders").code, ExitCode::kRefused);
+}
+
+TEST_F(CliTest, DeadLettersAreShownAndSentBack) {
+  EXPECT_THAT(Do("dlq list billing"), HasSubstr("attempts exhausted"));
+  EXPECT_THAT(Do("dlq show billing 12"), HasSubstr("shard-0/0/12"));
+  EXPECT_THAT(Do("dlq show billing 01CBA287228343551F0B13205700000000"), HasSubstr("died in"));
+  EXPECT_EQ(Run("dlq show billing none").code, ExitCode::kRefused);
+  EXPECT_EQ(Do("dlq redrive billing"), "5 sent back\n");
+  EXPECT_EQ(Do("dlq redrive billing --dry-run --filter a||b"), "5 would be sent back, 1 left out by the filter\n");
+  EXPECT_EQ(Do("dlq redrive billing --max 3 --rate 1000/s"), "3 sent back\n");
+  EXPECT_EQ(Do("dlq redrive billing -o json"),
+            "{\"redriven\":5,\"filtered_out\":0,\"failed\":0,\"failure\":\"\",\"dry_run\":false}\n");
+  const Result failed = Run("dlq redrive billing --topic gone");
+  EXPECT_EQ(failed.code, ExitCode::kRefused);
+  EXPECT_THAT(failed.err, HasSubstr("the topic is gone"));
+  EXPECT_EQ(Run("dlq redrive billing --rate fast").code, ExitCode::kUsage);
+}
+
 TEST_F(CliTest, SendsTheSameSeveralTimesUnderDifferentIds) {
   Do("topic create orders");
   Do("send orders --body a --count 3");

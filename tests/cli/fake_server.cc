@@ -330,6 +330,69 @@ class FakeServer::Admin : public admin::Admin::Service {
     return grpc::Status::OK;
   }
 
+  // Three messages, two at a time; none with the id or key "none".
+  grpc::Status FindMessages(grpc::ServerContext*, const admin::FindMessagesRequest* request,
+                            admin::FindMessagesResponse* response) override {
+    if (request->message_id() == "none" || request->key() == "none") return grpc::Status::OK;
+    const int first = request->resume().empty() ? 0 : 2;
+    for (int i = first; i < std::min(first + std::min(request->max_messages(), 2), request->has_range() ? 3 : 1); ++i) {
+      admin::StoredMessage* const one = response->add_messages();
+      one->set_message_id(absl::StrCat(request->topic().name(), "-", i));
+      one->set_state(admin::QUEUED);
+      *one->mutable_topic() = request->topic();
+      one->set_shard("shard-0");
+      one->set_queue(request->place().queue());
+      one->set_offset(request->has_place() ? request->place().offset() : 10 + i);
+      one->set_tag("t");
+      one->add_keys("k");
+      one->mutable_entered()->set_seconds(1'800'000'000);
+      one->set_body_bytes(5);
+      if (request->with_body()) one->set_body("hello");
+      if (request->topic().name().starts_with("%DLQ%")) {
+        one->mutable_origin()->set_topic("orders");
+        one->mutable_origin()->set_attempts(17);
+        one->mutable_origin()->set_reason("attempts exhausted");
+      }
+    }
+    if (request->has_range() && first == 0) response->set_resume("1/0:2");
+    return grpc::Status::OK;
+  }
+
+  grpc::Status ExplainMessage(grpc::ServerContext*, const admin::ExplainMessageRequest* request,
+                              admin::ExplainMessageResponse* response) override {
+    if (request->message_id() == "none") return NotFound("message", request->message_id());
+    admin::ExplainMessageResponse::Life* const life = response->add_lives();
+    life->mutable_message()->set_message_id(request->message_id());
+    life->mutable_message()->set_state(admin::QUEUED);
+    admin::ExplainMessageResponse::Life::Event* const event = life->add_events();
+    event->set_what("delivered");
+    event->mutable_group()->set_name("billing");
+    event->set_client("ann");
+    event->set_attempt(2);
+    admin::ExplainMessageResponse::Life::Standing* const standing = life->add_standings();
+    standing->mutable_group()->set_name("billing");
+    standing->set_standing("in_flight");
+    life->mutable_log_from()->set_seconds(1'800'000'000);
+    return grpc::Status::OK;
+  }
+
+  // Five dead letters of each group, of which the filter leaves one out and one fails.
+  grpc::Status RedriveDeadLetters(grpc::ServerContext*, const admin::RedriveDeadLettersRequest* request,
+                                  admin::RedriveDeadLettersResponse* response) override {
+    if (request->resume().empty()) {
+      response->set_redriven(std::min(request->max_messages(), 2));
+      response->set_resume("1/2:5");
+      if (!request->tags().empty() || !request->sql().empty()) response->set_filtered_out(1);
+    } else {
+      response->set_redriven(std::min(request->max_messages(), 3));
+      if (request->topic().name() == "gone") {
+        response->set_failed(1);
+        response->set_failure("the topic is gone");
+      }
+    }
+    return grpc::Status::OK;
+  }
+
   grpc::Status DescribeCluster(grpc::ServerContext*, const admin::DescribeClusterRequest*,
                                admin::DescribeClusterResponse* response) override {
     response->set_cluster("cluster-1");

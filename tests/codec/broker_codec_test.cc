@@ -137,6 +137,34 @@ auto Fields(const TransactionInfo& in) {
   const auto& [shard, message_id, since, checks, next_check, reason] = in;
   return std::make_tuple(shard, message_id, since, checks, next_check, reason);
 }
+auto Fields(const LookupCall& in) {
+  const auto& [shard, topic, kind, text, queue, offset, from, to, max_messages, max_bytes, resume] = in;
+  return std::make_tuple(shard, topic, kind, text, queue, offset, from, to, max_messages, max_bytes, resume);
+}
+auto Fields(const FoundMessage& in) {
+  const auto& [state, queue, offset, entered, stored_at, due, log_index, log_position, stored, origin] = in;
+  return std::make_tuple(state, queue, offset, entered, stored_at, due, log_index, log_position, stored.size(), origin.has_value());
+}
+auto Fields(const LifeEvent& in) {
+  const auto& [time, log_index, what, group, queue, offset, client, attempt, until, detail] = in;
+  return std::make_tuple(time, log_index, what, group, queue, offset, client, attempt, until, detail);
+}
+auto Fields(const GroupStanding& in) {
+  const auto& [group, queue, offset, standing, client, attempt, until, detail] = in;
+  return std::make_tuple(group, queue, offset, standing, client, attempt, until, detail);
+}
+auto Fields(const LookupResult& in) {
+  const auto& [status, messages, resume, events, standings, log_from] = in;
+  return std::make_tuple(status, messages.size(), resume, events.size(), standings.size(), log_from);
+}
+auto Fields(const RedriveCall& in) {
+  const auto& [shard, group, revision, topic, tags, sql, from, to, max_messages, dry_run] = in;
+  return std::make_tuple(shard, group, revision, topic, tags, sql, from, to, max_messages, dry_run);
+}
+auto Fields(const RedriveResult& in) {
+  const auto& [status, redriven, filtered_out, failed, failure, next, end] = in;
+  return std::make_tuple(status, redriven, filtered_out, failed, failure, next, end);
+}
 auto Fields(const ReceiveCall& in) {
   const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
   return std::make_tuple(shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait);
@@ -319,6 +347,45 @@ TEST(BrokerCodecTest, ListsOfTransactionsSurviveTheWire) {
   const TransactionsResult result = Decode(answer);
   ExpectAllSet(result.transactions.at(0));
   broker_pb::ListTransactionsAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, ASearchForMessagesSurvivesTheWire) {
+  auto sent = Filled<broker_pb::Lookup>();
+  sent.set_kind(static_cast<int32_t>(LookupCall::Kind::kExplain));
+  const LookupCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::Lookup returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+  EXPECT_EQ(Decode(broker_pb::Lookup()).from, absl::InfinitePast());
+  EXPECT_EQ(Decode(broker_pb::Lookup()).to, absl::InfiniteFuture());
+
+  auto answer = Filled<broker_pb::LookupAnswer>();
+  for (auto& message : *answer.mutable_messages()) message.set_state(static_cast<int32_t>(FoundMessage::State::kGone));
+  const LookupResult result = Decode(answer);
+  ExpectAllSet(result);
+  ExpectAllSet(result.messages.at(0));
+  ExpectAllSet(result.events.at(0));
+  ExpectAllSet(result.standings.at(0));
+  broker_pb::LookupAnswer answer_returned;
+  Encode(result, &answer_returned);
+  ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, ARedriveSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::Redrive>();
+  const RedriveCall call = Decode(sent);
+  ExpectAllSet(call);
+  broker_pb::Redrive returned;
+  Encode(call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::RedriveAnswer>();
+  const RedriveResult result = Decode(answer);
+  ExpectAllSet(result);
+  broker_pb::RedriveAnswer answer_returned;
   Encode(result, &answer_returned);
   ExpectSame(answer, answer_returned);
 }

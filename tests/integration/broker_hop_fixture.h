@@ -135,6 +135,18 @@ class FakeBroker : public BrokerApi {
       Answer([this, done = std::move(done)]() mutable { done(list_result); });
     });
   }
+  void Lookup(LookupCall call, Callback<LookupResult> done) override {
+    changes.Make([&] {
+      last_lookup = call;
+      Answer([this, done = std::move(done)]() mutable { done(lookup_result); });
+    });
+  }
+  void Redrive(RedriveCall call, Callback<RedriveResult> done) override {
+    changes.Make([&] {
+      last_redrive = call;
+      Answer([this, done = std::move(done)]() mutable { done(redrive_result); });
+    });
+  }
 
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override {
     uint64_t id = 0;
@@ -263,6 +275,8 @@ class FakeBroker : public BrokerApi {
   EndTransactionCall last_end;
   ChecksCall last_checks;
   TransactionsCall last_list;
+  LookupCall last_lookup;
+  RedriveCall last_redrive;
   ReceiveCall last_receive;
   PullCall last_pull;
   QueryOffsetCall last_query;
@@ -285,6 +299,8 @@ class FakeBroker : public BrokerApi {
   absl::Status end_status;
   ChecksResult checks_result;
   TransactionsResult list_result;
+  LookupResult lookup_result;
+  RedriveResult redrive_result;
   std::optional<SettleResult> settle_result;
   StatsResult stats_result;
   OffsetResult offset_result;

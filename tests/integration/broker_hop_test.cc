@@ -302,6 +302,44 @@ TEST_F(BrokerHopTest, ChecksCarryTheirMessagesHoweverLarge) {
   EXPECT_EQ(broker_.last_list.limit, 7);
 }
 
+TEST_F(BrokerHopTest, WhatOperatorsAskIsCarried) {
+  StartAndConnect();
+  FoundMessage found;
+  found.offset = 4711;
+  found.stored = Buffer(std::string(100'000, 's'));
+  found.origin = MessageOrigin{TopicId(77), "old", "0A\xff", 16, "too often"};
+  broker_.lookup_result.messages.push_back(found);
+  broker_.lookup_result.events.emplace_back().client = "ann\xff";
+  broker_.lookup_result.resume = "0:4712";
+  LookupCall call;
+  call.shard = ShardId(9);
+  call.kind = LookupCall::Kind::kKey;
+  call.text = "key\xff";
+  Outcome<LookupResult> looked_up;
+  remote_->Lookup(call, looked_up.Taker());
+  const LookupResult& result = looked_up.Get();
+  ASSERT_THAT(result.status, IsOk());
+  ASSERT_EQ(result.messages.size(), 1u);
+  EXPECT_EQ(result.messages[0].stored.view(), found.stored.view());
+  EXPECT_EQ(result.messages[0].origin->message_id, "0A\xff");
+  EXPECT_EQ(result.events.at(0).client, "ann\xff");
+  EXPECT_EQ(result.resume, "0:4712");
+  EXPECT_EQ(broker_.last_lookup.kind, LookupCall::Kind::kKey);
+  EXPECT_EQ(broker_.last_lookup.text, "key\xff");
+  EXPECT_EQ(broker_.last_lookup.to, absl::InfiniteFuture());
+
+  broker_.redrive_result.redriven = 3;
+  broker_.redrive_result.end = 8;
+  RedriveCall redrive;
+  redrive.group = GroupId(4);
+  redrive.tags = {"a\xff"};
+  Outcome<RedriveResult> redriven;
+  remote_->Redrive(redrive, redriven.Taker());
+  EXPECT_EQ(redriven.Get().redriven, 3);
+  EXPECT_EQ(redriven.Get().end, 8);
+  EXPECT_EQ(broker_.last_redrive.tags, redrive.tags);
+}
+
 TEST_F(BrokerHopTest, StatusesKeepTheirPayloads) {
   StartAndConnect();
   broker_.append_status = NotLeaderError({"broker-7", 42}, "not I \xff");

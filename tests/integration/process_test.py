@@ -410,6 +410,42 @@ class Scenarios:
         self.assertIsNone(waiting.poll())
         return waiting
 
+    def test_messages_are_looked_up(self):
+        self.create("orders", "billing")
+        self.create("later", kind="delay")
+        sent = [self.send("orders", "--body", f"body {number}", "--key", f"k{number % 2}", "--tag", "t").expect(0).objects[0]
+                for number in range(4)]
+        (scheduled,) = self.send("later", "--body", "x", "--delay", "1h").expect(0).objects
+
+        (found,) = self.admin("message", "get", "orders", sent[2]["id"]).expect(0).objects
+        self.assertEqual((found["id"], found["body"], found["state"], found["keys"], found["tag"]),
+                         (sent[2]["id"], "body 2", "queued", ["k0"], "t"))
+        (placed,) = self.admin("message", "get", "orders", "--shard", found["shard"], "--queue", found["queue"],
+                               "--offset", found["offset"]).expect(0).objects
+        self.assertEqual(placed["id"], found["id"])
+        (waiting,) = self.admin("message", "get", "later", scheduled["id"]).expect(0).objects
+        self.assertEqual(waiting["state"], "scheduled")
+        self.admin("message", "get", "orders", "nobody").expect(CTL_REFUSED)
+
+        (by_key,) = self.admin("message", "find", "orders", "--key", "k1").expect(0).objects
+        self.assertEqual({message["id"] for message in by_key}, {sent[1]["id"], sent[3]["id"]})
+        (listed,) = self.admin("message", "list", "orders", "--from", "1h").expect(0).objects
+        self.assertEqual({message["id"] for message in listed}, {message["id"] for message in sent})
+        self.assertEqual(len(self.admin("message", "list", "orders", "--max", 3).expect(0).objects[0]), 3)
+        self.assertEqual(self.admin("message", "list", "orders", "--to", "1h").expect(0).objects, [[]])
+
+        self.receive_until("orders", "billing", 4)
+        ((life,),) = self.admin("message", "explain", sent[0]["id"], "--topic", "orders").expect(0).objects
+        self.assertEqual([event["what"] for event in life["events"]], ["written", "delivered", "acknowledged"])
+        self.assertEqual([(one["group"]["name"], one["standing"], one["detail"]) for one in life["standings"]],
+                         [("billing", "settled", "acknowledged")])
+        # The same after a crash.
+        for process in self.server.processes:
+            if process.role in ("standalone", "broker"):
+                process.kill()
+                process.start()
+        self.eventually(lambda: self.admin("message", "get", "orders", sent[3]["id"]).status == 0, "a message is found again")
+
     def test_message_groups(self):
         (made,) = self.admin("topic", "create", "lines", "--type", "fifo").expect(0).objects
         self.assertEqual((made["type"], made["queues"]), ("fifo", 16))
@@ -424,6 +460,11 @@ class Scenarios:
         for number in range(3):
             for group in "ab":
                 self.send("lines", "--body", f"{group}{number}", "--group", group).expect(0)
+        # What this group does not settle at once is a dead letter, by the time that the others are done.
+        self.admin("group", "create", "strict", "--max-attempts", 1).expect(0)
+        lost = []
+        self.eventually(lambda: lost.extend(self.receive("lines", "strict", "--no-ack", "--invisible", f"{INVISIBLE}s", "--wait",
+                                                         "0s").objects) or lost, "a message comes")
         held = []
 
         def hold():
@@ -446,6 +487,25 @@ class Scenarios:
         self.assertEqual([(message["body"], message["attempt"]) for message in messages],
                          [(f"{stuck}0", 2), (f"{stuck}1", 1), (f"{stuck}2", 1)])
         self.receive("lines", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+
+        letters = []
+        self.eventually(lambda: letters.extend(self.admin("dlq", "list", "strict").expect(0).objects[0]) or letters,
+                        "there is a dead letter")
+        (letter,) = letters
+        self.assertEqual((letter["id"], letter["origin"]["topic"], letter["origin"]["attempts"]), (lost[0]["id"], "lines", 1))
+        for name in (letter["id"], letter["offset"]):
+            (shown,) = self.admin("dlq", "show", "strict", name).expect(0).objects
+            self.assertEqual(shown["body"], lost[0]["body"])
+        (counted,) = self.admin("dlq", "redrive", "strict", "--filter", "other", "--dry-run").expect(0).objects
+        self.assertEqual((counted["redriven"], counted["filtered_out"]), (0, 1))
+        (moved,) = self.admin("dlq", "redrive", "strict", "--rate", "10/s").expect(0).objects
+        self.assertEqual((moved["redriven"], moved["failed"]), (1, 0))
+        self.assertEqual(self.admin("dlq", "list", "strict").expect(0).objects, [[]])
+        (again,) = self.receive_until("lines", "billing", 1)
+        self.assertEqual((again["id"], again["attempt"], again["message_group"]),
+                         (lost[0]["id"], 1, lost[0]["message_group"]))
+        ((life,),) = self.admin("message", "explain", lost[0]["id"], "--topic", "lines").expect(0).objects
+        self.assertIn("redriven", [event["what"] for event in life["events"]])
 
     def test_pull_by_offset(self):
         self.create("stream")

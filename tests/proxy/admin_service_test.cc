@@ -1,4 +1,5 @@
 #include "barid/admin/v1/admin.pb.h"
+#include "base/stored_message.h"
 #include "proxy/public/admin_conversions.h"
 #include "tests/proxy/proxy_fixture.h"
 
@@ -212,6 +213,131 @@ TEST_F(AdminServiceTest, TransactionsAreListedByShard) {
   EXPECT_TRUE(absl::IsInvalidArgument(Failure("ListTransactions", request))) << "it has no transactions";
   request.mutable_topic()->set_name("missing");
   EXPECT_TRUE(absl::IsNotFound(Failure("ListTransactions", request)));
+}
+
+FoundMessage FoundOf(const std::string& id, QueueOffset offset) {
+  MessageDraft draft;
+  draft.message_id = id;
+  draft.tag = "t\xff";
+  draft.keys = {"k"};
+  draft.body = "body";
+  FoundMessage found;
+  found.offset = offset;
+  found.entered = absl::FromUnixSeconds(5);
+  found.stored = EncodeStoredMessage(draft);
+  return found;
+}
+
+TEST_F(AdminServiceTest, MessagesAreFoundShardAfterShardAndPageAfterPage) {
+  LookupResult page;
+  page.messages = {FoundOf("a\xff", 1)};
+  page.resume = "0:2";
+  broker(0).lookup_results = {page, page};
+  broker(0).lookup_results[1].resume.clear();
+  broker(1).lookup_results = {page, page};
+  broker(1).lookup_results[1].resume.clear();
+  admin::FindMessagesRequest request;
+  request.mutable_topic()->set_name("orders");
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("FindMessages", request))) << "which ones?";
+  request.mutable_range()->mutable_from()->set_seconds(3);
+  request.set_max_messages(3);
+  auto response = Do<admin::FindMessagesResponse>("FindMessages", request);
+  ASSERT_THAT(response.messages(), SizeIs(1));
+  EXPECT_EQ(response.messages(0).message_id(), "a\\377");
+  EXPECT_EQ(response.messages(0).shard(), "shard-1");
+  EXPECT_EQ(response.messages(0).state(), admin::QUEUED);
+  EXPECT_EQ(response.messages(0).offset(), 1);
+  EXPECT_EQ(response.messages(0).body_bytes(), 4);
+  EXPECT_EQ(response.messages(0).body(), "");
+  EXPECT_EQ(broker(0).lookups.at(0).from, absl::FromUnixSeconds(3));
+  EXPECT_EQ(broker(0).lookups.at(0).max_messages, 3);
+  request.set_resume(response.resume());
+  request.set_with_body(true);
+  response = Do<admin::FindMessagesResponse>("FindMessages", request);
+  ASSERT_THAT(response.messages(), SizeIs(2)) << "the rest of one shard, the beginning of the next";
+  EXPECT_EQ(response.messages(1).shard(), "shard-2");
+  EXPECT_EQ(response.messages(1).body(), "body");
+  EXPECT_EQ(broker(0).lookups.at(1).resume, "0:2");
+  EXPECT_EQ(broker(1).lookups.at(0).resume, "");
+  request.set_resume(response.resume());
+  response = Do<admin::FindMessagesResponse>("FindMessages", request);
+  EXPECT_THAT(response.messages(), SizeIs(1));
+  EXPECT_EQ(response.resume(), "");
+  EXPECT_THAT(broker(0).lookups, SizeIs(2)) << "it has nothing more";
+
+  broker(0).RefuseNext(absl::UnavailableError("down"));
+  request.clear_resume();
+  response = Do<admin::FindMessagesResponse>("FindMessages", request);
+  ASSERT_THAT(response.silent_brokers(), SizeIs(1));
+  request.set_max_messages(1001);
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("FindMessages", request)));
+  request.set_max_messages(1);
+  request.set_resume("?");
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("FindMessages", request)));
+  request.mutable_topic()->set_name("missing");
+  EXPECT_TRUE(absl::IsNotFound(Failure("FindMessages", request)));
+}
+
+TEST_F(AdminServiceTest, AMessageIsExplainedWithNames) {
+  LookupResult life;
+  life.messages = {FoundOf("m", 1)};
+  LifeEvent& event = life.events.emplace_back();
+  event.what = "delivered";
+  event.group = controller_.Current()->tables().groups.at(0).id;
+  event.client = "ann";
+  event.attempt = 2;
+  life.standings.emplace_back().group = GroupId(999);
+  life.standings[0].standing = "in_flight";
+  broker(1).lookup_results = {life};
+  admin::ExplainMessageRequest request;
+  request.mutable_topic()->set_name("orders");
+  request.set_message_id("m");
+  const auto response = Do<admin::ExplainMessageResponse>("ExplainMessage", request);
+  ASSERT_THAT(response.lives(), SizeIs(1));
+  EXPECT_EQ(response.lives(0).message().shard(), "shard-2");
+  EXPECT_EQ(response.lives(0).events(0).group().name(), "workers");
+  EXPECT_EQ(response.lives(0).events(0).client(), "ann");
+  EXPECT_FALSE(response.lives(0).events(0).has_until());
+  EXPECT_EQ(response.lives(0).standings(0).group().name(), "group 999");
+  EXPECT_EQ(broker(0).lookups.at(0).kind, LookupCall::Kind::kExplain);
+  EXPECT_TRUE(absl::IsNotFound(Failure("ExplainMessage", request)));
+  request.mutable_topic()->set_name("%DLQ%workers");
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("ExplainMessage", request)));
+}
+
+TEST_F(AdminServiceTest, DeadLettersAreSentBackStepByStep) {
+  RedriveResult step;
+  step.redriven = 2;
+  step.filtered_out = 1;
+  step.next = 3;
+  step.end = 10;
+  broker(0).redrive_results = {step, step};
+  broker(0).redrive_results[1].next = 12;
+  broker(0).redrive_results[1].end = 12;
+  admin::RedriveDeadLettersRequest request;
+  request.mutable_group()->set_name("workers");
+  request.set_tags("a || b");
+  request.set_max_messages(5);
+  auto response = Do<admin::RedriveDeadLettersResponse>("RedriveDeadLetters", request);
+  EXPECT_EQ(response.redriven(), 2);
+  EXPECT_EQ(response.filtered_out(), 1);
+  EXPECT_THAT(broker(0).redrives.at(0).tags, ElementsAre("a", "b"));
+  EXPECT_EQ(broker(0).redrives.at(0).topic, TopicId());
+  request.set_resume(response.resume());
+  response = Do<admin::RedriveDeadLettersResponse>("RedriveDeadLetters", request);
+  EXPECT_EQ(broker(0).redrives.at(1).from, 3);
+  EXPECT_EQ(broker(0).redrives.at(1).to, 10) << "what died meanwhile waits for another time";
+  EXPECT_EQ(response.resume(), "");
+  EXPECT_THAT(broker(1).redrives, SizeIs(1));
+
+  request.set_resume("?");
+  EXPECT_TRUE(absl::IsInvalidArgument(Failure("RedriveDeadLetters", request)));
+  request.clear_resume();
+  request.mutable_topic()->set_name("missing");
+  EXPECT_TRUE(absl::IsNotFound(Failure("RedriveDeadLetters", request)));
+  request.clear_topic();
+  request.mutable_group()->set_name("missing");
+  EXPECT_TRUE(absl::IsNotFound(Failure("RedriveDeadLetters", request)));
 }
 
 TEST_F(AdminServiceTest, TheClusterIsDescribed) {

@@ -269,6 +269,30 @@ void FakeBroker::ListTransactions(TransactionsCall call, Callback<TransactionsRe
   done(std::move(result));
 }
 
+void FakeBroker::Lookup(LookupCall call, Callback<LookupResult> done) {
+  lookups.push_back(std::move(call));
+  LookupResult result;
+  if (const auto refusal = TakeRefusal()) {
+    result.status = *refusal;
+  } else if (!lookup_results.empty()) {
+    result = std::move(lookup_results.front());
+    lookup_results.pop_front();
+  }
+  done(std::move(result));
+}
+
+void FakeBroker::Redrive(RedriveCall call, Callback<RedriveResult> done) {
+  redrives.push_back(std::move(call));
+  RedriveResult result;
+  if (const auto refusal = TakeRefusal()) {
+    result.status = *refusal;
+  } else if (!redrive_results.empty()) {
+    result = std::move(redrive_results.front());
+    redrive_results.pop_front();
+  }
+  done(std::move(result));
+}
+
 std::vector<Delivery> FakeBroker::Pick(const ReceiveCall& call) {
   std::vector<Delivery> picked;
   auto& queue = queues_[{call.shard, call.topic}];

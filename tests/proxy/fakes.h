@@ -1,6 +1,7 @@
 #ifndef BARID_TESTS_PROXY_FAKES_H_
 #define BARID_TESTS_PROXY_FAKES_H_
 
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -73,6 +74,9 @@ class FakeBroker : public BrokerApi {
   void EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) override;
   void TakeChecks(ChecksCall call, Callback<ChecksResult> done) override;
   void ListTransactions(TransactionsCall call, Callback<TransactionsResult> done) override;
+  // Answer from lookup_results and redrive_results, one each; empty ones when there are none left.
+  void Lookup(LookupCall call, Callback<LookupResult> done) override;
+  void Redrive(RedriveCall call, Callback<RedriveResult> done) override;
   uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) override;
   void CancelReceive(ShardId shard, uint64_t receive_id) override;
   void Settle(SettleCall call, Callback<SettleResult> done) override;
@@ -110,6 +114,10 @@ class FakeBroker : public BrokerApi {
   std::vector<EndTransactionCall> ends;
   std::vector<ChecksCall> check_calls;
   std::vector<TransactionsCall> lists;
+  std::vector<LookupCall> lookups;
+  std::vector<RedriveCall> redrives;
+  std::deque<LookupResult> lookup_results;
+  std::deque<RedriveResult> redrive_results;
   bool checks_due = false;  // All open transactions are; until somebody takes them.
   std::vector<ReceiveCall> receives;
   std::vector<PullCall> pulls;

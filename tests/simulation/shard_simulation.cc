@@ -51,6 +51,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
   options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
+  options_.lookup.memory_bytes = int64_t{1024} << random_.Below(8);
   options_.retention_interval = absl::Milliseconds(300) + RandomDuration(absl::Seconds(3));
   // A client that goes never shortens the first deadline: hold_after + grace is more.
   options_.auto_renew_first = absl::Seconds(4);
@@ -139,8 +140,8 @@ void ShardSimulation::PublishMetadata() {
       TopicMetadata& topic = tables.topics.emplace_back();
       topic.id = stream.topic.id;
       topic.name = {"", absl::StrCat("topic-", stream.topic.id.value())};
-      topic.type =
-          MessageType::kTransaction;  // A shard leaves it to the proxy what is sent; so the discarded are kept.
+      // A shard leaves it to the proxy what is sent; so the discarded are kept. What nobody reads takes dead letters.
+      topic.type = stream.groups.empty() ? MessageType::kNormal : MessageType::kTransaction;
       topic.queues_per_shard = stream.queues;
       topic.retention = stream.topic.retention;
     }
@@ -939,6 +940,8 @@ std::string ShardSimulation::Run() {
   Start();
   for (int step = 0; step < character_.steps && checker_.violation().empty(); ++step) Step();
   if (checker_.violation().empty()) Drain();
+  if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) LookMessagesUp();
+  if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) SendDeadLettersBack();
   counts_.delivered = checker_.delivered();
   counts_.repeated = checker_.repeated();
   counts_.resets = checker_.resets();

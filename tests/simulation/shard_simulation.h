@@ -39,6 +39,8 @@ class ShardSimulation {
     int64_t stored_offsets = 0;     // Acknowledged.
     int64_t resets = 0;             // Acknowledged resets of places.
     int64_t pulled = 0;             // Messages.
+    int64_t redriven = 0;           // Dead letters sent back.
+    int64_t found = 0;              // Messages looked up by id.
     int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -127,6 +129,17 @@ class ShardSimulation {
   void DrainOthers();
   void ConsumeUntilNothingComes();
   bool ConsumeAll();  // True if anything came.
+
+  // --- For operators, at the end (operators.cc) ---
+  // Sends all dead letters to a topic that nobody reads; each is there afterwards, or still a dead letter, once.
+  void SendDeadLettersBack();
+  // Messages are found by id where they stand.
+  void LookMessagesUp();
+  // Asks the shard until it is answered; false if it went down.
+  template <typename Result, typename Call>
+  bool Ask(void (Shard::*method)(Call, Callback<Result>), const Call& call, Result* result);
+  // All messages of a topic that are in its queues; false if the shard went down.
+  bool List(TopicId topic, std::vector<FoundMessage>* messages);
 
   Checker::Group NewGroup(const Stream& stream, int number);
   void AddGroup(Stream* stream, Checker::Group group);

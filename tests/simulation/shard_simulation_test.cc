@@ -40,6 +40,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.checked += simulation.counts().checked;
     all.discarded += simulation.counts().discarded;
     all.repeated += simulation.counts().repeated;
+    all.redriven += simulation.counts().redriven;
+    all.found += simulation.counts().found;
     all.stuck += simulation.counts().stuck;
     all.stored_offsets += simulation.counts().stored_offsets;
     all.resets += simulation.counts().resets;
@@ -58,6 +60,8 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.redriven, static_cast<int64_t>(count));
+  EXPECT_GT(all.found, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   EXPECT_GT(all.stored_offsets, static_cast<int64_t>(count) / 4);
   EXPECT_GT(all.resets, static_cast<int64_t>(count) / 8);
