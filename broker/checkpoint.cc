@@ -10,6 +10,8 @@
 //   t due index entry               broker/timer_table.h
 //   x index entry                   broker/transaction_table.h: an open transaction
 //   y chunk                         the same: ends recorded in 256 log indexes
+//   n                               broker/send_window.h: which sends are remembered
+//   n chunk                         the same: 1,024 of them
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
 // itself, an index block's of itself.
@@ -196,6 +198,7 @@ State::Checkpoint State::TakeCheckpoint() {
   checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
   checkpoint.blocks = index_.TakeChanges();
   checkpoint.timers = timers_.TakeChanges();
+  checkpoint.sends = sends_.TakeChanges();
   if (BARID_MUTATION(kCheckpointForgetsBlocks) && !checkpoint.blocks.empty()) checkpoint.blocks.pop_back();
   return checkpoint;
 }
@@ -214,6 +217,7 @@ std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint*
     if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
   }
   TimerTable::AppendOperations(checkpoint->timers, &operations);
+  SendWindow::AppendOperations(checkpoint->sends, &operations);
   return operations;
 }
 
@@ -317,9 +321,10 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
+  RETURN_IF_ERROR(sends_.Load(store));
   dirty_chunks_.clear();
   dirty_parked_.clear();
-  hash_ = meta->hash - transactions_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
+  hash_ = meta->hash - transactions_.hash() - sends_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
   return absl::OkStatus();
 }
 

@@ -40,6 +40,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.checked += simulation.counts().checked;
     all.discarded += simulation.counts().discarded;
     all.repeated += simulation.counts().repeated;
+    all.sent_again += simulation.counts().sent_again;
+    all.last_in_window += simulation.counts().last_in_window;
+    all.reused_ids += simulation.counts().reused_ids;
     all.stuck += simulation.counts().stuck;
   }
   if (count < kSeeds) return;
@@ -55,6 +58,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.sent_again, static_cast<int64_t>(count) * 10);
+  EXPECT_GT(all.last_in_window, static_cast<int64_t>(count));
+  EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   RecordProperty("delivered", std::to_string(all.delivered));
 }
