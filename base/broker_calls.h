@@ -36,7 +36,8 @@ struct AppendCall {
   TopicId topic;
   // The broker must know the metadata at least up to here; it waits for its watch if it does not.
   int64_t metadata_revision = 0;
-  int32_t queue = -1;  // -1: the broker chooses one of the topic's queues, in turn.
+  // -1: the broker chooses one of the topic's queues: by the first message's message group, by its id_hash, or in turn.
+  int32_t queue = -1;
   struct Message {
     Buffer stored;  // base/stored_message.h
     uint32_t tag_hash = 0;
@@ -45,6 +46,10 @@ struct AppendCall {
     // Of a prepared one: how long its producer may take before it is asked. Not given: the broker's setting.
     std::optional<absl::Duration> check_after = std::nullopt;
     uint64_t message_group = 0;  // MessageGroupHash; 0: none.
+    // Of topic and message id, and of what makes two messages with one id the same (proxy/fingerprint.h). While a shard
+    // remembers both, a message with both is answered as the first was, and not stored again. 0: not remembered.
+    uint64_t id_hash = 0;
+    uint64_t content_hash = 0;
   };
   using Messages = absl::InlinedVector<Message, 1>;
   Messages messages;
@@ -59,9 +64,9 @@ struct AppendResult {
     QueueOffset offset = 0;         // 0 for a message that has not entered its queue.
     std::optional<TimerKey> timer = std::nullopt;  // Of a message with a delivery time: what RecallCall takes.
     std::optional<TransactionKey> transaction = std::nullopt;  // Of a prepared message: what EndTransactionCall takes.
+    ShardId shard = ShardId();  // Where it is; filled in by the proxy.
   };
   absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
-  ShardId shard = ShardId();               // Where they are; filled in by the proxy.
 };
 
 // Withdraws a scheduled message: from then on it is never delivered.
@@ -398,6 +403,10 @@ struct QueueStats {
   QueueOffset end = 0;
   int64_t bytes = 0;
   int64_t delayed = 0;  // Scheduled messages that have not entered it.
+  // Since the shard's leader began its term: messages that repeated an earlier one and were not stored again, and others
+  // that had the id of an earlier one.
+  int64_t repeated_sends = 0;
+  int64_t reused_ids = 0;
   struct Group {
     GroupId group;
     QueueOffset floor = 0;     // Everything below is settled.

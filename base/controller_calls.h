@@ -22,6 +22,7 @@ struct TopicUpdate {
   std::optional<bool> keep_unsettled = std::nullopt;
   std::optional<int64_t> max_message_bytes = std::nullopt;
   std::optional<int32_t> queues_per_shard = std::nullopt;  // Only upwards.
+  std::optional<bool> idempotent = std::nullopt;
 };
 struct GroupUpdate {
   ResourceName name;

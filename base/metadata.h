@@ -45,6 +45,7 @@ inline constexpr char kDiscardedPrefix[] = "%TXN_DISCARDED%";
 // What a topic and a group may be set to. The controller refuses anything else; who asks it may say so before.
 inline constexpr int32_t kMaxQueuesPerShard = 64;
 inline constexpr int32_t kMaxFifoQueues = 1024;                // Of a FIFO topic, in all.
+inline constexpr int32_t kPriorityLevels = 16;                 // Queues of a PRIORITY topic in every shard, the highest last.
 inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;  // Of a body.
 inline constexpr absl::Duration kMinRetentionAge = absl::Seconds(1);
 inline constexpr absl::Duration kMaxRetentionAge = absl::Hours(24 * 3650);
@@ -77,6 +78,8 @@ struct TopicMetadata {
   // Of a FIFO topic: its queues, each by its shard, fixed when the topic is made, so that a message group stays in its queue for
   // ever. The first queue of a shard in this list has the id 0 there, the next one 1. queues_per_shard is the most that any has.
   std::vector<ShardId> placement = {};
+  // A message that is sent again soon is answered as the first was, and not stored again (docs/delivery.md).
+  bool idempotent = true;
 
   // How many queues it has in a shard.
   int32_t QueuesIn(ShardId shard) const;

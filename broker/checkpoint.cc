@@ -11,6 +11,8 @@
 //   t due index entry               broker/timer_table.h
 //   x index entry                   broker/transaction_table.h: an open transaction
 //   y chunk                         the same: ends recorded in 256 log indexes
+//   n                               broker/send_window.h: which sends are remembered
+//   n chunk                         the same: 1,024 of them
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
 // itself, an index block's of itself.
@@ -198,6 +200,7 @@ State::Checkpoint State::TakeCheckpoint() {
   checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
   checkpoint.blocks = index_.TakeChanges();
   checkpoint.timers = timers_.TakeChanges();
+  checkpoint.sends = sends_.TakeChanges();
   if (BARID_MUTATION(kCheckpointForgetsBlocks) && !checkpoint.blocks.empty()) checkpoint.blocks.pop_back();
   return checkpoint;
 }
@@ -216,6 +219,7 @@ std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint*
     if (block != nullptr) operations.back().value = EncodeIndexBlock(*block);
   }
   TimerTable::AppendOperations(checkpoint->timers, &operations);
+  SendWindow::AppendOperations(checkpoint->sends, &operations);
   return operations;
 }
 
@@ -320,9 +324,11 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
+  RETURN_IF_ERROR(sends_.Load(store));
   dirty_chunks_.clear();
   dirty_parked_.clear();
-  hash_ = meta->hash - transactions_.hash() - offsets_.hash();  // What Link added is in it; inspect and the tests recompute the sum.
+  // What Link added is in it; inspect and the tests recompute the sum.
+  hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash();
   return absl::OkStatus();
 }
 

@@ -1,6 +1,7 @@
 #include "broker/dispatcher.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 #include "base/hash.h"
@@ -118,6 +119,42 @@ Dispatcher::Reserved* Dispatcher::ReservedFor(const CursorKey& key, const Cursor
   return &reserved;
 }
 
+int64_t Dispatcher::OldestIn(GroupId group, const QueueKey& queue) const {
+  const Cursor* const cursor = core_->state().FindCursor({group, queue});
+  const Queue& bounds = *core_->state().FindQueue(queue);
+  if (cursor == nullptr) return bounds.first < bounds.end ? 0 : std::numeric_limits<int64_t>::max();
+  QueueOffset oldest = std::max(cursor->next, bounds.first);
+  if (const auto reserved = reserved_.find({group, queue}); reserved != reserved_.end()) {
+    oldest = std::max({oldest, reserved->second.next, reserved->second.scanned});
+  }
+  if (!cursor->again.empty()) oldest = std::min(oldest, *cursor->again.begin());
+  if (!cursor->released.empty()) oldest = std::min(oldest, *cursor->released.begin());
+  if (oldest >= bounds.end) return std::numeric_limits<int64_t>::max();
+  // What is not in memory is older than what is.
+  const IndexBlock* const block = core_->state().index().Resident(BlockOf(queue, oldest));
+  return block == nullptr ? 0 : block->entries[static_cast<size_t>(oldest % kBlockEntries)].time_us;
+}
+
+std::vector<QueueKey> Dispatcher::InOrderOf(const Pending& receive, std::vector<QueueKey> queues) {
+  if (queues.size() < 2) return queues;
+  const TopicMetadata* const topic = metadata_->FindTopic(receive.call.topic);
+  if (topic == nullptr || topic->type != MessageType::kPriority) {
+    std::rotate(queues.begin(), queues.begin() + static_cast<ptrdiff_t>(turn_++ % queues.size()), queues.end());
+    return queues;
+  }
+  std::reverse(queues.begin(), queues.end());
+  const int64_t turn = priority_turns_[{receive.call.topic, receive.call.group}];
+  const int64_t every = core_->options().priority_oldest_every;
+  if (every == 0 || (turn + 1) % every != 0) return queues;
+  std::vector<std::pair<int64_t, QueueKey>> by_age;
+  by_age.reserve(queues.size());
+  for (const QueueKey& queue : queues) by_age.emplace_back(OldestIn(receive.call.group, queue), queue);
+  // Of two that are as old the one with the higher priority stays in front.
+  std::stable_sort(by_age.begin(), by_age.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  for (size_t i = 0; i < queues.size(); ++i) queues[i] = by_age[i].second;
+  return queues;
+}
+
 Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
   int32_t messages_left = receive->call.max_messages;
   int64_t bytes_left = receive->call.max_bytes;
@@ -128,11 +165,16 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
   const Served repeated = RepeatAttempt(id, receive, queues);
   if (repeated == Served::kLater) return repeated;
   bool later = false;
-  const size_t first = queues.empty() ? 0 : turn_++ % queues.size();
-  for (size_t i = 0; repeated == Served::kNothing && i < queues.size() && messages_left > 0 && bytes_left > 0; ++i) {
-    later |= PickFrom(id, receive, queues[(first + i) % queues.size()], &messages_left, &bytes_left) == Served::kLater;
+  if (repeated == Served::kNothing) {
+    for (const QueueKey& queue : InOrderOf(*receive, queues)) {
+      if (messages_left <= 0 || bytes_left <= 0) break;
+      later |= PickFrom(id, receive, queue, &messages_left, &bytes_left) == Served::kLater;
+    }
   }
   if (receive->proposals > 0) {
+    if (const auto turn = priority_turns_.find({receive->call.topic, receive->call.group}); turn != priority_turns_.end()) {
+      ++turn->second;
+    }
     if (receive->waiting) deadlines_.erase({receive->deadline_us, id});
     receive->waiting = false;
     return Served::kYes;

@@ -118,6 +118,10 @@ class Dispatcher {
   class Picking;
 
   Served Serve(uint64_t id, Pending* receive);
+  // The topic's queues in the order in which this receive looks at them.
+  std::vector<QueueKey> InOrderOf(const Pending& receive, std::vector<QueueKey> queues);
+  // Leader time of the first message that the group may be given of this queue; the largest int64 if there is none.
+  int64_t OldestIn(GroupId group, const QueueKey& queue) const;
   // Picks from one queue into a Deliver. kLater: an index block is being read, and the receive will be woken.
   Served PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left, int64_t* bytes_left);
   // If its attempt id is that of deliveries that are still invisible, they are what it gets, and nothing else. kNothing: it is not.
@@ -160,6 +164,7 @@ class Dispatcher {
   absl::flat_hash_set<CursorKey> scans_ahead_;                  // Cursors whose scans are not written down.
   bool draining_ = false;
   uint64_t turn_ = 0;                                           // Which queue of a topic is looked at first.
+  absl::flat_hash_map<Subscription, int64_t> priority_turns_;   // Of PRIORITY topics: receives that were given something.
   absl::Duration parked_logged_ = -absl::InfiniteDuration();    // When NoteTooManyParked last did.
 };
 

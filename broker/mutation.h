@@ -82,6 +82,12 @@ namespace barid::broker {
   X(kTransactionsOfTheDeletedStay) /* a deleted queue keeps its transactions */                                        \
   X(kCheckpointForgetsPrepared) /* open transactions are not written */                                                \
   X(kCheckpointKeepsEnded)      /* ended transactions stay open in the store */                                        \
+  X(kRepeatIsStored)            /* a repeated send is a new message */                                                 \
+  X(kRepeatIgnoresContent)      /* an id alone makes a repeat */                                                       \
+  X(kRepeatAnswersAnew)         /* a repeat is answered as if it were stored again */                                  \
+  X(kWindowOneShort)            /* one send less is remembered */                                                      \
+  X(kWindowSharesOffset)        /* of several messages in one record the first offset is remembered for all */         \
+  X(kCheckpointForgetsSends)    /* which sends are remembered is not written */                                        \
   X(kCheckpointForgetsOutcomes) /* how transactions ended is not written */                                            \
   X(kCommitOffsetForgotten)     /* a stored offset is answered and not applied */                                      \
   X(kCommitOffsetOnlyForwards)  /* an offset that goes back is not stored */                                           \

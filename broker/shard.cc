@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "broker/mutation.h"
@@ -17,12 +18,38 @@ constexpr absl::Duration kTick = absl::Milliseconds(20);
 constexpr absl::Duration kIdleTick = absl::Milliseconds(200);
 constexpr int64_t kIdleAfterMicros = 1'000'000;
 constexpr int64_t kRecordScansMicros = 1'000'000;
+constexpr int64_t kReuseWarningMicros = 60'000'000;
 // At least as many as one record takes out of parking.
 constexpr int64_t kMaxReceived = 1024;
 
 // 0 for a message without a delivery time: due at once.
 int64_t DeliverAt(const AppendCall::Message& message) {
   return message.deliver_at ? std::max<int64_t>(absl::ToUnixMicros(*message.deliver_at), 0) : 0;
+}
+
+// The record says what the proxy computed.
+template <typename Entry>
+void SetHashes(const AppendCall::Message& message, Entry* entry) {
+  if (message.id_hash == 0) return;
+  entry->set_id_hash(message.id_hash);
+  entry->set_content_hash(message.content_hash);
+}
+
+// Each message of an Append: of those that are new one offset after the other, of a repeat what it had.
+void SetOffsets(const Outcome& outcome, AppendResult* result) {
+  QueueOffset next = outcome.first_offset;
+  auto repeat = outcome.repeats.begin();
+  for (size_t i = 0; i < result->entries.size(); ++i) {
+    AppendResult::Entry& entry = result->entries[i];
+    if (repeat != outcome.repeats.end() && repeat->place == i && !BARID_MUTATION(kRepeatAnswersAnew)) {
+      entry.queue = repeat->first.queue;
+      entry.offset = std::max<QueueOffset>(repeat->first.offset, 0);
+      ++repeat;
+    } else {
+      entry.queue = outcome.queue.queue;
+      entry.offset = next++;
+    }
+  }
 }
 
 bool IsScheduled(const AppendCall& call) {
@@ -166,10 +193,15 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
     return absl::InvalidArgumentError("a message of a FIFO topic goes to the queue of its message group, and none was named");
   }
   EnsureQueues(*topic);
-  const int32_t queue = call.queue >= 0
-                            ? call.queue
-                            : static_cast<int32_t>(next_queue_[call.topic]++ % static_cast<uint32_t>(queues));
-  return QueueKey{call.topic, queue};
+  if (call.queue >= 0) return QueueKey{call.topic, call.queue};
+  uint64_t place_key = 0;
+  if (!call.messages.empty()) {
+    const AppendCall::Message& first = call.messages.front();
+    place_key = first.message_group != 0 ? first.message_group : first.id_hash;
+  }
+  const uint32_t queue = place_key != 0 ? RendezvousPlace(place_key, static_cast<uint32_t>(queues))
+                                        : next_queue_[call.topic]++ % static_cast<uint32_t>(queues);
+  return QueueKey{call.topic, static_cast<int32_t>(queue)};
 }
 
 absl::Status Shard::CheckSize(size_t bulk_bytes) {
@@ -206,6 +238,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
     entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
     entry->set_tag_hash(message.tag_hash);
     entry->set_message_group(message.message_group);
+    SetHashes(message, entry);
     bulk.Append(std::move(message.stored));
   }
   if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return refuse(std::move(status));
@@ -229,10 +262,7 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
                      return done(std::move(result));
                    }
                    result.entries.resize(count);
-                   for (size_t i = 0; i < count; ++i) {
-                     result.entries[i].queue = outcome->queue.queue;
-                     result.entries[i].offset = outcome->first_offset + static_cast<QueueOffset>(i);
-                   }
+                   SetOffsets(*outcome, &result);
                    done(std::move(result));
                  });
 }
@@ -246,6 +276,7 @@ void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
     entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
     entry->set_tag_hash(message.tag_hash);
     entry->set_deliver_at(DeliverAt(message));
+    SetHashes(message, entry);
     deliver_at.push_back(message.deliver_at ? std::optional<int64_t>(entry->deliver_at()) : std::nullopt);
     bulk.Append(std::move(message.stored));
   }
@@ -261,12 +292,15 @@ void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
                      return done(std::move(result));
                    }
                    result.entries.resize(deliver_at.size());
+                   auto repeat = outcome->repeats.begin();
                    for (size_t i = 0; i < deliver_at.size(); ++i) {
+                     FirstSend send{core_->state().applied_index(), static_cast<uint32_t>(i), outcome->queue.queue};
+                     if (repeat != outcome->repeats.end() && repeat->place == i) send = (repeat++)->first;
                      AppendResult::Entry& entry = result.entries[i];
-                     entry.queue = outcome->queue.queue;
+                     entry.queue = send.queue;
                      entry.offset = outcome->entered[i].value_or(0);
-                     if (!deliver_at[i]) continue;
-                     entry.timer = {*deliver_at[i], core_->state().applied_index(), static_cast<uint32_t>(i)};
+                     // What repeats a message has its delivery time.
+                     if (deliver_at[i]) entry.timer = {*deliver_at[i], send.index, send.entry};
                    }
                    done(std::move(result));
                  });
@@ -284,6 +318,7 @@ void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
     entry->set_tag_hash(message.tag_hash);
     const absl::Duration after = message.check_after.value_or(core_->options().transaction_first_check);
     entry->set_check_at(now_us + absl::ToInt64Microseconds(after));
+    SetHashes(message, entry);
     bulk.Append(std::move(message.stored));
   }
   if (absl::Status status = CheckSize(bulk.size()); !status.ok()) return done({std::move(status), {}});
@@ -300,9 +335,12 @@ void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
                      return done(std::move(result));
                    }
                    result.entries.resize(static_cast<size_t>(count));
+                   auto repeat = outcome->repeats.begin();
                    for (size_t i = 0; i < result.entries.size(); ++i) {
-                     result.entries[i].queue = outcome->queue.queue;
-                     result.entries[i].transaction = {core_->state().applied_index(), static_cast<uint32_t>(i)};
+                     FirstSend send{core_->state().applied_index(), static_cast<uint32_t>(i), outcome->queue.queue};
+                     if (repeat != outcome->repeats.end() && repeat->place == i) send = (repeat++)->first;
+                     result.entries[i].queue = send.queue;
+                     result.entries[i].transaction = {send.index, send.entry};
                    }
                    done(std::move(result));
                  });
@@ -319,6 +357,10 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
     stats.end = queue.end;
     stats.bytes = queue.bytes;
     stats.delayed = queue.delayed;
+    if (const auto counts = send_counts_.find(key); counts != send_counts_.end()) {
+      stats.repeated_sends = counts->second.repeated;
+      stats.reused_ids = counts->second.reused_ids;
+    }
   }
   for (const auto& [key, cursor] : core_->state().cursors()) {
     if (call.group != GroupId() && key.group != call.group) continue;
@@ -336,8 +378,20 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   return all;
 }
 
+void Shard::CountRepeats(const Outcome& outcome) {
+  SendCounts& counts = send_counts_[outcome.queue];
+  counts.repeated += static_cast<int64_t>(outcome.repeats.size());
+  counts.reused_ids += outcome.reused_ids;
+  const int64_t now_us = core_->state().applied().time_us;
+  if (outcome.reused_ids == 0 || now_us < next_reuse_warning_us_) return;
+  next_reuse_warning_us_ = now_us + kReuseWarningMicros;
+  LOG(WARNING) << "a message id was used for another message; baridctl topic describe counts them"
+               << KV("topic", outcome.queue.topic.value()) << KV("queue", outcome.queue.queue);
+}
+
 void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   EndIdle();
+  if (!outcome.repeats.empty() || outcome.reused_ids > 0) CountRepeats(outcome);
   const auto wake = [this](const log::DeliveryRef& ref) {
     dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
   };

@@ -114,6 +114,8 @@ class Shard {
   // Something has happened: the next tick comes as soon as it does in a busy shard.
   void EndIdle();
   void CheckDisk();
+  // Counts what the outcome says of repeats.
+  void CountRepeats(const Outcome& outcome);
 
   const ShardId id_;
   const std::unique_ptr<ShardCore> core_;
@@ -133,6 +135,13 @@ class Shard {
   int64_t appended_since_disk_check_ = 0;
   absl::flat_hash_map<TopicId, uint32_t> next_queue_;        // In turn.
   absl::flat_hash_map<TopicId, int32_t> configured_;         // Queues proposed, per topic.
+  // Since this object leads.
+  struct SendCounts {
+    int64_t repeated = 0;
+    int64_t reused_ids = 0;
+  };
+  absl::flat_hash_map<QueueKey, SendCounts> send_counts_;
+  int64_t next_reuse_warning_us_ = 0;
   bool tick_armed_ = false;
   bool tick_is_slow_ = false;
   uint64_t tick_ = 0;  // The newest; an older one does nothing.

@@ -104,6 +104,8 @@ void ShardCore::Lead(Epoch epoch, const std::string& leader, Applied done) {
   log::EpochStart start;
   start.set_leader(leader);
   start.set_log_id(options_.log.log_id);
+  start.set_send_window(absl::ToInt64Microseconds(options_.idempotence_window));
+  start.set_send_window_ids(static_cast<uint64_t>(options_.idempotence_ids));
   Propose(Command(std::move(start)), Bytes(), std::move(done));
 }
 

@@ -38,12 +38,16 @@ struct ShardOptions {
   int64_t max_pending_bytes = int64_t{128} << 20;       // Sends that wait for the disk; more are refused.
   int64_t max_open_transactions = 100'000;              // In one shard; more are refused.
   int64_t remembered_transactions = 65'536;  // Ends: how far back ending twice is told from ending otherwise.
+  // Sends that are remembered, to tell a repeat: those of so long, and no more than the newest so many.
+  absl::Duration idempotence_window = absl::Minutes(10);
+  int64_t idempotence_ids = 1'000'000;
   absl::Duration transaction_first_check = absl::Seconds(6);  // Unless the message says,
   absl::Duration transaction_check_interval = absl::Seconds(30);
   int64_t max_transaction_checks = 15;                   // Then it is discarded,
   absl::Duration max_transaction_age = absl::Hours(72);  // and at this age, also if there is no producer to ask.
   int64_t max_waiting_receives = 100'000;
   int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
+  int64_t priority_oldest_every = 10;                   // Of so many receives of a PRIORITY topic, one begins with the oldest.
   int64_t max_parked = 1'000'000;                       // Messages of one ordered group that wait in one queue for locked ones.
   int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);

@@ -132,6 +132,7 @@ absl::StatusOr<Outcome> State::Apply(const RecordInfo& record, const Command& co
     ranges_[range].position = record.position;
     dirty_ranges_.insert(range);
   }
+  sends_.Expire(record.time_us);
   absl::StatusOr<Outcome> outcome = std::visit(
       [&](const auto& c) -> absl::StatusOr<Outcome> {
         if constexpr (std::is_same_v<std::decay_t<decltype(c)>, std::monostate>) {
@@ -335,7 +336,10 @@ std::shared_ptr<const std::string> State::Intern(const std::string& client) {
 
 // --- Commands ---
 
-absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::EpochStart& command) { return Outcome(); }
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::EpochStart& command) {
+  sends_.SetBounds({command.send_window(), command.send_window_ids()});
+  return Outcome();
+}
 
 absl::Status State::CheckTakesMessages(const QueueKey& key) const {
   const Queue* const queue = FindQueue(key);
@@ -350,19 +354,28 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Append& c
   outcome.queue = key;
   outcome.first_offset = FindQueue(key)->end;
   uint32_t offset = record.bulk_offset;
+  QueueOffset next = outcome.first_offset;
+  uint32_t place = 0;
   int left = command.entries_size();
   for (const log::Append::Entry& entry : command.entries()) {
     --left;
     if (BARID_MUTATION(kAppendForgetsLastEntry) && left == 0 && command.entries_size() > 1) break;
-    IndexEntry pointer;
-    pointer.index = record.index;
-    pointer.position = record.position;
-    pointer.offset = BARID_MUTATION(kAppendOffsetOffByOne) ? record.bulk_offset : offset;
-    pointer.bytes = entry.bytes();
-    pointer.tag_hash = entry.tag_hash();
-    pointer.time_us = record.time_us;
-    pointer.message_group = entry.message_group();
-    RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
+    const SendWindow::Found found = FindSend(record, entry, place, &outcome);
+    if (!found.first) {
+      IndexEntry pointer;
+      pointer.index = record.index;
+      pointer.position = record.position;
+      pointer.offset = BARID_MUTATION(kAppendOffsetOffByOne) ? record.bulk_offset : offset;
+      pointer.bytes = entry.bytes();
+      pointer.tag_hash = entry.tag_hash();
+      pointer.time_us = record.time_us;
+      pointer.message_group = entry.message_group();
+      RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
+      RememberSend(record, entry, found,
+                   {record.index, place, key.queue, BARID_MUTATION(kWindowSharesOffset) ? outcome.first_offset : next});
+      ++next;
+    }
+    ++place;
     offset += entry.bytes();
   }
   return outcome;
@@ -799,17 +812,23 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Schedule&
   uint32_t offset = record.bulk_offset;
   uint32_t place = 0;
   for (const log::Schedule::Entry& entry : command.entries()) {
-    const TimerKey timer{entry.deliver_at(), record.index, place++};
-    if (timer.deliver_at_us <= record.time_us || BARID_MUTATION(kScheduleAtOnce)) {
+    const TimerKey timer{entry.deliver_at(), record.index, place};
+    const SendWindow::Found found = FindSend(record, entry, place, &outcome);
+    if (found.first) {
+      outcome.entered.push_back(found.first->offset < 0 ? std::nullopt : std::optional<QueueOffset>(found.first->offset));
+    } else if (timer.deliver_at_us <= record.time_us || BARID_MUTATION(kScheduleAtOnce)) {
       outcome.entered.push_back(FindQueue(key)->end);
       const IndexEntry pointer{record.index, record.position, offset, entry.bytes(), entry.tag_hash(), record.time_us};
       if (!BARID_MUTATION(kScheduleLosesWhatIsDue)) RETURN_IF_ERROR(AddEntry(key, pointer, std::nullopt));
+      RememberSend(record, entry, found, {record.index, place, key.queue, *outcome.entered.back()});
     } else {
       outcome.entered.push_back(std::nullopt);
       if (!BARID_MUTATION(kScheduleForgotten)) {
         AddTimer(timer, {key, record.position, offset, entry.bytes(), entry.tag_hash()});
       }
+      RememberSend(record, entry, found, {record.index, place, key.queue, /*offset=*/-1});
     }
+    ++place;
     offset += BARID_MUTATION(kScheduleOffsetOff) ? 0 : entry.bytes();
   }
   return outcome;
@@ -883,7 +902,7 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
-  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash();
+  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash() + sends_.RecomputeHash();
 }
 
 absl::Status State::VerifyCounts() {
@@ -894,6 +913,7 @@ absl::Status State::VerifyCounts() {
     ++delayed[timer.queue];
   }));
   for (const auto& [key, transaction] : transactions_.open()) ++live[key.index / kRangeRecords];
+  RETURN_IF_ERROR(sends_.Verify());
   for (const auto& [key, queue] : queues_) {
     if (const int64_t counted = delayed[key]; counted != queue.delayed) {
       return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ", queue.delayed,

@@ -19,6 +19,7 @@
 #include "broker/cursor_key.h"
 #include "broker/index.h"
 #include "broker/offset_table.h"
+#include "broker/send_window.h"
 #include "broker/timer_table.h"
 #include "broker/transaction_table.h"
 #include "storage/key_value_store.h"
@@ -60,6 +61,13 @@ struct Outcome {
   // timer. CheckTransaction: whether each counts. Redrive: whether each went back.
   std::vector<bool> live;
   std::vector<std::optional<QueueOffset>> entered;  // Schedule: the offset of each message that was due at once.
+  struct Repeat {
+    uint32_t place = 0;  // Of the entry in its command,
+    FirstSend first;     // and what it repeats.
+  };
+  // Append, Schedule, Prepare: entries for which nothing was done, in order. An Append gives the others consecutive offsets.
+  std::vector<Repeat> repeats;
+  int32_t reused_ids = 0;  // The same: new messages with the id of another that is remembered.
   // FireTimer, EndTransaction, Redrive: where messages entered; one may stand there several times.
   std::vector<QueueKey> queues;
   struct Ended {
@@ -90,7 +98,7 @@ class State {
   // --- What the leader reads to decide what to propose. ---
   LogIndex applied_index() const { return applied_.index; }
   const RecordInfo& applied() const { return applied_; }
-  uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash(); }
+  uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash() + sends_.hash(); }
   LogIndex log_start() const { return log_start_; }
   // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
   LogIndex remembered_index() const { return remembered_index_; }
@@ -120,12 +128,14 @@ class State {
   const TimerTable& timers() const { return timers_; }
   const TransactionTable& transactions() const { return transactions_; }
   const OffsetTable& offsets() const { return offsets_; }
+  const SendWindow& sends() const { return sends_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
-    std::vector<storage::KeyValueStore::Operation> operations;  // Without the index blocks and timers,
+    std::vector<storage::KeyValueStore::Operation> operations;  // Without the index blocks, timers and sends,
     Index::Changes blocks;                                      // which are encoded elsewhere.
     TimerTable::Changes timers;
+    SendWindow::Changes sends;
     RecordInfo applied;
     uint64_t kept_from = 0;  // Log position below which nothing is needed once this checkpoint is durable.
   };
@@ -185,6 +195,12 @@ class State {
   void AddTimer(const TimerKey& key, const Timer& timer);
   // nullopt: there is no such timer (any more).
   absl::StatusOr<std::optional<Timer>> TakeTimer(const TimerKey& key);
+  // What is known of the id of an entry; the outcome says of what it is a repeat, if it is one.
+  template <typename Entry>
+  SendWindow::Found FindSend(const RecordInfo& record, const Entry& entry, uint32_t place, Outcome* outcome) const;
+  // The entry is new, and `found` is what was known of its id: the next one with its hashes repeats it.
+  template <typename Entry>
+  void RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found, const FirstSend& send);
   void OpenOne(const TransactionKey& key, const OpenTransaction& transaction);
   OpenTransaction CloseOne(const TransactionKey& key);
   void DropTransactionsOf(const QueueKey& queue);
@@ -221,7 +237,7 @@ class State {
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
-  uint64_t hash_ = 0;              // Without those of transactions_ and offsets_.
+  uint64_t hash_ = 0;              // Without those of transactions_, offsets_ and sends_.
   LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
   uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
 
@@ -232,6 +248,7 @@ class State {
   TimerTable timers_;
   TransactionTable transactions_;
   OffsetTable offsets_;
+  SendWindow sends_;
 
   // Derived.
   absl::btree_set<Deadline> deadlines_;
@@ -247,7 +264,7 @@ class State {
   bool dirty_since_checkpoint_ = false;
 };
 
-// What the checkpoint writes. Takes its operations; encodes its blocks and timers. Any thread.
+// What the checkpoint writes. Takes its operations; encodes its blocks, timers and sends. Any thread.
 std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint* checkpoint);
 
 // What a checkpoint says about the log that it covers. kNotFound: no checkpoint yet.
@@ -257,6 +274,24 @@ struct CheckpointMeta {
   uint64_t hash = 0;
 };
 absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& store);
+
+template <typename Entry>
+SendWindow::Found State::FindSend(const RecordInfo& record, const Entry& entry, uint32_t place, Outcome* outcome) const {
+  if (entry.id_hash() == 0) return SendWindow::Found();
+  SendWindow::Found found = sends_.Find(entry.id_hash(), entry.content_hash(), record.time_us);
+  if (found.first) {
+    outcome->repeats.push_back({place, *found.first});
+  } else if (found.contents > 0) {
+    ++outcome->reused_ids;
+  }
+  return found;
+}
+
+template <typename Entry>
+void State::RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found, const FirstSend& send) {
+  if (entry.id_hash() == 0 || found.contents >= SendWindow::kMaxContentsPerId) return;
+  sends_.Remember(entry.id_hash(), entry.content_hash(), record.time_us, send);
+}
 
 }  // namespace barid::broker
 

@@ -63,12 +63,19 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Prepare& 
     transaction.bytes = entry.bytes();
     transaction.tag_hash = entry.tag_hash();
     transaction.check_at_us = entry.check_at();
+    const SendWindow::Found found = FindSend(record, entry, place, &outcome);
+    if (found.first) {
+      ++place;
+      transaction.offset += entry.bytes();
+      continue;
+    }
     if (BARID_MUTATION(kPrepareVisible)) {
       const IndexEntry pointer{record.index,      record.position,      transaction.offset,
                                transaction.bytes, transaction.tag_hash, record.time_us};
       RETURN_IF_ERROR(AddEntry(transaction.queue, pointer, std::nullopt));
     }
     if (!BARID_MUTATION(kPrepareForgotten)) OpenOne({record.index, place}, transaction);
+    RememberSend(record, entry, found, {record.index, place, outcome.queue.queue, /*offset=*/-1});
     ++place;
     transaction.offset += entry.bytes();
   }

@@ -44,7 +44,8 @@ void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& qu
     json->BeginObject();
     json->Field("topic", queue.topic().name()).Field("shard", queue.shard()).Field("queue", queue.queue());
     json->Field("first", queue.first()).Field("end", queue.end()).Field("bytes", queue.bytes());
-    json->Field("delayed", queue.delayed());
+    json->Field("delayed", queue.delayed()).Field("repeated_sends", queue.repeated_sends());
+    json->Field("reused_ids", queue.reused_ids());
     json->Key("groups").BeginArray();
     for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
       json->BeginObject();
@@ -73,6 +74,7 @@ void PrintMessage(const v2::Message& message, std::ostream& out) {
   table.AddRow({"tag", Shown(system.tag())});
   table.AddRow({"keys", Shown(absl::StrJoin(system.keys(), " "))});
   if (system.has_message_group()) table.AddRow({"group", Shown(system.message_group())});
+  if (system.has_priority()) table.AddRow({"priority", absl::StrCat(system.priority())});
   if (system.has_store_timestamp()) table.AddRow({"stored", TimeText(FromProto(system.store_timestamp()))});
   if (system.has_delivery_timestamp()) table.AddRow({"due", TimeText(FromProto(system.delivery_timestamp()))});
   if (system.has_dead_letter_queue()) {
@@ -95,6 +97,7 @@ void PrintMessageLine(const v2::Message& message, std::ostream& out) {
   if (system.has_tag()) out << "  tag=" << Shown(system.tag());
   if (!system.keys().empty()) out << "  keys=" << Shown(absl::StrJoin(system.keys(), ","));
   if (system.has_message_group()) out << "  group=" << Shown(system.message_group());
+  if (system.has_priority()) out << "  priority=" << system.priority();
   for (const auto& [name, value] : PropertiesOf(message)) out << "  " << Shown(name) << "=" << Shown(value);
   // Text in UTF-8 is not cut inside a character.
   absl::string_view body = message.body();
@@ -117,6 +120,7 @@ void PrintMessageJson(const v2::Message& message, std::ostream& out) {
   for (const std::string& key : system.keys()) json.Value(key);
   json.End();
   if (system.has_message_group()) json.Field("message_group", system.message_group());
+  if (system.has_priority()) json.Field("priority", system.priority());
   json.Key("properties").BeginObject();
   for (const auto& [name, value] : PropertiesOf(message)) json.Field(name, value);
   json.End();

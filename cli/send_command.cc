@@ -34,8 +34,11 @@ class Send : public Command {
     flags->Add("delay", &delay_, Default(absl::ZeroDuration()), AtLeast(absl::ZeroDuration()),
                "For DELAY topics: deliver it so much later.");
     flags->Add("at", &at_, Default(""), "For DELAY topics: deliver it at this time, such as 2026-08-17T12:00:00Z.");
+    flags->Add("priority", &priority_, Default(0), Between(0, kPriorityLevels - 1),
+               "For PRIORITY topics: messages of a higher priority are delivered first.");
+    flags->Add("id", &id_, Default(""), "The message's id, in place of a new one: a second send with it is a repeat of the first.");
     flags->Add("count", &count_, Default(1), Between(1, 1000000),
-               "How many times to send it, each with an id of its own.");
+               "How many times to send it, each with an id of its own, unless --id is given.");
   }
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
@@ -45,7 +48,7 @@ class Send : public Command {
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
     *message->mutable_topic() = client->Resource(arguments[0]);
     for (int32_t i = 0; i < count_; ++i) {
-      message->mutable_system_properties()->set_message_id(client->NextMessageId());
+      message->mutable_system_properties()->set_message_id(flags.Given("id") ? id_ : client->NextMessageId());
       const absl::Time now = RealClock()->Now();
       ToProto(now, message->mutable_system_properties()->mutable_born_timestamp());
       if (flags.Given("delay")) ToProto(now + delay_, message->mutable_system_properties()->mutable_delivery_timestamp());
@@ -89,9 +92,13 @@ class Send : public Command {
   }
 
   absl::Status FillTypeAndTime(const FlagSet& flags, v2::SystemProperties* system) const {
-    const int kinds = flags.Given("group") + flags.Given("delay") + flags.Given("at");
-    if (kinds > 1) return UsageError("--group, --delay and --at exclude each other, give one of them");
-    system->set_message_type(flags.Given("group") ? v2::FIFO : kinds == 1 ? v2::DELAY : v2::NORMAL);
+    const int kinds = flags.Given("group") + flags.Given("priority") + flags.Given("delay") + flags.Given("at");
+    if (kinds > 1) return UsageError("--group, --priority, --delay and --at exclude each other, give one of them");
+    system->set_message_type(flags.Given("group")      ? v2::FIFO
+                             : flags.Given("priority") ? v2::PRIORITY
+                             : kinds == 1              ? v2::DELAY
+                                                       : v2::NORMAL);
+    if (flags.Given("priority")) system->set_priority(priority_);
     if (!flags.Given("at")) return absl::OkStatus();
     absl::Time at;
     if (std::string error; !absl::ParseTime(absl::RFC3339_full, at_, &at, &error)) {
@@ -128,6 +135,8 @@ class Send : public Command {
   std::string group_;
   absl::Duration delay_;
   std::string at_;
+  std::string id_;
+  int32_t priority_ = 0;
   int32_t count_ = 1;
 };
 

@@ -20,11 +20,13 @@ struct TopicFlags {
   int64_t retention_bytes = 0;
   bool keep_unsettled = false;
   int64_t max_message_bytes = 0;
+  bool idempotent = true;
 
   void Add(FlagSet* flags) {
     const TopicMetadata defaults;
     flags->Add("queues", &queues, Default(defaults.queues_per_shard), Between(1, kMaxQueuesPerShard),
-               "Queues in every shard. A FIFO topic has 16 in all if nothing is said (setting controller.fifo_queues), and never another number.");
+               "Queues in every shard. A FIFO topic has 16 in all if nothing is said (setting controller.fifo_queues), and never another number; "
+               "a PRIORITY topic has 16, one for each priority.");
     flags->Add("retention", &retention, Default(defaults.retention.age), Between(kMinRetentionAge, kMaxRetentionAge),
                "How long messages are kept, settled or not.");
     flags->Add("retention_bytes", &retention_bytes, Default(0 * kMiB), AtLeast(0 * kMiB),
@@ -32,6 +34,8 @@ struct TopicFlags {
     flags->Add("keep_unsettled", &keep_unsettled, Default(false), "Let nothing go that some group has not settled.");
     flags->Add("max_message_bytes", &max_message_bytes, Default(ByteSize(defaults.max_message_bytes)),
                Between(ByteSize(1), ByteSize(kMaxMessageBytes)), "The largest body.");
+    flags->Add("idempotent", &idempotent, Default(true),
+               "A message that is sent again soon, with the same id and content, is answered as the first was, and not stored again.");
   }
 
   // Sets what was given: a create leaves the rest to the server, an update as it is.
@@ -42,6 +46,7 @@ struct TopicFlags {
     if (flags.Given("retention_bytes")) request->set_retention_bytes(retention_bytes);
     if (flags.Given("keep_unsettled")) request->set_keep_unsettled(keep_unsettled);
     if (flags.Given("max_message_bytes")) request->set_max_message_bytes(max_message_bytes);
+    if (flags.Given("idempotent")) request->set_idempotent(idempotent);
   }
 };
 
@@ -56,7 +61,7 @@ void WriteTopic(const admin::Topic& topic, JsonWriter* json) {
   if (topic.fifo_queues() > 0) json->Field("queues", topic.fifo_queues());
   json->Field("retention_seconds", absl::ToDoubleSeconds(FromProto(topic.retention_age())));
   json->Field("retention_bytes", topic.retention_bytes()).Field("keep_unsettled", topic.keep_unsettled());
-  json->Field("max_message_bytes", topic.max_message_bytes());
+  json->Field("max_message_bytes", topic.max_message_bytes()).Field("idempotent", topic.idempotent());
   json->Field("created", TimeText(FromProto(topic.created()))).Field("id", topic.id()).End();
 }
 
@@ -73,6 +78,7 @@ void PrintTopic(const admin::Topic& topic, Session* session) {
   table.AddRow({"retention bytes", RetentionBytesText(topic)});
   table.AddRow({"keep unsettled", topic.keep_unsettled() ? "yes" : "no"});
   table.AddRow({"largest body", BytesText(topic.max_message_bytes())});
+  table.AddRow({"idempotent", topic.idempotent() ? "yes" : "no"});
   table.AddRow({"created", TimeText(FromProto(topic.created()))});
   table.Print(session->out());
 }
@@ -122,11 +128,11 @@ class TopicUpdate : public Command {
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
     const bool is_given = flags.Given("queues") || flags.Given("retention") || flags.Given("retention_bytes") ||
-                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes");
+                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes") || flags.Given("idempotent");
     if (!is_given)
       return UsageError(
           "nothing to change, give at least one of --queues, --retention, --retention-bytes, --keep-unsettled, "
-          "--max-message-bytes");
+          "--max-message-bytes, --idempotent");
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
     admin::UpdateTopicRequest request;
     *request.mutable_name() = client->Name(arguments[0]);
@@ -201,11 +207,12 @@ class TopicDescribe : public Command {
       return absl::OkStatus();
     }
     PrintTopic(response.topic(), session);
-    Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES", "DELAYED"});
+    Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES", "DELAYED", "REPEATED SENDS", "REUSED IDS"});
     Table groups({"GROUP", "SHARD", "QUEUE", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "PARKED", "LAG"});
     for (const admin::QueueStats& queue : response.queues()) {
       queues.AddRow({queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.first()), absl::StrCat(queue.end()),
-                     absl::StrCat(queue.bytes()), absl::StrCat(queue.delayed())});
+                     absl::StrCat(queue.bytes()), absl::StrCat(queue.delayed()), absl::StrCat(queue.repeated_sends()),
+                     absl::StrCat(queue.reused_ids())});
       for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
         groups.AddRow({NameText(place.group()), queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(place.floor()),
                        absl::StrCat(place.next()), absl::StrCat(place.in_flight()), absl::StrCat(place.ready_again()),

@@ -82,6 +82,8 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     if (message.deliver_at) to->set_deliver_at_us(absl::ToUnixMicros(*message.deliver_at));
     if (message.check_after) to->set_check_after_us(absl::ToInt64Microseconds(*message.check_after));
     to->set_message_group(message.message_group);
+    to->set_id_hash(message.id_hash);
+    to->set_content_hash(message.content_hash);
   }
   out->set_prepare(in.prepare);
 }
@@ -254,6 +256,8 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
     if (message.has_deliver_at_us()) to.deliver_at = absl::FromUnixMicros(message.deliver_at_us());
     if (message.has_check_after_us()) to.check_after = absl::Microseconds(message.check_after_us());
     to.message_group = message.message_group();
+    to.id_hash = message.id_hash();
+    to.content_hash = message.content_hash();
   }
   return out;
 }
@@ -527,6 +531,8 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
   out->set_end(in.end);
   out->set_bytes(in.bytes);
   out->set_delayed(in.delayed);
+  out->set_repeated_sends(in.repeated_sends);
+  out->set_reused_ids(in.reused_ids);
   for (const QueueStats::Group& group : in.groups) {
     broker_pb::QueueStats::Group* const to = out->add_groups();
     to->set_group(group.group.value());
@@ -682,6 +688,8 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.end = in.end();
   out.bytes = in.bytes();
   out.delayed = in.delayed();
+  out.repeated_sends = in.repeated_sends();
+  out.reused_ids = in.reused_ids();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
     out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }

@@ -56,6 +56,7 @@ void Encode(const TopicMetadata& in, controller_pb::Topic* out) {
   out->set_max_message_bytes(in.max_message_bytes);
   out->set_created_us(absl::ToUnixMicros(in.created));
   for (const ShardId shard : in.placement) out->add_placement(shard.value());
+  out->set_repeats_are_stored(!in.idempotent);
 }
 
 absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
@@ -74,6 +75,7 @@ absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
   out.max_message_bytes = in.max_message_bytes();
   out.created = absl::FromUnixMicros(in.created_us());
   for (const uint64_t shard : in.placement()) out.placement.push_back(ShardId(shard));
+  out.idempotent = !in.repeats_are_stored();
   return out;
 }
 
@@ -171,6 +173,7 @@ void Encode(const TopicUpdate& in, controller_pb::UpdateTopicRequest* out) {
   if (in.keep_unsettled) out->set_keep_unsettled(*in.keep_unsettled);
   if (in.max_message_bytes) out->set_max_message_bytes(*in.max_message_bytes);
   if (in.queues_per_shard) out->set_queues_per_shard(*in.queues_per_shard);
+  if (in.idempotent) out->set_repeats_are_stored(!*in.idempotent);
 }
 
 TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
@@ -181,6 +184,7 @@ TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
   if (in.has_keep_unsettled()) out.keep_unsettled = in.keep_unsettled();
   if (in.has_max_message_bytes()) out.max_message_bytes = in.max_message_bytes();
   if (in.has_queues_per_shard()) out.queues_per_shard = in.queues_per_shard();
+  if (in.has_repeats_are_stored()) out.idempotent = !in.repeats_are_stored();
   return out;
 }
 

@@ -75,6 +75,10 @@ absl::Status ValidateName(const GroupMetadata& group) {
 
 // What may change in a topic's life.
 absl::Status ValidateSettings(const TopicMetadata& topic) {
+  if (topic.type == MessageType::kPriority && topic.queues_per_shard != kPriorityLevels) {
+    return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard, ", a priority topic has ",
+                                                   kPriorityLevels, " queues in every shard, one for each priority"));
+  }
   RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic.queues_per_shard, 1, kMaxQueuesPerShard));
   RETURN_IF_ERROR(CheckBetween("retention.age", topic.retention.age, kMinRetentionAge, kMaxRetentionAge));
   RETURN_IF_ERROR(CheckBetween("retention.bytes", topic.retention.bytes, 0, std::numeric_limits<int64_t>::max()));
@@ -155,11 +159,12 @@ const ClusterRecord& ClusterOf(const MetadataState& state) {
 absl::Status ValidateTopic(const TopicMetadata& topic) {
   RETURN_IF_ERROR(ValidateName(topic));
   const bool is_known = topic.type == MessageType::kNormal || topic.type == MessageType::kDelay ||
-                        topic.type == MessageType::kFifo || topic.type == MessageType::kTransaction;
+                        topic.type == MessageType::kFifo || topic.type == MessageType::kTransaction ||
+                        topic.type == MessageType::kPriority;
   if (!is_known) {
     return absl::InvalidArgumentError(
         absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                     ", this version allows normal, fifo, delay and transaction: a later version brings the others"));
+                     ", this version allows normal, fifo, delay, transaction and priority: a later version brings the others"));
   }
   return ValidateSettings(topic);
 }
@@ -199,6 +204,7 @@ absl::StatusOr<Plan> PlanCreateTopic(const MetadataState& state, const MetadataL
   topic.id = TopicId(ClusterOf(state).next_topic_id);
   topic.placement.clear();
   if (topic.type == MessageType::kFifo) RETURN_IF_ERROR(PlaceQueues(state, limits, &topic));
+  if (topic.type == MessageType::kPriority && topic.queues_per_shard == 0) topic.queues_per_shard = kPriorityLevels;
   RETURN_IF_ERROR(ValidateTopic(topic));
   if (state.Find<TopicMetadata>(TopicKey(topic.name)) != nullptr) {
     return absl::AlreadyExistsError(absl::StrCat("there is a topic \"", topic.name.ToString(), "\" already"));
@@ -223,6 +229,7 @@ absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpda
   if (update.keep_unsettled) updated.retention.keep_unsettled = *update.keep_unsettled;
   if (update.max_message_bytes) updated.max_message_bytes = *update.max_message_bytes;
   if (update.queues_per_shard) updated.queues_per_shard = *update.queues_per_shard;
+  if (update.idempotent) updated.idempotent = *update.idempotent;
   if (topic->type == MessageType::kFifo && updated.queues_per_shard != topic->queues_per_shard) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the FIFO topic has ", topic->placement.size(), " queues, and their number is fixed: with another one message groups would "

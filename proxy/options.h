@@ -42,6 +42,8 @@ struct ProxyOptions {
   bool auto_create_topics = true;
   bool auto_create_groups = true;
   int32_t auto_create_queues = 4;  // Per shard.
+  // A topic takes messages of its own type only.
+  bool enforce_message_types = true;
 
   // Of one receive. The answer leaves `poll_margin` before the call's deadline.
   absl::Duration max_poll = absl::Seconds(20);

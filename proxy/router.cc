@@ -1,11 +1,22 @@
 #include "proxy/router.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/hash.h"
 #include "base/status.h"
 
 namespace barid::proxy {
+namespace {
+
+absl::Status NoShards() { return absl::UnavailableError("the cluster has no shards yet: no broker has registered"); }
+
+absl::Status NoLeaders(size_t shards) {
+  return absl::UnavailableError(absl::StrCat("none of the ", shards, " shards has a leader that can be reached now"));
+}
+
+}  // namespace
 
 Router::Router(const MetadataSource* metadata, BrokerDirectory* brokers) : metadata_(metadata), brokers_(brokers) {}
 
@@ -29,13 +40,39 @@ absl::StatusOr<Target> Router::LeaderOf(const ShardMetadata& shard) const {
 
 absl::StatusOr<Target> Router::Next(const Metadata& metadata) {
   const std::vector<ShardMetadata>& shards = metadata.tables().shards;
-  if (shards.empty()) return absl::UnavailableError("the cluster has no shards yet: no broker has registered");
+  if (shards.empty()) return NoShards();
   const uint32_t first = turn_.fetch_add(1, std::memory_order_relaxed);
   for (size_t i = 0; i < shards.size(); ++i) {
     absl::StatusOr<Target> target = LeaderOf(shards[(first + i) % shards.size()]);
     if (target.ok()) return target;
   }
-  return absl::UnavailableError(absl::StrCat("none of the ", shards.size(), " shards has a leader that can be reached now"));
+  return NoLeaders(shards.size());
+}
+
+absl::StatusOr<Target> Router::ForKey(const Metadata& metadata, uint64_t key) const {
+  const std::vector<ShardMetadata>& shards = metadata.tables().shards;
+  if (shards.empty()) return NoShards();
+  const auto weigh = [key](const ShardMetadata& shard) { return RendezvousWeight(key, shard.id.value()); };
+  const ShardMetadata* first = nullptr;
+  uint64_t highest = 0;
+  for (const ShardMetadata& shard : shards) {
+    const uint64_t weight = weigh(shard);
+    if (first != nullptr && weight <= highest) continue;
+    first = &shard;
+    highest = weight;
+  }
+  absl::StatusOr<Target> target = LeaderOf(*first);
+  if (target.ok() || shards.size() == 1) return target;
+  // The next in the order of the weights takes its place.
+  std::vector<std::pair<uint64_t, const ShardMetadata*>> order;
+  order.reserve(shards.size());
+  for (const ShardMetadata& shard : shards) order.emplace_back(weigh(shard), &shard);
+  std::sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  for (const auto& [weight, shard] : order) {
+    target = LeaderOf(*shard);
+    if (target.ok()) return target;
+  }
+  return NoLeaders(shards.size());
 }
 
 absl::StatusOr<Target> Router::ByName(const Metadata& metadata, absl::string_view shard_name) {

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -47,6 +48,14 @@ class InflightBytes {
   std::atomic<int64_t> used_ = 0;
 };
 
+// An encoded message, and what decides where it goes.
+struct OutgoingMessage {
+  AppendCall::Message message;
+  MessageType type = MessageType::kNormal;
+  int32_t priority = 0;
+};
+using OutgoingMessages = absl::InlinedVector<OutgoingMessage, 1>;
+
 // Sends encoded messages to a shard. Any thread; no locks.
 class Sender {
  public:
@@ -55,20 +64,34 @@ class Sender {
 
   InflightBytes* inflight() { return &inflight_; }
 
-  // All messages go to one shard, the next in turn that has a leader; each has its own fate there. If the broker says
-  // it does not lead any more, the right one is asked, once. The result says which shard it was. In a topic of type
-  // TRANSACTION each message is a transaction.
+  // Each message has its own fate. Where it goes:
   //
-  // Messages of a FIFO topic go to the queues of their message groups, wherever those are, and nowhere else.
-  void Send(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages, Callback<AppendResult> done);
+  //   FIFO topics     the queue of its message group, wherever that is, and nowhere else
+  //   message group   in another topic: the shard that this belongs to (rendezvous hashing), and one queue there
+  //   idempotent      the shard that its id belongs to, so that a second send meets the first there
+  //   others          all to one shard, in turn
+  //
+  // But for FIFO topics another shard takes the place of one that has no leader. In a PRIORITY topic the queue is that of the
+  // priority. If a broker says it does not lead any more, the right one is asked, once. The result says which shard it was. A
+  // message of type TRANSACTION is a transaction. There is at least one message.
+  void Send(const Metadata& metadata, const TopicMetadata& topic, OutgoingMessages messages, Callback<AppendResult> done);
 
  private:
-  void SendInOrder(const Metadata& metadata, const TopicMetadata& topic, AppendCall::Messages messages,
-                   Callback<AppendResult> done);
-  void SendTo(const Target& target, AppendCall call, Callback<AppendResult> done);
+  struct Destination {
+    Target target;
+    int32_t queue = -1;  // -1: the broker chooses.
+  };
+  // `in_turn`: the shard of those messages of a call that may go anywhere, once there is one.
+  absl::StatusOr<Destination> DestinationOf(const Metadata& metadata, const TopicMetadata& topic,
+                                            const OutgoingMessage& message, std::optional<Target>* in_turn);
+  // One call for each destination; `call` is what they have in common.
+  void SendApart(const Metadata& metadata, const TopicMetadata& topic, AppendCall call, OutgoingMessages messages,
+                 Callback<AppendResult> done);
+  void SendTo(const Destination& destination, AppendCall call, Callback<AppendResult> done);
 
   Router* const router_;
   InflightBytes inflight_;
+  std::atomic<uint64_t> turn_ = 0;
 };
 
 }  // namespace barid::proxy

@@ -7,6 +7,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "proxy/refusal.h"
@@ -158,7 +159,7 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
 }
 
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
-                                      const ProxyLimits& limits) {
+                                      const ProxyOptions& options) {
   if (IsDeadLetterTopic(topic.id)) {
     return Refuse(Reason::kForbidden, absl::StrCat("the topic ", topic.name.ToString(),
                                                    " is a dead-letter topic: it can be received from, only the server adds to it"));
@@ -168,7 +169,7 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
                   absl::StrCat("the topic ", topic.name.ToString(), " has what was discarded of the transactions of ",
                                "another: it can be received from, only the server adds to it"));
   }
-  const int64_t max_body_bytes = std::min(topic.max_message_bytes, limits.max_body_bytes);
+  const int64_t max_body_bytes = std::min(topic.max_message_bytes, options.limits.max_body_bytes);
   if (static_cast<int64_t>(draft.body.size()) > max_body_bytes) {
     return RefuseMessage(Reason::kMessageBodyTooLarge, index,
                          absl::StrCat("its body has ", draft.body.size(), " bytes, the topic ", topic.name.ToString(),
@@ -177,21 +178,25 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   const auto conflict = [index](absl::string_view sentence) {
     return RefuseMessage(Reason::kMessagePropertyConflictWithType, index, sentence);
   };
-  if (draft.type != topic.type) {
-    return conflict(absl::StrCat("its type is ", absl::AsciiStrToUpper(MessageTypeName(draft.type)), ", the topic ",
-                                 topic.name.ToString(), " takes ", absl::AsciiStrToUpper(MessageTypeName(topic.type))));
-  }
   const std::string type = absl::AsciiStrToUpper(MessageTypeName(draft.type));
+  const std::vector<MessageType> taken = TakenTypes(topic.type, options.enforce_message_types);
+  if (std::find(taken.begin(), taken.end(), draft.type) == taken.end()) {
+    return conflict(absl::StrCat("its type is ", type, ", the topic ", topic.name.ToString(), " takes ",
+                                 absl::StrJoin(taken, ", ", [](std::string* out, MessageType one) {
+                                   absl::StrAppend(out, absl::AsciiStrToUpper(MessageTypeName(one)));
+                                 })));
+  }
   const bool is_delay = draft.type == MessageType::kDelay;
   const bool is_fifo = draft.type == MessageType::kFifo;
-  if (draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction && !is_delay && !is_fifo) {
+  const bool is_priority = draft.type == MessageType::kPriority;
+  if (!is_delay && !is_fifo && !is_priority && draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction) {
     return conflict(
-        absl::StrCat("its type is ", type, ", this version takes NORMAL, FIFO, DELAY and TRANSACTION messages only"));
+        absl::StrCat("its type is ", type, ", this version takes NORMAL, FIFO, DELAY, TRANSACTION and PRIORITY messages only"));
   }
   absl::string_view foreign;
   if (draft.message_group && !is_fifo) foreign = "message group";
   if (draft.delivery_time && !is_delay) foreign = "delivery time";
-  if (draft.priority) foreign = "priority";
+  if (draft.priority && !is_priority) foreign = "priority";
   if (draft.lite_topic) foreign = "lite topic";
   if (!foreign.empty()) {
     return conflict(absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
@@ -200,7 +205,22 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
     return RefuseMessage(Reason::kIllegalMessageGroup, index, "its type is FIFO and it has no message group, expected one");
   }
   if (is_delay && !draft.delivery_time) return conflict("its type is DELAY and it has no delivery time, expected one");
+  if (is_priority && !draft.priority) return conflict("its type is PRIORITY and it has no priority, expected one");
+  if (is_priority && *draft.priority < 0) {
+    return RefuseMessage(Reason::kBadRequest, index,
+                         absl::StrCat("its priority is ", *draft.priority, ", expected 0 (the lowest) to ", kPriorityLevels - 1,
+                                      ", or more, which is the same as that"));
+  }
   return absl::OkStatus();
+}
+
+std::vector<MessageType> TakenTypes(MessageType topic, bool enforce_types) {
+  std::vector<MessageType> taken = {topic};
+  if (enforce_types || topic == MessageType::kLite) return taken;
+  for (const MessageType type : {MessageType::kNormal, MessageType::kFifo, MessageType::kDelay, MessageType::kPriority}) {
+    if (type != topic) taken.push_back(type);
+  }
+  return taken;
 }
 
 absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay) {

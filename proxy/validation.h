@@ -26,7 +26,11 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
 
 // What its topic says: the type, the size of the body; and nothing is sent to a topic that only the server adds to.
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
-                                      const ProxyLimits& limits);
+                                      const ProxyOptions& options);
+
+// The types of messages that a topic takes: its own first. Others only where types are not enforced, and never a TRANSACTION
+// message, whose producer would not be asked about it.
+std::vector<MessageType> TakenTypes(MessageType topic, bool enforce_types);
 
 // A delivery time may be over, but not farther ahead than `max_delay`.
 absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay);

@@ -89,6 +89,9 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("proxy.name", &p->name, Default("proxy-0"), kNeedsRestart, "This proxy's name: unique in the cluster.");
   t->Add("proxy.max_poll", &p->max_poll, Default(absl::Seconds(20)), Between(absl::Seconds(1), absl::Minutes(10)),
          kNeedsRestart, "Longest time that a receive waits for a message.");
+  t->Add("proxy.enforce_message_types", &p->enforce_message_types, Default(true), kNeedsRestart,
+         "A topic takes messages of its own type only. Else NORMAL, FIFO, DELAY and PRIORITY messages are taken by every topic "
+         "but LITE ones, and do what their type says as far as the topic can.");
   t->Add("proxy.max_delay", &p->max_delay, Default(absl::Hours(40 * 24)), Between(absl::Seconds(1), absl::Hours(24 * 3660)),
          kNeedsRestart, "How far ahead a message may be scheduled.");
   t->Add("proxy.max_transaction_recovery", &p->max_transaction_recovery, Default(absl::Hours(1)),
@@ -162,6 +165,17 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          Between(int64_t{0}, int64_t{1000000}), kNeedsRestart,
          "Ended transactions of a shard whose end is remembered, some 100 bytes of memory each: ending one of them "
          "again is answered rightly.");
+  t->Add("broker.idempotence_window", &o->idempotence_window, Default(absl::Minutes(10)),
+         Between(absl::ZeroDuration(), absl::Hours(24)), kNeedsRestart,
+         "How long a message that is sent again, with the same id and content, is answered as the first was and not stored "
+         "again. 0: not at all.");
+  t->Add("broker.idempotence_ids", &o->idempotence_ids, Default(int64_t{1000000}), Between(int64_t{0}, int64_t{16000000}),
+         kNeedsRestart,
+         "Sends of a shard that are remembered for that, the newest, some 65 bytes of memory each. 0: none.");
+  t->Add("broker.priority_oldest_every", &o->priority_oldest_every, Default(int64_t{10}), Between(int64_t{0}, int64_t{1000000}),
+         kNeedsRestart,
+         "Of so many receives of a PRIORITY topic that are given something, one begins with the oldest message instead of the "
+         "highest priority. 0: none, and low priorities may wait for ever.");
   t->Add("broker.transaction_first_check", &o->transaction_first_check, Default(absl::Seconds(6)),
          Between(absl::Milliseconds(10), absl::Hours(1)), kNeedsRestart,
          "When the producer of a transaction is asked first what became of it, unless its message says.");

@@ -94,8 +94,8 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   if (request.has_queues_per_shard()) {
     topic.queues_per_shard = request.queues_per_shard();
     RETURN_IF_ERROR(CheckQueues(topic.queues_per_shard));
-  } else if (topic.type == MessageType::kFifo) {
-    topic.queues_per_shard = 0;  // The controller's default, which is a number in all.
+  } else if (topic.type == MessageType::kFifo || topic.type == MessageType::kPriority) {
+    topic.queues_per_shard = 0;  // The controller's default: a number in all, or of priorities.
   }
   if (request.has_retention_age()) {
     ASSIGN_OR_RETURN(topic.retention.age, Positive(request.retention_age(), "retention_age"));
@@ -103,6 +103,7 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   topic.retention.bytes = request.retention_bytes();
   RETURN_IF_ERROR(Expect(topic.retention.bytes >= 0, "retention_bytes", topic.retention.bytes, "0 (no limit) or more"));
   topic.retention.keep_unsettled = request.keep_unsettled();
+  if (request.has_idempotent()) topic.idempotent = request.idempotent();
   if (request.has_max_message_bytes()) topic.max_message_bytes = request.max_message_bytes();
   RETURN_IF_ERROR(Expect(topic.max_message_bytes >= 1, "max_message_bytes", topic.max_message_bytes, "1 or more"));
   return topic;
@@ -123,6 +124,7 @@ absl::StatusOr<TopicUpdate> FromProto(const admin::UpdateTopicRequest& request) 
     update.retention_bytes = request.retention_bytes();
   }
   if (request.has_keep_unsettled()) update.keep_unsettled = request.keep_unsettled();
+  if (request.has_idempotent()) update.idempotent = request.idempotent();
   if (request.has_max_message_bytes()) {
     RETURN_IF_ERROR(Expect(request.max_message_bytes() >= 1, "max_message_bytes", request.max_message_bytes(), "1 or more"));
     update.max_message_bytes = request.max_message_bytes();
@@ -180,6 +182,7 @@ void ToProto(const TopicMetadata& topic, admin::Topic* out) {
   ToProto(topic.retention.age, out->mutable_retention_age());
   out->set_retention_bytes(topic.retention.bytes);
   out->set_keep_unsettled(topic.retention.keep_unsettled);
+  out->set_idempotent(topic.idempotent);
   out->set_max_message_bytes(topic.max_message_bytes);
   ToProto(topic.created, out->mutable_created());
   out->set_id(topic.id.value());
@@ -214,6 +217,8 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
   out->set_end(stats.end);
   out->set_bytes(stats.bytes);
   out->set_delayed(stats.delayed);
+  out->set_repeated_sends(stats.repeated_sends);
+  out->set_reused_ids(stats.reused_ids);
   for (const QueueStats::Group& place : stats.groups) {
     const GroupMetadata* const group = metadata.FindGroup(place.group);
     if (group == nullptr) continue;  // Deleted just now.

@@ -27,13 +27,15 @@ absl::StatusOr<v2::Endpoints> EndpointsFor(const v2::Endpoints& asked, const Pro
 }
 
 void FillQueue(const v2::Resource& topic, const TopicMetadata& metadata, const ShardMetadata& shard, int32_t id,
-               const v2::Endpoints& endpoints, v2::MessageQueue* queue) {
+               const v2::Endpoints& endpoints, bool enforce_types, v2::MessageQueue* queue) {
   *queue->mutable_topic() = topic;  // As the client writes it, with or without the namespace.
   queue->set_id(id);
   queue->set_permission(v2::READ_WRITE);
   queue->mutable_broker()->set_name(shard.name);
   *queue->mutable_broker()->mutable_endpoints() = endpoints;
-  queue->add_accept_message_types(static_cast<v2::MessageType>(metadata.type));
+  for (const MessageType type : TakenTypes(metadata.type, enforce_types)) {
+    queue->add_accept_message_types(static_cast<v2::MessageType>(type));
+  }
 }
 
 absl::Status NoShards() { return absl::UnavailableError("the cluster has no shards yet: no broker has registered"); }
@@ -43,9 +45,11 @@ void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusO
   const absl::StatusOr<v2::Endpoints> endpoints = EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
+  const bool enforce_types = exchange->proxy()->options().enforce_message_types;
   for (const ShardMetadata* shard : Router::Shards(**found)) {
     for (int32_t id = 0; id < topic.QueuesIn(shard->id); ++id) {
-      FillQueue(exchange->request().topic(), topic, *shard, id, *endpoints, exchange->response()->add_message_queues());
+      FillQueue(exchange->request().topic(), topic, *shard, id, *endpoints, enforce_types,
+                exchange->response()->add_message_queues());
     }
   }
   exchange->Answer(exchange->response()->message_queues().empty() ? NoShards() : absl::OkStatus());
@@ -67,9 +71,10 @@ void AnswerAssignment(AssignmentExchange exchange, const ResourceName& name, abs
   const absl::StatusOr<v2::Endpoints> endpoints = EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
+  const bool enforce_types = exchange->proxy()->options().enforce_message_types;
   for (const ShardMetadata* shard : Router::Shards(**found)) {
     if (topic.QueuesIn(shard->id) == 0) continue;
-    FillQueue(exchange->request().topic(), topic, *shard, -1, *endpoints,
+    FillQueue(exchange->request().topic(), topic, *shard, -1, *endpoints, enforce_types,
               exchange->response()->add_assignments()->mutable_message_queue());
   }
   exchange->Answer(exchange->response()->assignments().empty() ? NoShards() : absl::OkStatus());

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "proxy/fingerprint.h"
 #include "proxy/public/exchange.h"
 #include "proxy/recall_handle.h"
 #include "proxy/refusal.h"
@@ -38,7 +39,7 @@ void SetRecallHandles(const AppendResult& result, TopicId topic, const Metadata&
   for (size_t i = 0; i < result.entries.size(); ++i) {
     if (!result.entries[i].timer) continue;
     v2::SendResultEntry* const entry = response->mutable_entries(static_cast<int>(i));
-    entry->set_recall_handle(EncodeRecallHandle({result.shard, topic, *result.entries[i].timer, entry->message_id()}, *key));
+    entry->set_recall_handle(EncodeRecallHandle({result.entries[i].shard, topic, *result.entries[i].timer, entry->message_id()}, *key));
   }
 }
 
@@ -50,7 +51,7 @@ void SetTransactionIds(const AppendResult& result, TopicId topic, const Metadata
   for (size_t i = 0; i < result.entries.size(); ++i) {
     if (!result.entries[i].transaction) continue;
     response->mutable_entries(static_cast<int>(i))
-        ->set_transaction_id(EncodeTransactionId({result.shard, topic, *result.entries[i].transaction}, *key));
+        ->set_transaction_id(EncodeTransactionId({result.entries[i].shard, topic, *result.entries[i].transaction}, *key));
   }
 }
 
@@ -143,21 +144,33 @@ absl::Status CheckBatch(const v2::SendMessageRequest& request, const ProxyLimits
 }
 
 // Checks and encodes every message.
-absl::StatusOr<AppendCall::Messages> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
-                                                        absl::string_view peer, absl::Time now, const ProxyOptions& options) {
-  AppendCall::Messages encoded;
+absl::StatusOr<OutgoingMessages> Encode(const v2::SendMessageRequest& request, const TopicMetadata& topic,
+                                        absl::string_view client_id, absl::string_view peer, absl::Time now,
+                                        const ProxyOptions& options) {
+  OutgoingMessages encoded;
   encoded.reserve(request.messages_size());
   for (int i = 0; i < request.messages_size(); ++i) {
     const MessageDraft draft = DraftOf(request.messages(i), peer, now);
     RETURN_IF_ERROR(CheckMessage(draft, i, options.limits));
-    RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options.limits));
+    RETURN_IF_ERROR(CheckMessageAgainstTopic(draft, i, topic, options));
     RETURN_IF_ERROR(CheckDeliveryTime(draft, i, now, options.max_delay));
-    encoded.push_back({EncodeStoredMessage(draft), draft.tag ? TagHash(*draft.tag) : 0, draft.delivery_time, std::nullopt,
-                       draft.message_group ? MessageGroupHash(*draft.message_group) : 0});
+    OutgoingMessage& outgoing = encoded.emplace_back();
+    outgoing.type = draft.type;
+    outgoing.priority = draft.priority.value_or(0);
+    AppendCall::Message& message = outgoing.message;
+    message.stored = EncodeStoredMessage(draft);
+    if (draft.tag) message.tag_hash = TagHash(*draft.tag);
+    message.deliver_at = draft.delivery_time;
+    if (draft.message_group) message.message_group = MessageGroupHash(*draft.message_group);
     const v2::SystemProperties& system = request.messages(i).system_properties();
+    if (topic.idempotent) {
+      const Fingerprint fingerprint = FingerprintOf(draft, topic.id, {client_id, system.born_host()});
+      message.id_hash = fingerprint.id;
+      message.content_hash = fingerprint.content;
+    }
     if (!system.has_orphaned_transaction_recovery_duration()) continue;
-    encoded.back().check_after = FromProto(system.orphaned_transaction_recovery_duration());
-    RETURN_IF_ERROR(CheckRecovery(draft, i, *encoded.back().check_after, options.max_transaction_recovery));
+    message.check_after = FromProto(system.orphaned_transaction_recovery_duration());
+    RETURN_IF_ERROR(CheckRecovery(draft, i, *message.check_after, options.max_transaction_recovery));
   }
   return encoded;
 }
@@ -167,8 +180,8 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
   absl::StatusOr<InflightBytes::Share> share =
       proxy->sender().inflight()->Take(static_cast<int64_t>(exchange->request_bytes()));
   if (!share.ok()) return AnswerAll(std::move(exchange), share.status());
-  absl::StatusOr<AppendCall::Messages> messages =
-      Encode(exchange->request(), topic, exchange->head().peer, proxy->clock()->Now(), proxy->options());
+  absl::StatusOr<OutgoingMessages> messages =
+      Encode(exchange->request(), topic, exchange->caller().id, exchange->head().peer, proxy->clock()->Now(), proxy->options());
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
   const bool prepare = topic.type == MessageType::kTransaction;
   if (prepare) {

@@ -80,7 +80,7 @@ v2::Settings AnswerSettings(const v2::Settings& asked, absl::string_view caller_
   if (IsProducer(asked)) {
     v2::Publishing* const publishing = answer.mutable_publishing();
     publishing->set_max_body_size(static_cast<int32_t>(MaxBodyBytes(*publishing, caller_space, metadata, options)));
-    publishing->set_validate_message_type(true);
+    publishing->set_validate_message_type(options.enforce_message_types);
     FillProducerBackoff(answer.mutable_backoff_policy());
     return answer;
   }

@@ -1,4 +1,4 @@
-// Order by message group end to end within a shard: on a simulated disk, clock and executors.
+// Order by message group and by priority, end to end within a shard: on a simulated disk, clock and executors.
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,7 +28,7 @@ constexpr GroupId kUnordered{2};
 
 class OrderTest : public testing::Test {
  protected:
-  OrderTest() : world_(1), disk_(1) {
+  explicit OrderTest(MessageType type = MessageType::kFifo) : type_(type), world_(1), disk_(1) {
     options_.log.log_id = 7;
     options_.log.segment_bytes = 1 << 22;
     options_.disk_reserve_bytes = 1 << 20;
@@ -49,9 +49,9 @@ class OrderTest : public testing::Test {
     TopicMetadata& topic = tables.topics.emplace_back();
     topic.id = kTopic;
     topic.name = {"", "orders"};
-    topic.type = MessageType::kFifo;
-    topic.queues_per_shard = 1;
-    topic.placement = {kShard};
+    topic.type = type_;
+    topic.queues_per_shard = type_ == MessageType::kFifo ? 1 : kPriorityLevels;
+    if (type_ == MessageType::kFifo) topic.placement = {kShard};
     for (const GroupId id : {kGroup, kUnordered}) {
       GroupMetadata& group = tables.groups.emplace_back();
       group.id = id;
@@ -92,13 +92,17 @@ class OrderTest : public testing::Test {
       call.messages.push_back({EncodeStoredMessage(draft), TagHash(*draft.tag)});
       call.messages.back().message_group = MessageGroupHash(*draft.message_group);
     }
+    Append(std::move(call));
+  }
+  AppendResult Append(AppendCall call) {
     std::optional<AppendResult> result;
     world_.RunOn(shard_executor_.get(), [&] {
       shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); });
     });
     world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
-    ASSERT_TRUE(result.has_value());
-    ASSERT_THAT(result->status, IsOk());
+    CHECK(result.has_value());
+    EXPECT_THAT(result->status, IsOk());
+    return *result;
   }
 
   struct Receive {
@@ -162,6 +166,7 @@ class OrderTest : public testing::Test {
     return found;
   }
 
+  const MessageType type_;
   SimulatedWorld world_;
   SimulatedDisk disk_;
   ShardOptions options_;
@@ -319,6 +324,103 @@ TEST_F(OrderTest, TooManyParkedMessagesStopTheScanUntilSomeAreSettled) {
   world_.RunFor(absl::Milliseconds(100));
   ASSERT_TRUE(waiting->result.has_value());
   EXPECT_THAT(Ids(*waiting->result), ElementsAre("a2", "a3", "a4", "a5", "b1"));
+}
+
+// --- Priority ---
+
+class PriorityTest : public OrderTest {
+ protected:
+  PriorityTest() : OrderTest(MessageType::kPriority) {}
+
+  AppendResult SendAt(int32_t priority, const std::string& name, uint64_t hash = 0) {
+    MessageDraft draft;
+    draft.type = MessageType::kPriority;
+    draft.message_id = name;
+    draft.priority = priority;
+    draft.body = "body";
+    AppendCall call;
+    call.shard = kShard;
+    call.topic = kTopic;
+    call.queue = priority;
+    call.messages.push_back({EncodeStoredMessage(draft)});
+    call.messages.back().id_hash = call.messages.back().content_hash = hash;
+    AppendResult result = Append(std::move(call));
+    world_.RunFor(absl::Milliseconds(1));
+    return result;
+  }
+  // The next message, settled.
+  std::string TakeOne() {
+    const ReceiveResult result = Take(1);
+    if (result.deliveries.empty()) return "";
+    Settle(result.deliveries[0], SettleKind::kAck);
+    return Ids(result)[0];
+  }
+};
+
+TEST_F(PriorityTest, TheHigherComesFirst) {
+  SendAt(0, "low");
+  SendAt(15, "high");
+  SendAt(7, "middle");
+  SendAt(15, "high too");
+  EXPECT_THAT(Ids(Take()), ElementsAre("high", "high too", "middle", "low"));
+}
+
+TEST_F(PriorityTest, WhatComesBackKeepsItsPriority) {
+  SendAt(3, "low");
+  SendAt(9, "high");
+  ReceiveResult first = Take(1);
+  EXPECT_THAT(Ids(first), ElementsAre("high"));
+  Settle(first.deliveries[0], SettleKind::kExtend, absl::ZeroDuration());
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("high"));
+}
+
+TEST_F(PriorityTest, OneReceiveOfTenBeginsWithTheOldest) {
+  SendAt(0, "oldest");
+  SendAt(1, "old");
+  for (int i = 0; i < 30; ++i) SendAt(15, absl::StrCat("high ", i));
+  std::vector<std::string> low;
+  for (int i = 1; i <= 20; ++i) {
+    const std::string id = TakeOne();
+    if (i % 10 == 0) {
+      low.push_back(id);
+    } else {
+      EXPECT_EQ(id.substr(0, 4), "high") << i;
+    }
+  }
+  EXPECT_THAT(low, ElementsAre("oldest", "old"));
+}
+
+// However fast high ones come, a low one waits for ten receives at most for each that is older.
+TEST_F(PriorityTest, NobodyWaitsForEver) {
+  SendAt(0, "low");
+  for (int i = 0; i < 10; ++i) {
+    SendAt(15, absl::StrCat("high ", i));
+    SendAt(15, absl::StrCat("another ", i));
+    if (TakeOne() == "low") return;
+  }
+  FAIL() << "the low one was never given";
+}
+
+TEST_F(PriorityTest, NobodyIsOldestWhereThatIsSwitchedOff) {
+  Stop();
+  options_.priority_oldest_every = 0;
+  Start();
+  SendAt(0, "low");
+  for (int i = 0; i < 12; ++i) SendAt(15, absl::StrCat("high ", i));
+  for (int i = 0; i < 12; ++i) EXPECT_NE(TakeOne(), "low");
+  EXPECT_EQ(TakeOne(), "low");
+}
+
+TEST_F(PriorityTest, ARepeatedSendIsAnsweredWithItsFirstPlace) {
+  SendAt(4, "one", 77);
+  EXPECT_EQ(SendAt(4, "two", 88).entries[0].offset, 1);
+  const AppendResult again = SendAt(4, "one", 77);
+  EXPECT_EQ(again.entries[0].offset, 0);
+  EXPECT_EQ(again.entries[0].queue, 4);
+  Stop();
+  Start();
+  EXPECT_EQ(SendAt(4, "two", 88).entries[0].offset, 1);
+  EXPECT_THAT(Ids(Take()), ElementsAre("one", "two"));
 }
 
 }  // namespace

@@ -52,7 +52,10 @@ std::string Describe(const Outcome& outcome) {
   }
   for (const QueueKey& queue : outcome.queues) absl::StrAppend(&out, " ", queue.topic.value(), "/", queue.queue);
   absl::StrAppend(&out, " -", outcome.dropped_in_flight, " -", outcome.dropped_parked);
-  return out;
+  for (const auto& [place, first] : outcome.repeats) {
+    absl::StrAppend(&out, " ", place, "=", first.index, ".", first.entry, "@", first.queue, "/", first.offset);
+  }
+  return absl::StrCat(out, " reused ", outcome.reused_ids);
 }
 
 // --- The commands ---
@@ -90,7 +93,13 @@ class CommandGenerator {
     if (dice < 136) return MakeCommitOffset();
     if (dice < 139) return MakeSeek();
     if (dice < 143) return MakeRedrive();
-    return log::EpochStart();
+    return MakeEpochStart();
+  }
+  log::EpochStart MakeEpochStart() {
+    log::EpochStart command;
+    command.set_send_window(static_cast<int64_t>(random_.Below(60)) * 1'000'000);
+    command.set_send_window_ids(random_.OneIn(2) ? random_.Below(100) : random_.Below(3000));
+    return command;
   }
 
   // The hash that a StateHash should carry is that of the last multiple of 4,096.
@@ -138,6 +147,15 @@ class CommandGenerator {
     return RefOf(key, it->first, it->second.nonce - (random_.OneIn(10) ? 1 : 0));
   }
 
+  // Some ids come again, with the same content or another. Their order in the table is that of the upper halves.
+  template <typename Entry>
+  void SetHashes(Entry* entry) {
+    if (random_.OneIn(3)) return;
+    const uint64_t id = 1 + random_.Below(random_.OneIn(3) ? 20 : 1'000'000);
+    entry->set_id_hash(random_.OneIn(4) ? id : id << 32);
+    entry->set_content_hash(1 + random_.Below(3));
+  }
+
   Command MakeAppend() {
     log::Append command;
     SetKey(command.mutable_queue(), AnyQueue());
@@ -147,6 +165,7 @@ class CommandGenerator {
       entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
       entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
       entry->set_message_group(random_.Below(4));
+      SetHashes(entry);
     }
     return command;
   }
@@ -382,6 +401,7 @@ class CommandGenerator {
       entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
       // Several at the same time, now and then.
       entry->set_deliver_at(random_.OneIn(4) ? now_us_ + 5'000'000 : random_.OneIn(6) ? 0 : Soon());
+      SetHashes(entry);
     }
     return command;
   }
@@ -431,6 +451,7 @@ class CommandGenerator {
       entry->set_bytes(static_cast<uint32_t>(random_.Below(5000)));
       entry->set_tag_hash(static_cast<uint32_t>(random_.Below(4)));
       entry->set_check_at(Soon());
+      SetHashes(entry);
     }
     return command;
   }
@@ -540,6 +561,8 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
   const absl::string_view name = CommandName(CommandType(command));
   facts->insert(absl::StrCat(name, " ", absl::StatusCodeToString(outcome.status.code())));
   for (const bool live : outcome.live) facts->insert(absl::StrCat(name, live ? " live" : " stale"));
+  if (!outcome.repeats.empty()) facts->insert(absl::StrCat(name, " repeats"));
+  if (outcome.reused_ids > 0) facts->insert(absl::StrCat(name, " reuses ids"));
   for (const std::optional<QueueOffset>& offset : outcome.entered) facts->insert(offset ? "Schedule at once" : "Schedule later");
   for (const Outcome::Ended& ended : outcome.ended) {
     facts->insert(ended.now      ? "EndTransaction now"
@@ -578,7 +601,9 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
 const std::set<std::string>& AllFacts() {
   static const auto* const facts = new std::set<std::string>{
       "EpochStart OK",
-      "Append OK", "Append NOT_FOUND",
+      "Append OK", "Append NOT_FOUND", "Append repeats", "Append reuses ids",
+      "Schedule repeats", "Schedule reuses ids", "Prepare repeats", "Prepare reuses ids",
+      "sends expire", "sends make room",
       "OpenCursor OK", "OpenCursor NOT_FOUND", "OpenCursor ALREADY_EXISTS",
       "Deliver OK", "Deliver NOT_FOUND", "Deliver ABORTED", "Deliver again", "Deliver from elsewhere", "Deliver overtaken",
       "Skip OK", "Skip NOT_FOUND", "Skip ABORTED",
@@ -693,6 +718,10 @@ class Story {
       answers_.push_back({leader.state().hash(), ""});
       generator.Applied(leader.state().applied_index(), leader.state().hash());
     }
+    Propose(generator.MakeEpochStart());
+    CHECK_OK(leader.Apply(records_.back()).status());
+    answers_.push_back({leader.state().hash(), ""});
+    generator.Applied(leader.state().applied_index(), leader.state().hash());
     for (int i = 0; i < kCommands; ++i) {
       if (random_.OneIn(30)) leader.BeginCheckpoint();
       if (random_.OneIn(10)) leader.EndCheckpoint();
@@ -705,6 +734,7 @@ class Story {
       const size_t open = leader.state().transactions().open().size();
       const size_t offsets = leader.state().offsets().all().size();
       const auto before = leader.state().cursors();
+      const uint64_t sends = leader.state().sends().size();
       const absl::StatusOr<Outcome> outcome = leader.state().Apply(records_.back().info, command);
       ASSERT_TRUE(outcome.ok()) << outcome.status();
       answers_.push_back({leader.state().hash(), Describe(*outcome)});
@@ -753,6 +783,8 @@ class Story {
         facts->insert("CancelTimer erases a queue");
       }
       Note(command, *outcome, now_us_, facts);
+      if (leader.state().sends().size() < sends) facts->insert("sends expire");
+      if (sends > 0 && sends == leader.state().sends().bounds().ids) facts->insert("sends make room");
       for (const auto& [key, cursor] : before) {
         const Cursor* const after = leader.state().FindCursor(key);
         if (cursor.ordered && after != nullptr && IsAbout(command, key)) NoteOrder(command, *outcome, cursor, *after, facts);

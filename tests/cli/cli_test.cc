@@ -330,7 +330,7 @@ TEST_F(CliTest, ListsTopicsAsJson) {
   Do("topic create orders --type FIFO");
   EXPECT_EQ(Do("topic list -o json"),
             R"([{"namespace":"","name":"orders","type":"fifo","queues_per_shard":4,"retention_seconds":259200,)"
-            R"("retention_bytes":0,"keep_unsettled":false,"max_message_bytes":4194304,)"
+            R"("retention_bytes":0,"keep_unsettled":false,"max_message_bytes":4194304,"idempotent":true,)"
             R"("created":"2026-05-28T20:26:40.000Z","id":7}])"
             "\n");
 }
@@ -339,8 +339,15 @@ TEST_F(CliTest, DescribesATopicWithItsGroups) {
   Do("topic create orders");
   const std::string text = Do("topic describe orders");
   EXPECT_THAT(text, HasSubstr("topic             orders\n"));
-  EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21\n"));
+  EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21               5           2\n"));
   EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0       0    7\n"));
+}
+
+TEST_F(CliTest, IdempotenceIsSwitchedOffOnRequest) {
+  Do("topic create orders --idempotent=false");
+  EXPECT_THAT(Do("topic describe orders"), HasSubstr("idempotent        no\n"));
+  Do("topic create invoices");
+  EXPECT_THAT(Do("topic describe invoices"), HasSubstr("idempotent        yes\n"));
 }
 
 TEST_F(CliTest, AGroupHasThePolicyThatWasGiven) {

@@ -219,6 +219,7 @@ class FakeServer::Admin : public admin::Admin::Service {
                                                                                 : 259200);
     response->set_retention_bytes(request->retention_bytes());
     response->set_keep_unsettled(request->keep_unsettled());
+    response->set_idempotent(!request->has_idempotent() || request->idempotent());
     response->set_max_message_bytes(4 << 20);
     response->mutable_created()->set_seconds(1'780'000'000);
     response->set_id(7);
@@ -251,6 +252,8 @@ class FakeServer::Admin : public admin::Admin::Service {
     queue->set_end(12);
     queue->set_bytes(3456);
     queue->set_delayed(21);
+    queue->set_repeated_sends(5);
+    queue->set_reused_ids(2);
     admin::QueueStats::GroupPlace* const place = queue->add_groups();
     place->mutable_group()->set_name("billing");
     place->set_floor(5);

@@ -94,15 +94,15 @@ auto Fields(const AppendCall& in) {
   return std::make_tuple(shard, topic, revision, queue, messages.size(), prepare);
 }
 auto Fields(const AppendCall::Message& in) {
-  const auto& [stored, tag_hash, deliver_at, check_after, message_group] = in;
-  return std::make_tuple(stored.size(), tag_hash, deliver_at, check_after, message_group);
+  const auto& [stored, tag_hash, deliver_at, check_after, message_group, id_hash, content_hash] = in;
+  return std::make_tuple(stored.size(), tag_hash, deliver_at, check_after, message_group, id_hash, content_hash);
 }
 auto Fields(const AppendResult& in) {
-  const auto& [status, entries, shard] = in;  // The shard is the proxy's.
+  const auto& [status, entries] = in;
   return std::make_tuple(status, entries.size());
 }
 auto Fields(const AppendResult::Entry& in) {
-  const auto& [status, queue, offset, timer, transaction] = in;
+  const auto& [status, queue, offset, timer, transaction, shard] = in;  // The shard is the proxy's.
   return std::make_tuple(status, queue, offset, timer, transaction);
 }
 auto Fields(const RecallCall& in) {
@@ -238,8 +238,8 @@ auto Fields(const StatsCall& in) {
   return std::make_tuple(topic, group);
 }
 auto Fields(const QueueStats& in) {
-  const auto& [shard, queue, first, end, bytes, delayed, groups] = in;
-  return std::make_tuple(shard, queue, first, end, bytes, delayed, groups.size());
+  const auto& [shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, groups] = in;
+  return std::make_tuple(shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, groups.size());
 }
 auto Fields(const QueueStats::Group& in) {
   const auto& [group, floor, next, in_flight, ready_again, parked] = in;

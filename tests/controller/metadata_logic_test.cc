@@ -92,9 +92,9 @@ TEST_F(MetadataLogicTest, RefusesEachBadTopic) {
       {[](auto* t) { t->name.space = "a/b"; }, "the namespace \"a/b\""},
       {[](auto* t) { t->name.space = std::string(65, 'a'); }, "65 bytes, at most 64"},
       {[](auto* t) { t->type = MessageType::kUnspecified; },
-       "type is unspecified, this version allows normal, fifo, delay and transaction"},
+       "type is unspecified, this version allows normal, fifo, delay, transaction and priority"},
       {[](auto* t) { t->type = MessageType::kLite; }, "a later version brings"},
-      {[](auto* t) { t->type = MessageType::kPriority; }, "a later version brings"},
+      {[](auto* t) { t->type = MessageType::kPriority; }, "a priority topic has 16 queues in every shard"},
       {[](auto* t) { t->queues_per_shard = 0; }, "queues_per_shard is 0, allowed is 1 to 64"},
       {[](auto* t) { t->queues_per_shard = 65; }, "queues_per_shard is 65, allowed is 1 to 64"},
       {[](auto* t) { t->retention.age = absl::ZeroDuration(); }, "retention.age is 0, allowed is 1s to 87600h"},
@@ -506,6 +506,25 @@ TEST_F(MetadataLogicTest, TablesAreSortedById) {
 }
 
 // --- FIFO topics ---
+
+TEST_F(MetadataLogicTest, APriorityTopicHasAQueueForEachPriority) {
+  TopicMetadata topic = Topic("alarms");
+  topic.type = MessageType::kPriority;
+  topic.queues_per_shard = 0;
+  ASSERT_THAT(Create(topic), IsOk());
+  EXPECT_EQ(FindTopic("alarms")->queues_per_shard, kPriorityLevels);
+  EXPECT_THAT(PlanUpdateTopic(state_, {.name = {"", "alarms"}, .queues_per_shard = 17}),
+              FailsWith(absl::StatusCode::kInvalidArgument, "a priority topic has 16 queues"));
+}
+
+TEST_F(MetadataLogicTest, IdempotenceIsSwitchedOffAndOn) {
+  ASSERT_THAT(Create(Topic("t")), IsOk());
+  EXPECT_TRUE(FindTopic("t")->idempotent);
+  for (const bool idempotent : {false, true}) {
+    ASSERT_THAT(Do(PlanUpdateTopic(state_, {.name = {"", "t"}, .idempotent = idempotent})), IsOk());
+    EXPECT_EQ(FindTopic("t")->idempotent, idempotent);
+  }
+}
 
 TEST_F(MetadataLogicTest, TheQueuesOfAFifoTopicAreSpreadOverTheShardsForGood) {
   TopicMetadata topic = Topic("lines");

@@ -391,6 +391,21 @@ class Scenarios:
         self.assertEqual(bodies, ["other", "péché"])
         self.receive("orders", "audit", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
 
+        # A message that is sent again is one, and each send is answered alike.
+        sent = self.send("orders", "--body", "again", "--id", "again-1", "--count", 3).expect(0).objects
+        self.assertEqual({(answer["id"], answer["offset"]) for answer in sent}, {("again-1", sent[0]["offset"])})
+        self.send("orders", "--body", "another", "--id", "again-1").expect(0)
+        self.assertEqual(sorted(message["body"] for message in self.receive_until("orders", "audit", 2)), ["again", "another"])
+        self.receive("orders", "audit", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        (described,) = self.admin("topic", "describe", "orders").expect(0).objects
+        for figure, count in (("repeated_sends", 2), ("reused_ids", 1)):
+            self.assertEqual(sum(queue[figure] for queue in described["queues"]), count, figure)
+
+        self.create("alarms", kind="priority")
+        for priority in (0, 15):
+            self.send("alarms", "--body", "x", "--priority", priority).expect(0)
+        self.assertEqual(sorted(message["priority"] for message in self.receive_until("alarms", "audit", 2)), [0, 15])
+
     def test_a_waiting_receive_is_given_what_comes(self):
         self.create("orders", "billing")
         waiting = self.start_waiting_receive(self.server.consumers, "orders", "billing")

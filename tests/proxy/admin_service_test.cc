@@ -36,6 +36,7 @@ TEST_F(AdminServiceTest, CreatesATopicWithAllItsFields) {
   request.mutable_retention_age()->set_seconds(3600);
   request.set_retention_bytes(1 << 30);
   request.set_keep_unsettled(true);
+  request.set_idempotent(false);
   request.set_max_message_bytes(1000);
   const auto topic = Do<admin::Topic>("CreateTopic", request);
   EXPECT_EQ(topic.name().name(), "lines");
@@ -45,6 +46,7 @@ TEST_F(AdminServiceTest, CreatesATopicWithAllItsFields) {
   EXPECT_EQ(topic.retention_age().seconds(), 3600);
   EXPECT_EQ(topic.retention_bytes(), 1 << 30);
   EXPECT_TRUE(topic.keep_unsettled());
+  EXPECT_FALSE(topic.idempotent());
   EXPECT_EQ(topic.max_message_bytes(), 1000);
   EXPECT_GT(topic.id(), 0u);
   EXPECT_TRUE(absl::IsAlreadyExists(Failure("CreateTopic", request)));
@@ -54,6 +56,7 @@ TEST_F(AdminServiceTest, WhatIsAbsentHasItsDefault) {
   const auto topic = Do<admin::Topic>("CreateTopic", For<admin::CreateTopicRequest>("plain"));
   EXPECT_EQ(topic.type(), admin::NORMAL);
   EXPECT_EQ(topic.queues_per_shard(), 4);
+  EXPECT_TRUE(topic.idempotent());
   EXPECT_EQ(topic.retention_age().seconds(), 72 * 3600);
   EXPECT_EQ(topic.max_message_bytes(), 4 << 20);
   const auto group = Do<admin::Group>("CreateGroup", For<admin::CreateGroupRequest>("team"));

@@ -70,6 +70,7 @@ void FakeController::UpdateTopic(TopicUpdate update, Changed done) {
       if (update.keep_unsettled) topic.retention.keep_unsettled = *update.keep_unsettled;
       if (update.max_message_bytes) topic.max_message_bytes = *update.max_message_bytes;
       if (update.queues_per_shard) topic.queues_per_shard = *update.queues_per_shard;
+      if (update.idempotent) topic.idempotent = *update.idempotent;
     }
   });
   Answer(std::move(done));

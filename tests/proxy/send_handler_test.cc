@@ -1,3 +1,4 @@
+#include <map>
 #include <set>
 
 #include "base/stored_message.h"
@@ -28,6 +29,10 @@ class SendHandlerTest : public ProxyFixture {
     }
     EXPECT_THAT(calls, SizeIs(1));
     return calls.at(0);
+  }
+  // The topic "orders" is not idempotent.
+  void StoreRepeats() {
+    controller_.Edit([](Metadata::Tables* tables) { tables->topics[0].idempotent = false; });
   }
   v2::Code SendCode(const v2::Message& message) {
     const v2::SendMessageResponse response = Send(message);
@@ -96,7 +101,8 @@ TEST_F(SendHandlerTest, ABornTimeThatIsMissingOrImpossibleIsNow) {
   }
 }
 
-TEST_F(SendHandlerTest, CallsGoToTheShardsInTurn) {
+TEST_F(SendHandlerTest, CallsGoToTheShardsInTurnIfTheTopicIsNotIdempotent) {
+  StoreRepeats();
   for (int i = 0; i < 6; ++i) Send("x");
   EXPECT_THAT(broker(0).appends, SizeIs(3));
   EXPECT_THAT(broker(1).appends, SizeIs(3));
@@ -110,7 +116,103 @@ TEST_F(SendHandlerTest, ShardsWithoutALeaderArePassedOver) {
   EXPECT_EQ(Send("x").status().code(), v2::HA_NOT_AVAILABLE);
 }
 
+TEST_F(SendHandlerTest, AMessageGoesToTheShardOfItsId) {
+  std::set<ShardId> shards;
+  for (int i = 0; i < 20; ++i) {
+    const v2::Message message = MessageOf("orders", "x", absl::StrCat("id-", i));
+    EXPECT_EQ(Send(message).status().code(), v2::OK);
+    const AppendCall first = TakeAppend();
+    EXPECT_EQ(Send(message).status().code(), v2::OK);
+    const AppendCall second = TakeAppend();
+    EXPECT_EQ(first.shard, second.shard);
+    EXPECT_EQ(first.queue, -1);
+    EXPECT_NE(first.messages[0].id_hash, 0u);
+    EXPECT_EQ(first.messages[0].id_hash, second.messages[0].id_hash);
+    EXPECT_EQ(first.messages[0].content_hash, second.messages[0].content_hash);
+    shards.insert(first.shard);
+  }
+  EXPECT_THAT(shards, SizeIs(2));
+}
+
+TEST_F(SendHandlerTest, AnotherShardTakesThePlaceOfOneWithoutALeader) {
+  std::map<std::string, ShardId> before;
+  for (int i = 0; i < 20; ++i) {
+    const std::string id = absl::StrCat("id-", i);
+    Send(MessageOf("orders", "x", id));
+    before[id] = TakeAppend().shard;
+  }
+  controller_.Edit([](Metadata::Tables* tables) { tables->shards[0].leader.clear(); });
+  for (const auto& [id, shard] : before) {
+    Send(MessageOf("orders", "x", id));
+    EXPECT_EQ(TakeAppend().shard, ShardId(2));
+  }
+}
+
+TEST_F(SendHandlerTest, WhoSendsIsPartOfTheContent) {
+  UseOneShard();
+  const v2::Message message = MessageOf("orders", "x");
+  Send(message);
+  const AppendCall first = TakeAppend();
+  SetHeader("x-mq-client-id", "another-client");
+  Send(message);
+  const AppendCall second = TakeAppend();
+  EXPECT_EQ(first.messages[0].id_hash, second.messages[0].id_hash);
+  EXPECT_NE(first.messages[0].content_hash, second.messages[0].content_hash);
+}
+
+TEST_F(SendHandlerTest, NothingIsRememberedOfATopicThatIsNotIdempotent) {
+  StoreRepeats();
+  Send("x");
+  EXPECT_EQ(TakeAppend().messages[0].id_hash, 0u);
+}
+
+TEST_F(SendHandlerTest, MessagesOfOneCallGoToTheShardsOfTheirIds) {
+  std::vector<v2::Message> messages;
+  for (int i = 0; i < 20; ++i) messages.push_back(MessageOf("orders", "x", absl::StrCat("id-", i)));
+  const auto response = SendAll(messages);
+  EXPECT_EQ(response.status().code(), v2::OK);
+  ASSERT_THAT(response.entries(), SizeIs(20));
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(response.entries(i).message_id(), absl::StrCat("id-", i));
+  ASSERT_THAT(broker(0).appends, SizeIs(1));
+  ASSERT_THAT(broker(1).appends, SizeIs(1));
+  EXPECT_EQ(broker(0).appends[0].messages.size() + broker(1).appends[0].messages.size(), 20u);
+}
+
+TEST_F(SendHandlerTest, APriorityIsAQueue) {
+  controller_.MakeTopic("alarms", MessageType::kPriority);
+  for (const auto& [priority, queue] : {std::pair(0, 0), std::pair(7, 7), std::pair(15, 15), std::pair(1'000'000, 15)}) {
+    v2::Message message = MessageOf("alarms", "x");
+    message.mutable_system_properties()->set_message_type(v2::PRIORITY);
+    message.mutable_system_properties()->set_priority(priority);
+    EXPECT_EQ(SendCode(message), v2::OK);
+    EXPECT_EQ(TakeAppend().queue, queue);
+  }
+}
+
+TEST_F(SendHandlerTest, WhereTypesAreNotEnforcedAMessageDoesWhatItsTypeSays) {
+  ProxyOptions options;
+  options.enforce_message_types = false;
+  Restart(options);
+  v2::Message message = MessageOf("orders", "x", "1");
+  message.mutable_system_properties()->set_message_type(v2::FIFO);
+  message.mutable_system_properties()->set_message_group("g");
+  EXPECT_EQ(SendCode(message), v2::OK);
+  const AppendCall first = TakeAppend();
+  EXPECT_EQ(first.messages[0].message_group, MessageGroupHash("g"));
+  message.mutable_system_properties()->set_message_id("2");
+  EXPECT_EQ(SendCode(message), v2::OK);
+  EXPECT_EQ(TakeAppend().shard, first.shard);  // With the rest of its message group.
+
+  controller_.MakeTopic("payments", MessageType::kTransaction);
+  EXPECT_EQ(SendCode(MessageOf("payments", "x")), v2::OK);
+  EXPECT_FALSE(TakeAppend().prepare);
+  controller_.MakeTopic("lines", MessageType::kFifo);
+  EXPECT_EQ(SendCode(MessageOf("lines", "x")), v2::OK);
+  EXPECT_GE(TakeAppend().queue, 0);
+}
+
 TEST_F(SendHandlerTest, ManyMessagesGoToOneShardTogether) {
+  StoreRepeats();
   const auto response = SendAll({MessageOf("orders", "a", "1"), MessageOf("orders", "b", "2"), MessageOf("orders", "c", "3")});
   EXPECT_EQ(response.status().code(), v2::OK);
   ASSERT_THAT(response.entries(), SizeIs(3));
@@ -119,6 +221,7 @@ TEST_F(SendHandlerTest, ManyMessagesGoToOneShardTogether) {
 }
 
 TEST_F(SendHandlerTest, EachMessageOfACallHasItsOwnFate) {
+  StoreRepeats();
   for (int i : {0, 1}) {
     broker(i).append_fate = [](size_t index) {
       return index == 1 ? absl::DeadlineExceededError("not synced in time") : absl::OkStatus();

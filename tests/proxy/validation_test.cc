@@ -163,12 +163,33 @@ const Case kCases[] = {
        d->delivery_time = absl::UnixEpoch();
      },
      Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none in a FIFO message"},
-    {"PriorityToPriority",
+    {"LiteToLite",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kLite;
+       d->type = MessageType::kLite;
+     },
+     Reason::kMessagePropertyConflictWithType, "its type is LITE", "this version takes NORMAL, FIFO, DELAY, TRANSACTION and PRIORITY"},
+    {"PriorityWithoutPriority",
      [](auto* d, auto* t) {
        t->type = MessageType::kPriority;
        d->type = MessageType::kPriority;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is PRIORITY", "this version takes NORMAL, FIFO, DELAY and TRANSACTION"},
+     Reason::kMessagePropertyConflictWithType, "has no priority", "expected one"},
+    {"NegativePriority",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kPriority;
+       d->type = MessageType::kPriority;
+       d->priority = -1;
+     },
+     Reason::kBadRequest, "priority is -1", "0 (the lowest) to 15"},
+    {"PriorityWithGroup",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kPriority;
+       d->type = MessageType::kPriority;
+       d->priority = 3;
+       d->message_group = "g";
+     },
+     Reason::kMessagePropertyConflictWithType, "has a message group", "expected none in a PRIORITY message"},
     {"DelayToNormal",
      [](auto* d, auto*) {
        d->type = MessageType::kDelay;
@@ -209,7 +230,7 @@ TEST_P(MessageValidationTest, IsRefusedWithItsCodeAndASentence) {
   TopicMetadata topic = GoodTopic();
   c.spoil(&draft, &topic);
   absl::Status status = CheckMessage(draft, 5, ProxyLimits());
-  if (status.ok()) status = CheckMessageAgainstTopic(draft, 5, topic, ProxyLimits());
+  if (status.ok()) status = CheckMessageAgainstTopic(draft, 5, topic, ProxyOptions());
   EXPECT_EQ(GetReason(status), c.reason) << status;
   EXPECT_THAT(std::string(status.message()), HasSubstr(c.found));
   EXPECT_THAT(std::string(status.message()), HasSubstr(c.expected));
@@ -229,9 +250,48 @@ TEST(ValidationTest, WhatIsJustAllowedIsAllowed) {
   for (int i = 0; i < 128; ++i) draft.properties.emplace_back(ManyProperties()[i].first, "v");
   draft.body = absl::string_view(kBig).substr(1);
   EXPECT_TRUE(CheckMessage(draft, 0, ProxyLimits()).ok());
-  EXPECT_TRUE(CheckMessageAgainstTopic(draft, 0, GoodTopic(), ProxyLimits()).ok());
+  EXPECT_TRUE(CheckMessageAgainstTopic(draft, 0, GoodTopic(), ProxyOptions()).ok());
   draft.message_group = absl::string_view(kLong).substr(0, 63);
   EXPECT_TRUE(CheckMessage(draft, 0, ProxyLimits()).ok());
+}
+
+// Rows are messages, columns topics, both in the order NORMAL FIFO DELAY TRANSACTION LITE PRIORITY. `*`: taken; `+`: taken where
+// types are not enforced; `-`: never (LITE: not in this version).
+constexpr const char* kTaken[] = {
+    "*+++-+",  // NORMAL
+    "+*++-+",  // FIFO
+    "++*+-+",  // DELAY
+    "---*--",  // TRANSACTION
+    "------",  // LITE
+    "++++-*",  // PRIORITY
+};
+
+TEST(ValidationTest, ATopicTakesItsOwnTypeAndOthersWhereTypesAreNotEnforced) {
+  const MessageType types[] = {MessageType::kNormal,      MessageType::kFifo, MessageType::kDelay,
+                               MessageType::kTransaction, MessageType::kLite, MessageType::kPriority};
+  for (size_t message = 0; message < 6; ++message) {
+    for (size_t place = 0; place < 6; ++place) {
+      MessageDraft draft = GoodDraft();
+      draft.type = types[message];
+      if (draft.type == MessageType::kFifo) draft.message_group = "g";
+      if (draft.type == MessageType::kDelay) draft.delivery_time = absl::UnixEpoch();
+      if (draft.type == MessageType::kPriority) draft.priority = 99;
+      if (draft.type == MessageType::kLite) draft.lite_topic = "l";
+      TopicMetadata topic = GoodTopic();
+      topic.type = types[place];
+      for (const bool enforce : {true, false}) {
+        ProxyOptions options;
+        options.enforce_message_types = enforce;
+        const absl::Status status = CheckMessageAgainstTopic(draft, 0, topic, options);
+        const char mark = kTaken[message][place];
+        EXPECT_EQ(status.ok(), mark == '*' || (mark == '+' && !enforce))
+            << MessageTypeName(draft.type) << " to " << MessageTypeName(topic.type) << ", enforced " << enforce << ": " << status;
+        if (!status.ok()) {
+          EXPECT_EQ(GetReason(status), Reason::kMessagePropertyConflictWithType) << status;
+        }
+      }
+    }
+  }
 }
 
 TEST(ValidationTest, ADeliveryTimeIsAtMostSoFarAhead) {

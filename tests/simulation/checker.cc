@@ -212,21 +212,43 @@ Checker::Number Checker::OnSend(TopicId topic, const std::string& tag, const std
 void Checker::OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result) {
   for (size_t i = 0; i < numbers.size(); ++i) {
     Sent& sent = sent_[static_cast<size_t>(numbers[i])];
-    pending_sends_.erase(numbers[i]);
+    pending_sends_.erase(pending_sends_.find(numbers[i]));
     if (!result.status.ok()) {
       if (sent.state == SendState::kStored) {
-        if (IsRefusal(result.status)) Violate(absl::StrCat("m", numbers[i], " was delivered, its send refused"));
-      } else {
-        sent.state = IsRefusal(result.status) ? SendState::kRefused : SendState::kUnknown;
+        if (IsRefusal(result.status) && !sent.is_repeated) Violate(absl::StrCat("m", numbers[i], " was delivered, its send refused"));
+      } else if (sent.state == SendState::kPending) {
+        const bool is_refused = IsRefusal(result.status) && !pending_sends_.contains(numbers[i]);
+        sent.state = is_refused ? SendState::kRefused : SendState::kUnknown;
       }
       continue;
     }
     if (result.entries.size() != numbers.size()) return Violate("a send of several got another number of answers");
     sent.state = SendState::kStored;
+    CheckSameAnswer(numbers[i], result.entries[i], &sent);
     // A scheduled message has no place yet, and if it has, nobody says so; nor has that of a transaction.
     if (!sent.is_void && !sent.due && !sent.transaction)
       CheckPlace(topic, result.entries[i].queue, result.entries[i].offset, numbers[i]);
   }
+}
+
+void Checker::CheckSameAnswer(Number number, const AppendResult::Entry& entry, Sent* sent) {
+  if (sent->is_void) return;
+  if (sent->timer.value_or(entry.timer.value_or(TimerKey())) != entry.timer.value_or(TimerKey())) {
+    return Violate(absl::StrCat("m", number, " was sent again, and is another scheduled message"));
+  }
+  if (sent->transaction_key.value_or(entry.transaction.value_or(TransactionKey())) !=
+      entry.transaction.value_or(TransactionKey())) {
+    return Violate(absl::StrCat("m", number, " was sent again, and is another transaction"));
+  }
+  sent->timer = entry.timer;
+  sent->transaction_key = entry.transaction;
+}
+
+void Checker::OnRepeat(Number number) {
+  Sent& sent = sent_[static_cast<size_t>(number)];
+  sent.is_repeated = true;
+  if (sent.state == SendState::kRefused) sent.state = SendState::kPending;
+  pending_sends_.insert(number);
 }
 
 void Checker::CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Number number) {

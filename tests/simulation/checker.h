@@ -34,6 +34,8 @@ struct TransactionFate {
 //   - Every acknowledged message is delivered, to each group that is owed it, until it is settled; so is whatever was
 //     delivered to anyone.
 //   - Nothing is delivered that was not sent, or twice stored, or altered, or whose send was refused.
+//   - A message that is sent again while it is remembered is stored once, whatever became of the first send, and is answered as
+//     the first was; one with the same id and another content is a message of its own.
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
 //   - A dead letter leaves its group and is in the dead-letter queue, once.
@@ -124,6 +126,9 @@ class Checker {
   Number OnSend(TopicId topic, const std::string& tag, const std::string& message_group, const std::string& stored_bytes,
                 std::optional<Due> due, absl::Duration now);
   void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
+  // The message is sent again, and is remembered if the first send was stored.
+  void OnRepeat(Number number);
+  bool IsVoid(Number number) const { return sent_[static_cast<size_t>(number)].is_void; }
 
   // How transactions are checked.
   struct Checks {
@@ -210,6 +215,9 @@ class Checker {
     SendState state = SendState::kPending;
     RecallState recall = RecallState::kNot;
     std::optional<std::pair<int32_t, QueueOffset>> place;
+    bool is_repeated = false;       // It was sent again.
+    std::optional<TimerKey> timer;  // As it was answered.
+    std::optional<TransactionKey> transaction_key;
     bool is_void = false;
   };
   enum class Fate { kOwed, kSettled, kMaybeSettled, kMoved, kMaybeMoved };
@@ -293,6 +301,7 @@ class Checker {
   // True if it is one, and counts for nothing else.
   bool IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name, Progress* progress);
   void CheckNothingIsOwed(const Stuck* stuck, absl::Duration now);
+  void CheckSameAnswer(Number number, const AppendResult::Entry& entry, Sent* sent);
   void CheckPlace(TopicId topic, int32_t queue, QueueOffset offset, Number number);
   void CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Duration now);
   // Whether the attempts of the message may be used up, so that it may be moved at any time.
@@ -302,7 +311,7 @@ class Checker {
   std::map<TopicId, Topic> topics_;
   std::map<GroupId, GroupState> groups_;
   std::vector<Sent> sent_;
-  std::set<Number> pending_sends_;
+  std::multiset<Number> pending_sends_;
   std::map<std::tuple<TopicId, int32_t, QueueOffset>, Number> places_;
   std::map<std::pair<TopicId, std::string>, std::map<QueueOffset, Number>> order_;  // Of each message group.
   std::map<std::pair<TopicId, Number>, std::pair<int32_t, QueueOffset>> dead_letters_;  // Where they were seen.

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "base/hash.h"
 #include "base/log.h"
 #include "base/stored_message.h"
 
@@ -60,6 +61,11 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.client_silence = absl::Seconds(10);
   options_.client_grace = absl::Seconds(4);
 
+  // Where the wall clock is set, a new term may begin a window later.
+  const bool short_window = !character_.steps_wall_clock && random_.OneIn(3);
+  options_.idempotence_window = short_window ? absl::Seconds(1 + random_.Below(30)) : absl::Hours(24);
+  options_.idempotence_ids = random_.OneIn(3) ? 1'000'000 : 1 + static_cast<int64_t>(random_.Below(40));
+
   options_.transaction_first_check = absl::Seconds(1);
   options_.transaction_check_interval = absl::Milliseconds(500) + RandomDuration(absl::Seconds(3));
   options_.max_transaction_checks = 1 + static_cast<int64_t>(random_.Below(4));
@@ -92,6 +98,7 @@ void ShardSimulation::AddStream(int number) {
   stream.topic.id = TopicId(next_id_++);
   stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
   // Message groups wait for each other, and what waits holds the log that storms want to see trimmed.
+  stream.idempotent = !random_.OneIn(6);
   if (random_.OneIn(character_.storms ? 8 : 2)) stream.message_groups = 1 + static_cast<int>(random_.Below(8));
   if (character_.keeps_unsettled) {
     stream.topic.retention = {kShortAge, 0, true};
@@ -315,8 +322,69 @@ void ShardSimulation::Send() {
       last_due_ = std::max(last_due_, due->at);
       ++counts_.scheduled;
     }
+    if (stream.idempotent) {
+      call.messages.back().id_hash = MessageGroupHash(id);
+      // A producer in a container has the ids of another one.
+      if (i == 0 && random_.OneIn(4) && !sent_calls_.empty() && sent_calls_.back().call.topic == call.topic &&
+          sent_calls_.back().numbers.size() > 1) {
+        call.messages.back().id_hash = sent_calls_.back().call.messages.back().id_hash;
+        ++counts_.reused_ids;
+      }
+      call.messages.back().content_hash = StableHash(stored.view());
+    }
   }
   Trace("send m", numbers.front(), "-", numbers.back(), " to topic ", call.topic.value());
+  if (stream.idempotent) {
+    SentCall& sent = sent_calls_.emplace_back();
+    sent.call = call;
+    sent.numbers = numbers;
+    for (size_t i = 0; i < numbers.size(); ++i) sent.issues.push_back(issued_++);
+    sent.at = Now();
+    if (sent_calls_.size() > 30) sent_calls_.pop_front();
+  }
+  Post(std::move(call), numbers);
+}
+
+void ShardSimulation::SendAgain() {
+  if (sent_calls_.empty()) return;
+  const auto window = static_cast<uint64_t>(options_.idempotence_ids);
+  size_t place = sent_calls_.size() - 1 - random_.Below(std::min<size_t>(sent_calls_.size(), random_.OneIn(3) ? 30 : 4));
+  size_t first = random_.Below(sent_calls_[place].numbers.size());
+  size_t most = 5;
+  if (random_.OneIn(2)) {
+    // The oldest that is remembered.
+    for (size_t i = 0; i < sent_calls_.size(); ++i) {
+      const std::vector<uint64_t>& issues = sent_calls_[i].issues;
+      const auto found = std::find(issues.begin(), issues.end(), issued_ - window);
+      if (found == issues.end()) continue;
+      place = i;
+      first = static_cast<size_t>(found - issues.begin());
+      most = 1;
+    }
+  }
+  const SentCall& sent = sent_calls_[place];
+  // The record's time is now: it is proposed at once. The leader's clock is steered by up to 1 %.
+  if ((Now() - sent.at) * 1.02 + absl::Milliseconds(50) >= options_.idempotence_window) return;
+  AppendCall call = sent.call;
+  call.messages.clear();
+  std::vector<Checker::Number> numbers;
+  for (size_t i = first; i < sent.numbers.size() && numbers.size() < most; ++i) {
+    // Each that was sent since, and each of this call before it, may have taken a place.
+    if (checker_.IsVoid(sent.numbers[i]) || issued_ - sent.issues[i] > window) continue;
+    if (issued_ - sent.issues[i] == window) ++counts_.last_in_window;
+    ++issued_;
+    checker_.OnRepeat(sent.numbers[i]);
+    call.messages.push_back(sent.call.messages[i]);
+    numbers.push_back(sent.numbers[i]);
+  }
+  if (numbers.empty()) return;
+  counts_.sent_again += static_cast<int64_t>(numbers.size());
+  Trace("send again m", numbers.front(), "-", numbers.back());
+  Post(std::move(call), numbers);
+  world_.RunUntilIdle();
+}
+
+void ShardSimulation::Post(AppendCall call, const std::vector<Checker::Number>& numbers) {
   OnShard([this, call = std::move(call), numbers, generation = generation_](Shard* shard) mutable {
     const TopicId topic = call.topic;
     shard->Append(std::move(call), [this, numbers, topic, generation](AppendResult result) {
@@ -819,6 +887,7 @@ void ShardSimulation::Step() {
   const uint64_t dice = random_.Below(100);
   if (dice < 22) {
     Send();
+    if (random_.OneIn(3)) SendAgain();
   } else if (dice < 50) {
     ReceiveSomewhere();
   } else if (dice < 53) {

@@ -2,6 +2,7 @@
 #define BARID_TESTS_SIMULATION_SHARD_SIMULATION_H_
 
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <set>
@@ -41,6 +42,9 @@ class ShardSimulation {
     int64_t pulled = 0;             // Messages.
     int64_t redriven = 0;           // Dead letters sent back.
     int64_t found = 0;              // Messages looked up by id.
+    int64_t sent_again = 0;         // Messages,
+    int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
+    int64_t reused_ids = 0;
     int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -73,6 +77,7 @@ class ShardSimulation {
     Checker::Topic topic;
     int32_t queues = 1;
     int message_groups = 0;              // 0: its messages have none.
+    bool idempotent = true;
     std::vector<Checker::Group> groups;  // With those that read their dead letters.
     GroupId reader;                      // Stores offsets, and is not delivered to.
   };
@@ -89,6 +94,9 @@ class ShardSimulation {
   // --- Clients ---
   void Step();
   void Send();
+  void Post(AppendCall call, const std::vector<Checker::Number>& numbers);
+  // Some messages of an earlier send, while they are remembered for sure.
+  void SendAgain();
   // Of one queue of the stream.
   std::string RandomMessageGroup(const Stream& stream, int32_t queue);
   static int32_t QueueOf(const Stream& stream, const std::string& message_group);
@@ -180,6 +188,16 @@ class ShardSimulation {
   uint64_t generation_ = 0;
   bool sync_fails_ = false;  // One is going to, and has not been noticed yet.
   Epoch epoch_ = 0;
+
+  // What was sent, to be sent again.
+  struct SentCall {
+    AppendCall call;
+    std::vector<Checker::Number> numbers;
+    std::vector<uint64_t> issues;  // How many messages had been sent before each, repeated ones included.
+    absl::Duration at;
+  };
+  std::deque<SentCall> sent_calls_;
+  uint64_t issued_ = 0;
 
   std::vector<Checker::Receipt> receipts_;
   std::vector<std::pair<Checker::Number, TimerKey>> scheduled_;  // What may be recalled.

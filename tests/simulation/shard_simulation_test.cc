@@ -42,6 +42,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.repeated += simulation.counts().repeated;
     all.redriven += simulation.counts().redriven;
     all.found += simulation.counts().found;
+    all.sent_again += simulation.counts().sent_again;
+    all.last_in_window += simulation.counts().last_in_window;
+    all.reused_ids += simulation.counts().reused_ids;
     all.stuck += simulation.counts().stuck;
     all.stored_offsets += simulation.counts().stored_offsets;
     all.resets += simulation.counts().resets;
@@ -62,6 +65,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
   EXPECT_GT(all.redriven, static_cast<int64_t>(count));
   EXPECT_GT(all.found, static_cast<int64_t>(count));
+  EXPECT_GT(all.sent_again, static_cast<int64_t>(count) * 10);
+  EXPECT_GT(all.last_in_window, static_cast<int64_t>(count));
+  EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   EXPECT_GT(all.stored_offsets, static_cast<int64_t>(count) / 4);
   EXPECT_GT(all.resets, static_cast<int64_t>(count) / 8);
