@@ -21,12 +21,12 @@ namespace {
 
 using SendExchange = ExchangePtr<v2::SendMessageRequest, v2::SendMessageResponse>;
 
-// All messages share one fate.
-void AnswerAll(SendExchange exchange, const absl::Status& status) {
-  if (exchange->request().messages().empty()) return exchange->Answer(status, StatusUse::kSend);
+// All messages share one fate. Only with kSend did a shard see them.
+void AnswerAll(SendExchange exchange, const absl::Status& status, StatusUse use = StatusUse::kOther) {
+  if (exchange->request().messages().empty()) return exchange->Answer(status, use);
   for (const v2::Message& message : exchange->request().messages()) {
     v2::SendResultEntry* const entry = exchange->response()->add_entries();
-    exchange->WriteStatus(status, entry->mutable_status(), StatusUse::kSend);
+    exchange->WriteStatus(status, entry->mutable_status(), use);
     entry->set_message_id(message.system_properties().message_id());
   }
   exchange->AnswerEntries();
@@ -60,7 +60,7 @@ void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
     result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
   }
-  if (!result.status.ok()) return AnswerAll(std::move(exchange), result.status);
+  if (!result.status.ok()) return AnswerAll(std::move(exchange), result.status, StatusUse::kSend);
   for (int i = 0; i < messages; ++i) {
     v2::SendResultEntry* const entry = exchange->response()->add_entries();
     exchange->WriteStatus(result.entries[i].status, entry->mutable_status(), StatusUse::kSend);

@@ -71,22 +71,24 @@ v2::Code PublicCode(const absl::Status& status, StatusUse use) {
   }
 }
 
+absl::Span<const ClassicCodeRow> ClassicCodes() {
+  static constexpr ClassicCodeRow kRows[] = {
+      {v2::ILLEGAL_OFFSET, v2::BAD_REQUEST},
+      {v2::ILLEGAL_LITE_TOPIC, v2::BAD_REQUEST},
+      {v2::INVALID_CLIENT_PROPERTIES, v2::BAD_REQUEST},
+      {v2::OFFSET_NOT_FOUND, v2::NOT_FOUND},
+      {v2::MESSAGE_BODY_EMPTY, v2::BAD_REQUEST},
+      {v2::LITE_TOPIC_QUOTA_EXCEEDED, v2::TOO_MANY_REQUESTS},
+      {v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED, v2::TOO_MANY_REQUESTS},
+  };
+  return kRows;
+}
+
 v2::Code ClassicCode(v2::Code code) {
-  switch (code) {
-    case v2::ILLEGAL_OFFSET:
-    case v2::ILLEGAL_LITE_TOPIC:
-    case v2::INVALID_CLIENT_PROPERTIES:
-    case v2::MESSAGE_BODY_EMPTY:
-    case v2::PRECONDITION_FAILED:
-      return v2::BAD_REQUEST;
-    case v2::OFFSET_NOT_FOUND:
-      return v2::NOT_FOUND;
-    case v2::LITE_TOPIC_QUOTA_EXCEEDED:
-    case v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED:
-      return v2::TOO_MANY_REQUESTS;
-    default:
-      return code;
+  for (const ClassicCodeRow& row : ClassicCodes()) {
+    if (row.code == code) return row.nearest;
   }
+  return code;
 }
 
 }  // namespace barid::proxy

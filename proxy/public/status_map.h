@@ -2,6 +2,7 @@
 #define BARID_PROXY_PUBLIC_STATUS_MAP_H_
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "apache/rocketmq/v2/definition.pb.h"
 
 namespace barid::proxy {
@@ -29,7 +30,15 @@ enum class StatusUse { kSend, kOther };
 //   all others                       INTERNAL_SERVER_ERROR
 v2::Code PublicCode(const absl::Status& status, StatusUse use = StatusUse::kOther);
 
-// The published Rust client (5.0.0) dies of codes that its protos of 2023 lack: the nearest old one.
+// The published Rust client (5.0.0) dies of codes that its protos of 2023 lack. One row for each of them, with the nearest
+// that it knows (docs/status-codes.md shows the table).
+struct ClassicCodeRow {
+  v2::Code code;
+  v2::Code nearest;
+};
+absl::Span<const ClassicCodeRow> ClassicCodes();
+
+// The nearest code that such a client knows.
 v2::Code ClassicCode(v2::Code code);
 
 }  // namespace barid::proxy

@@ -8,7 +8,10 @@ See README.md. Needs nothing but Python's standard library; the clients come fro
 """
 
 import argparse
+import datetime
+import json
 import os
+import re
 import shutil
 import signal
 import sys
@@ -22,7 +25,7 @@ sys.dont_write_bytecode = True  # The source tree is only read.
 import crash
 from children import Failed, kill_all
 from programs import CLIENTS, Program
-from scenarios import SCENARIOS, Run
+from scenarios import NOT_OFFERED, PROMISES, SCENARIOS, Run
 from server import Server
 
 
@@ -34,6 +37,13 @@ class Report:
         self._started = time.monotonic()
         self.failures = 0
         self.checks = 0
+        self.wrong = {}  # By (client, promise), what was wrong; empty if nothing was.
+
+    def promise(self, client, promise, right, sentence):
+        with self._lock:
+            wrong = self.wrong.setdefault((client, promise), [])
+            if not right:
+                wrong.append(sentence)
 
     def check(self, right, sentence):
         with self._lock:
@@ -49,15 +59,35 @@ def run_scenario(name, arguments, server, directory, report):
     started = time.monotonic()
     problem = program.wait(scenario.deadline)
     seconds = time.monotonic() - started
-    run = Run(arguments.client, arguments.shape, options, program.events())
+    run = Run(arguments.client, arguments.shape, options, program.events(), about=name)
     try:
         scenario.check(run)
     except (KeyError, IndexError, TypeError) as error:
         run.check(False, f"an event is not as README.md says: {error!r}; see {program.log}")
     # The first line says whether it came to its end at all; the others explain, or say more.
     report.check(problem is None, f"{arguments.client} {name}: {problem or f'finished in {seconds:.1f} s'}")
-    for right, sentence in run.findings:
+    for right, sentence, _ in run.findings:
         report.check(right, f"{arguments.client} {name}: {sentence}")
+    for promise, (shown_by, _) in PROMISES.items():
+        if shown_by != name or (arguments.client, promise) in NOT_OFFERED:
+            continue
+        report.promise(arguments.client, promise, problem is None, str(problem))
+        about = [finding for finding in run.findings if finding[2] == promise]
+        report.promise(arguments.client, promise, about, "nothing was checked")
+        for right, sentence, _ in about:
+            report.promise(arguments.client, promise, right, sentence)
+
+
+def keep_results(arguments, report):
+    """For compatibility.py. What was not run keeps its last result."""
+    directory = arguments.install / "results"
+    directory.mkdir(parents=True, exist_ok=True)
+    today = datetime.date.today().isoformat()
+    for (client, promise), wrong in report.wrong.items():
+        path = directory / f"{client}-{arguments.shape}.json"
+        results = json.loads(path.read_text()) if path.exists() else {}
+        results[promise] = {"date": today, "wrong": wrong}
+        path.write_text(json.dumps(results, indent=1))
 
 
 def run_scenarios(arguments, server, directory, report):
@@ -128,7 +158,13 @@ def main():
                         arguments.barid_argument)
         report.check(True, f"{title}: server is up at {server.endpoint}")
         if arguments.crash:
-            crash.run(server, arguments.rounds, arguments.install, directory, report.check)
+            def check(right, sentence):
+                report.check(right, sentence)
+                for client in CLIENTS:
+                    if re.search(rf"\b{client}\b( again)?:", sentence):
+                        report.promise(client, "restart", right, sentence)
+
+            crash.run(server, arguments.rounds, arguments.install, directory, check)
         else:
             run_scenarios(arguments, server, directory, report)
         server.stop()
@@ -137,6 +173,7 @@ def main():
         report.check(False, f"{title}: {failure}")
     finally:
         kill_all()
+    keep_results(arguments, report)
 
     if report.failures:
         print(f"{report.failures} of {report.checks} checks FAILED; everything written is in {directory}")

@@ -16,6 +16,8 @@ FIFO_BACKOFF = 2
 ONE_AFTER_THE_OTHER = ("java", "node")  # All message groups of a batch wait for one that is retried.
 PUSH_RETRY_SECONDS = {"node": 0}        # At once, whatever the group's backoff says.
 AWAIT_SECONDS = 3
+# The connection stays open after the consumer's end, with the poll, which takes one message more.
+POLLS_OUTLIVE_THEIR_CONSUMER = ("node", "go")
 
 # How late a redelivery may be on a loaded machine. A simple consumer asks one broker after the other, so with several
 # shards it finds a message only when its turn comes: shards / receivers * AWAIT_SECONDS later at worst.
@@ -32,14 +34,32 @@ PROPS = {
 }
 
 # What a user of each client sees. Where a code stands, the server said it; other errors are the client's own checks.
-ILLEGAL, OVERSIZE, UNKNOWN = "illegal-topic", "oversize-body", "unknown-topic"
+ILLEGAL, LONG, TAG = "illegal-topic", "long-topic", "illegal-tag"
+OVERSIZE, EMPTY, UNKNOWN = "oversize-body", "empty-body", "unknown-topic"
 REFUSALS = {
-    "python": {ILLEGAL: "does not match the regex", OVERSIZE: "body size exceeds", UNKNOWN: "failed to fetch topic"},
-    "node": {ILLEGAL: "40002", OVERSIZE: "(?i)body size|exceed|41301", UNKNOWN: "40402"},
-    "java": {ILLEGAL: "does not match the regex", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
-    "go": {ILLEGAL: "40002", OVERSIZE: "(?i)body size exceeds", UNKNOWN: "40402"},
-    "rust": {ILLEGAL: "ILLEGAL_TOPIC", OVERSIZE: "MESSAGE_BODY_TOO_LARGE", UNKNOWN: "TOPIC_NOT_FOUND"},
+    "python": {ILLEGAL: "does not match the regex", LONG: "(?i)topic", TAG: "(?i)tag", OVERSIZE: "body size exceeds",
+               EMPTY: "(?i)body", UNKNOWN: "failed to fetch topic"},
+    "node": {ILLEGAL: "40002", LONG: "40002", TAG: "(?i)tag|40004", OVERSIZE: "(?i)body size|exceed|41301",
+             EMPTY: "41302", UNKNOWN: "40402"},
+    "java": {ILLEGAL: "does not match the regex", LONG: "(?i)topic|40002", TAG: "(?i)tag", OVERSIZE: "(?i)body size exceeds",
+             EMPTY: "(?i)body", UNKNOWN: "40402"},
+    "go": {ILLEGAL: "40002", LONG: "40002", TAG: "(?i)tag|40004", OVERSIZE: "(?i)body size exceeds",
+           EMPTY: "41302", UNKNOWN: "40402"},
+    # The code of an empty body is younger than this client: it is given one that it knows.
+    "rust": {ILLEGAL: "ILLEGAL_TOPIC", LONG: "ILLEGAL_TOPIC", TAG: "(?i)tag", OVERSIZE: "MESSAGE_BODY_TOO_LARGE",
+             EMPTY: "BAD_REQUEST", UNKNOWN: "TOPIC_NOT_FOUND"},
 }
+PROMISE_OF_REFUSAL = {ILLEGAL: "illegal-names", LONG: "illegal-names", TAG: "illegal-names", OVERSIZE: "oversize-body",
+                      EMPTY: "empty-body", UNKNOWN: "unknown-topic"}
+
+# What `tags` asks for by SQL of messages whose property `number` counts them.
+SQL = "number >= 10 AND TAGS IN ('a', 'b')"
+TAGS = ("c", "a", "b")  # As in the programs, in turn.
+TAGGED = 30
+BY_SQL = [index for index in range(10, TAGGED) if TAGS[index % len(TAGS)] in ("a", "b")]
+
+# The bodies that `props` sends as bytes: all values of a byte, a zero, and as much as fits in an answer of 4 MiB.
+BYTES = {256: "binary body", 1: "body of one zero byte", (4 << 20) - 4096: "large body"}
 
 
 RECALL_REFUSALS = {
@@ -57,13 +77,14 @@ class Run:
     shape: str
     options: dict
     events: list
-    findings: list = field(default_factory=list)  # (whether it is right, a sentence)
+    findings: list = field(default_factory=list)  # (whether it is right, a sentence, the promise that it is about)
+    about: str = ""  # The promise that findings are about from now on.
 
     def named(self, name):
         return [event for event in self.events if event["event"] == name]
 
     def check(self, right, sentence):
-        self.findings.append((bool(right), sentence))
+        self.findings.append((bool(right), sentence, self.about))
 
     @property
     def pushes(self):
@@ -136,21 +157,28 @@ def check_simple(run):
                    run.options["invisible"], early=1, late=late)
     if run.pushes:  # The same client that has no push consumer cannot change the invisible time.
         expected_twice.add(changed)
+        run.about = "change-invisible"
         changes = run.named("changed")
         attempts = [event["attempt"] for event in received[changed]]
         run.check(changes and attempts == [1, 2], f"the message with a changed invisible time came with attempts {attempts}")
         if changes and len(attempts) > 1:
             check_gaps(run, "the message with a changed invisible time came back",
                        [received[changed][1]["t"] - changes[0]["t"]], run.options["change"], early=0.5, late=late)
+    run.about = "simple"
     repeated = {body for body, events in received.items() if len(events) > 1} - expected_twice
     run.check(not repeated, f"{len(repeated)} acknowledged messages came again" + (f": {shorten(repeated)}" if repeated else ""))
 
 
 def check_tags(run):
     check_sent(run)
+    by_sql = [event for event in run.named("received") if event["via"] == "sql"]
+    by_tag = [event for event in run.named("received") if event["via"] != "sql"]
     wanted = [event for event in run.named("sent") if event["tag"] in ("a", "b")]
-    check_received(run, wanted, run.named("received"), "of tags a and b received")
-    run.check(all(event["tag"] in ("a", "b") for event in run.named("received")), "no other tag was delivered")
+    check_received(run, wanted, by_tag, "of tags a and b received")
+    run.check(all(event["tag"] in ("a", "b") for event in by_tag), "no other tag was delivered")
+    run.about = "sql-filter"
+    bodies = {f"{run.options['run']}-{index}" for index in BY_SQL}
+    check_received(run, [event for event in run.named("sent") if event["body"] in bodies], by_sql, "that the SQL filter takes received")
 
 
 def check_attempts(run):
@@ -190,14 +218,38 @@ def check_props(run):
                              ("properties", PROPS["properties"])):
             run.check(event[name] == wanted, f"{name} unchanged"
                       + ("" if event[name] == wanted else f"? sent {wanted!r}, received {event[name]!r}"))
+    sent = {event["bytes"]: event for event in run.named("sent-bytes")}
+    received = {event["bytes"]: event for event in run.named("received-bytes")}
+    for size, name in BYTES.items():
+        run.about = "large-body" if name == "large body" else "binary-body"
+        of_sent, of_received = sent.get(size, {}), received.get(size, {})
+        same = of_sent and all(of_sent[name] == of_received.get(name) for name in ("id", "bytes", "adler32"))
+        run.check(same, f"{name} of {size} bytes came unchanged" + ("" if same else f"? sent {of_sent}, received {of_received}"))
+    for how in ("async", "batch"):
+        run.about = f"{how}-send"
+        ids = [event["id"] for event in run.named("sent-bytes") if event["how"] == how]
+        arrived = {event["id"] for event in run.named("received-bytes")}
+        if how == "async" or run.client == "rust":  # The others send one by one.
+            run.check(ids and len(set(ids)) == len(ids) and arrived.issuperset(ids),
+                      f"{len(ids)} sent so have an id each, and came" + ("" if arrived.issuperset(ids) else f"? {ids}, {arrived}"))
 
 
 def check_errors(run):
     refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
     for case, pattern in REFUSALS[run.client].items():
+        run.about = PROMISE_OF_REFUSAL[case]
         said = refused.get(case)
         run.check(said and re.search(pattern, said), f"{case}: {said or 'not refused'}" +
                   ("" if said and re.search(pattern, said) else f" (wanted: {pattern})"))
+    run.about = "end-while-polling"
+    closed = [event["seconds"] for event in run.named("closed")]
+    # The client waits for its poll, not longer.
+    run.check(closed and closed[0] <= run.options["await"] + LATE_SECONDS, f"a consumer that polled closed after {closed} s")
+    received = run.named("received")
+    check_received(run, run.named("sent"), received, "sent afterwards received")
+    attempts = [event["attempt"] for event in received]
+    allowed = ([1], [2]) if run.client in POLLS_OUTLIVE_THEIR_CONSUMER else ([1],)
+    run.check(attempts in allowed, f"the poll that was over had not been given it before (attempts {attempts})")
 
 
 def check_due(run, received):
@@ -306,6 +358,40 @@ def check_fifo(run):
         check_order(run, via)
 
 
+# What users are promised, and the scenario that shows it. docs/compatibility.md has one row for each.
+PROMISES = {
+    "normal-push": ("normal-push", "push consumer: 1,000 messages, each once, by its id"),
+    "simple": ("simple", "simple consumer: receive, acknowledge, come back after the invisible time"),
+    "change-invisible": ("simple", "the invisible time is changed"),
+    "fifo": ("fifo", "order within a message group, also after a failure; other groups go on"),
+    "delay": ("delay", "scheduled messages: never early, soon after they are due"),
+    "recall": ("recall", "a scheduled message is recalled, or delivered, never both"),
+    "transaction": ("transaction", "commit, rollback, check-back, also when the producer is gone"),
+    "tags": ("tags", "tag filter"),
+    "sql-filter": ("tags", "SQL filter over properties and tag"),
+    "retry": ("retry", "attempts and their back-off"),
+    "dlq": ("dlq", "after the last attempt a dead letter, with id and body"),
+    "props": ("props", "Unicode in body, tag, keys and properties"),
+    "binary-body": ("props", "bodies that are no text"),
+    "large-body": ("props", "a body of 4 MiB less 4 KiB"),
+    "async-send": ("props", "asynchronous send"),
+    "batch-send": ("props", "several messages in one call"),
+    "empty-body": ("errors", "an empty body is refused"),
+    "oversize-body": ("errors", "a body of 4 MiB and a byte is refused"),
+    "illegal-names": ("errors", "illegal topics and tags are refused"),
+    "unknown-topic": ("errors", "an unknown topic is refused"),
+    "end-while-polling": ("errors", "a consumer ends while it polls; nothing is lost to its poll"),
+    "restart": ("crash", "kill -9 of the server under load: the client goes on, nothing acknowledged is lost"),
+}
+
+# Why there is nothing to see.
+NOT_OFFERED = {
+    ("rust", "change-invisible"): "no such call",
+    ("rust", "recall"): "no such call",
+    **{(client, "batch-send"): "sends one message a call" for client in ("python", "node", "java", "go")},
+}
+
+
 @dataclass
 class Scenario:
     check: Callable[[Run], None]
@@ -323,7 +409,7 @@ class Scenario:
             options["count"] = messages
         if name in ("retry", "dlq") and client == "rust":
             options["invisible"] = RUST_INVISIBLE_SECONDS
-        if self.topic_kind == "fifo":
+        if self.topic_kind == "fifo" or "sql" in options:
             options["simple-group"] = f"{name}-{client}-simple"
         if self.dead_letters:
             options["dead-group"] = f"{name}-{client}-dead"
@@ -338,8 +424,8 @@ SCENARIOS = {
     "dlq": Scenario(check_dlq, 90, {"count": 3}, {"max_attempts": 3, "backoff": "1s,1s"}, dead_letters=True),
     "retry": Scenario(check_retry, 60, {"count": 3}, {"backoff": ",".join(f"{seconds}s" for seconds in RETRY_BACKOFF)}),
     "normal-push": Scenario(check_normal_push, 90, {"count": MESSAGES}),
-    "errors": Scenario(check_errors, 45),
-    "tags": Scenario(check_tags, 45, {"count": 30, "expression": "a || b"}),
+    "errors": Scenario(check_errors, 60),
+    "tags": Scenario(check_tags, 60, {"count": TAGGED, "expression": "a || b", "sql": SQL, "sql-count": len(BY_SQL)}),
     "delay": Scenario(check_delay, 60, {"count": 20, "delay": DELAY_SECONDS}, topic_kind="delay"),
     "recall": Scenario(check_recall, 60, {"count": 2, "delay": DELAY_SECONDS}, topic_kind="delay", without=("rust",)),
     "transaction": Scenario(check_transaction, 90, {"count": 6}, topic_kind="transaction"),

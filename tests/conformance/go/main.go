@@ -10,6 +10,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"hash/adler32"
 	"os"
 	"sort"
 	"strings"
@@ -26,6 +27,8 @@ const (
 	sendsInFlight = 16
 	batch         = 32
 	maxBodyBytes  = 4 * 1024 * 1024
+	largeBody     = maxBodyBytes - 4096 // An answer with it stays below 4 MiB.
+	bytesTag      = "bytes"             // Of messages whose body is no text.
 	messageGroups = 4
 )
 
@@ -122,7 +125,8 @@ type options struct {
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
 	delay                                time.Duration
-	expression                           string
+	expression, sql                      string
+	sqlCount                             int
 	body, tag, keys, properties          string
 }
 
@@ -151,14 +155,18 @@ func filter(topic, expression string) map[string]*rmq.FilterExpression {
 
 // startPush takes a consume that returns whether the message is done with.
 func startPush(o options, consume func(*rmq.MessageView) bool) {
+	startPushOf(o, o.group, filter(o.topic, o.expression), consume)
+}
+
+func startPushOf(o options, group string, filter map[string]*rmq.FilterExpression, consume func(*rmq.MessageView) bool) {
 	listener := &rmq.FuncMessageListener{Consume: func(message *rmq.MessageView) rmq.ConsumerResult {
 		if consume(message) {
 			return rmq.SUCCESS
 		}
 		return rmq.FAILURE
 	}}
-	consumer, err := rmq.NewPushConsumer(config(o.consumerEndpoint, o.group),
-		rmq.WithPushSubscriptionExpressions(filter(o.topic, o.expression)),
+	consumer, err := rmq.NewPushConsumer(config(o.consumerEndpoint, group),
+		rmq.WithPushSubscriptionExpressions(filter),
 		rmq.WithPushMessageListener(listener))
 	if err == nil {
 		err = consumer.Start()
@@ -222,6 +230,7 @@ func sendAll(o options, producer rmq.Producer, tags ...string) {
 				message := &rmq.Message{Topic: o.topic, Body: []byte(fmt.Sprintf("%s-%d", o.run, index))}
 				if len(tags) > 0 {
 					message.SetTag(tags[index%len(tags)])
+					message.AddProperty("number", fmt.Sprint(index))
 				}
 				if err := send(producer, message); err != nil {
 					fail("send", err)
@@ -294,13 +303,20 @@ func simple(o options) {
 
 func tags(o options) {
 	sendAll(o, startProducer(o), "c", "a", "b")
-	bodies := newTally()
-	startPush(o, func(message *rmq.MessageView) bool {
-		emit("received", with(received(message, "push"), "tag", message.GetTag()))
-		bodies.add(string(message.GetBody()))
-		return true
-	})
-	bodies.wait(o.count*2/3, 1)
+	start := func(via, group string, filter map[string]*rmq.FilterExpression) *tally {
+		bodies := newTally()
+		startPushOf(o, group, filter, func(message *rmq.MessageView) bool {
+			emit("received", with(received(message, via), "tag", message.GetTag()))
+			bodies.add(string(message.GetBody()))
+			return true
+		})
+		return bodies
+	}
+	byTag := start("push", o.group, filter(o.topic, o.expression))
+	bySQL := start("sql", o.simpleGroup, map[string]*rmq.FilterExpression{
+		o.topic: rmq.NewFilterExpressionWithType(o.sql, rmq.SQL92)})
+	byTag.wait(o.count*2/3, 1)
+	bySQL.wait(o.sqlCount, 1)
 }
 
 func retry(o options) {
@@ -523,6 +539,11 @@ func fifo(o options) {
 func props(o options) {
 	bodies := newTally()
 	startPush(o, func(message *rmq.MessageView) bool {
+		if tag := message.GetTag(); tag != nil && *tag == bytesTag {
+			emit("received-bytes", with(outline(message.GetBody()), "id", message.GetMessageId()))
+			bodies.add(message.GetMessageId())
+			return true
+		}
 		keys := append([]string{}, message.GetKeys()...)
 		sort.Strings(keys)
 		event := with(received(message, "push"), "tag", message.GetTag())
@@ -537,24 +558,74 @@ func props(o options) {
 		name, value, _ := strings.Cut(pair, "=")
 		message.AddProperty(name, value)
 	}
-	if err := send(startProducer(o), message); err != nil {
+	producer := startProducer(o)
+	if err := send(producer, message); err != nil {
 		fail("send", err)
 	}
-	bodies.wait(1, 1)
+
+	every := make([]byte, 256)
+	for i := range every {
+		every[i] = byte(i)
+	}
+	sent := [][]byte{every, {0}, []byte(strings.Repeat("x", largeBody))}
+	for _, body := range sent {
+		message := &rmq.Message{Topic: o.topic, Body: body}
+		message.SetTag(bytesTag)
+		producer.SendAsync(context.Background(), message, func(_ context.Context, receipts []*rmq.SendReceipt, err error) {
+			if err != nil {
+				fail("send asynchronously", err)
+			}
+			emit("sent-bytes", with(with(outline(body), "id", receipts[0].MessageID), "how", "async"))
+		})
+	}
+	bodies.wait(1+len(sent), 1)
+}
+
+func outline(body []byte) fields {
+	return fields{"bytes": len(body), "adler32": adler32.Checksum(body)}
 }
 
 func errors(o options) {
 	producer := startProducer(o)
-	attempt := func(name, topic string, body []byte) {
-		if _, err := producer.Send(context.Background(), &rmq.Message{Topic: topic, Body: body}); err != nil {
+	try := func(name string, message *rmq.Message) {
+		if _, err := producer.Send(context.Background(), message); err != nil {
 			emit("refused", with(describe(err), "case", name))
 		} else {
 			emit("accepted", fields{"case": name})
 		}
 	}
+	attempt := func(name, topic string, body []byte) { try(name, &rmq.Message{Topic: topic, Body: body}) }
 	attempt("illegal-topic", "bad.topic", []byte("x"))
 	attempt("oversize-body", o.topic, []byte(strings.Repeat("x", maxBodyBytes+1)))
 	attempt("unknown-topic", o.topic+"-unknown", []byte("x"))
+	attempt("long-topic", strings.Repeat("x", 128), []byte("x"))
+	attempt("empty-body", o.topic, nil)
+	tagged := &rmq.Message{Topic: o.topic, Body: []byte("x")}
+	tagged.SetTag("a|b")
+	try("illegal-tag", tagged)
+
+	// A consumer ends while it polls. What is sent afterwards must not go to it.
+	ending := startSimple(o, o.topic, o.group)
+	go func() { _, _ = ending.Receive(context.Background(), 1, o.invisible) }() // How it ends is the client's matter.
+	time.Sleep(500 * time.Millisecond)
+	began := time.Now()
+	if err := ending.GracefulStop(); err != nil {
+		fail("close", err)
+	}
+	emit("closed", fields{"seconds": time.Since(began).Seconds()})
+	if err := send(producer, &rmq.Message{Topic: o.topic, Body: []byte(o.run + "-after")}); err != nil {
+		fail("send", err)
+	}
+	consumer := startSimple(o, o.topic, o.group)
+	acked := newTally()
+	receiveUntil(o, consumer, batch, func() bool { return acked.complete(1, 1) }, func(message *rmq.MessageView) error {
+		if err := consumer.Ack(context.Background(), message); err != nil {
+			return err
+		}
+		acked.add(string(message.GetBody()))
+		return nil
+	})
+	acked.wait(1, 1)
 }
 
 func loop(o options) {
@@ -631,6 +702,8 @@ func parse(arguments []string) options {
 	flags.Float64Var(&delay, "delay", 3, "")
 	flags.Float64Var(&pause, "pause", 0.02, "")
 	flags.StringVar(&o.expression, "expression", "*", "")
+	flags.StringVar(&o.sql, "sql", "", "")
+	flags.IntVar(&o.sqlCount, "sql-count", 0, "")
 	flags.StringVar(&o.body, "body", "", "")
 	flags.StringVar(&o.tag, "tag", "", "")
 	flags.StringVar(&o.keys, "keys", "", "")

@@ -2,7 +2,10 @@ import java.io.BufferedReader;
 import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
+import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collection;
 import java.util.Collections;
 import java.util.HashMap;
@@ -10,14 +13,17 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeSet;
+import java.util.concurrent.CompletableFuture;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
 import java.util.function.BooleanSupplier;
 import java.util.function.Predicate;
+import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.zip.Adler32;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
@@ -47,6 +53,8 @@ public final class Conformance {
   private static final int SENDS_IN_FLIGHT = 16;
   private static final int BATCH = 32;
   private static final int MAX_BODY_BYTES = 4 * 1024 * 1024;
+  private static final int LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // An answer with it stays below 4 MiB.
+  private static final String BYTES = "bytes"; // The tag of messages whose body is no text.
   private static final int MESSAGE_GROUPS = 4;
 
   private static volatile boolean sending = true;
@@ -206,8 +214,13 @@ public final class Conformance {
 
   /** The predicate returns whether the message is done with. */
   private void startPush(Predicate<MessageView> consume) throws Exception {
+    startPush(text("group"), filter(text("topic")), consume);
+  }
+
+  private void startPush(String group, Map<String, FilterExpression> filter, Predicate<MessageView> consume)
+      throws Exception {
     PROVIDER.newPushConsumerBuilder().setClientConfiguration(consumerConfiguration())
-        .setConsumerGroup(text("group")).setSubscriptionExpressions(filter(text("topic")))
+        .setConsumerGroup(group).setSubscriptionExpressions(filter)
         .setMessageListener(message -> consume.test(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE)
         .build();
   }
@@ -244,7 +257,7 @@ public final class Conformance {
         String body = text("run") + "-" + index;
         MessageBuilder builder = messageWith(body);
         if (tags.length > 0) {
-          builder.setTag(tags[index % tags.length]);
+          builder.setTag(tags[index % tags.length]).addProperty("number", String.valueOf(index));
         }
         try {
           send(producer, builder.build(), body);
@@ -314,13 +327,21 @@ public final class Conformance {
 
   private void tags() throws Exception {
     sendAll(startProducer(), "c", "a", "b");
+    Tally byTag = startPushAs("push", text("group"), filter(text("topic")));
+    Tally bySql = startPushAs("sql", text("simple-group"),
+        Collections.singletonMap(text("topic"), new FilterExpression(text("sql"), FilterExpressionType.SQL92)));
+    byTag.await(count() * 2 / 3, 1);
+    bySql.await(number("sql-count", 0), 1);
+  }
+
+  private Tally startPushAs(String via, String group, Map<String, FilterExpression> filter) throws Exception {
     Tally bodies = new Tally();
-    startPush(message -> {
-      emit("received", with(received(message, "push"), "tag", message.getTag().orElse(null)));
+    startPush(group, filter, message -> {
+      emit("received", with(received(message, via), "tag", message.getTag().orElse(null)));
       bodies.add(bodyOf(message));
       return true;
     });
-    bodies.await(count() * 2 / 3, 1);
+    return bodies;
   }
 
   private void retry() throws Exception {
@@ -514,6 +535,14 @@ public final class Conformance {
   private void props() throws Exception {
     Tally bodies = new Tally();
     startPush(message -> {
+      if (message.getTag().orElse("").equals(BYTES)) {
+        ByteBuffer buffer = message.getBody();
+        byte[] body = new byte[buffer.remaining()];
+        buffer.get(body);
+        emit("received-bytes", with(outline(body), "id", message.getMessageId().toString()));
+        bodies.add(message.getMessageId().toString());
+        return true;
+      }
       emit("received", with(with(with(received(message, "push"), "tag", message.getTag().orElse(null)), "keys",
           new TreeSet<>(message.getKeys())), "properties", message.getProperties()));
       bodies.add(bodyOf(message));
@@ -524,8 +553,31 @@ public final class Conformance {
       String[] nameAndValue = pair.split("=");
       builder.addProperty(nameAndValue[0], nameAndValue[1]);
     }
-    send(startProducer(), builder.build(), text("body"));
-    bodies.await(1, 1);
+    Producer producer = startProducer();
+    send(producer, builder.build(), text("body"));
+
+    byte[] every = new byte[256];
+    for (int i = 0; i < every.length; i++) {
+      every[i] = (byte) i;
+    }
+    byte[] large = new byte[LARGE_BODY_BYTES];
+    Arrays.fill(large, (byte) 'x');
+    List<byte[]> sent = List.of(every, new byte[1], large);
+    List<CompletableFuture<SendReceipt>> receipts = new ArrayList<>();
+    for (byte[] body : sent) {
+      receipts.add(producer.sendAsync(
+          PROVIDER.newMessageBuilder().setTopic(text("topic")).setTag(BYTES).setBody(body).build()));
+    }
+    for (int i = 0; i < sent.size(); i++) {
+      emit("sent-bytes", with(with(outline(sent.get(i)), "id", receipts.get(i).get().getMessageId().toString()), "how", "async"));
+    }
+    bodies.await(1 + sent.size(), 1);
+  }
+
+  private static Map<String, Object> outline(byte[] body) {
+    Adler32 sum = new Adler32();
+    sum.update(body);
+    return fields("bytes", body.length, "adler32", sum.getValue());
   }
 
   private void errors() throws Exception {
@@ -533,11 +585,39 @@ public final class Conformance {
     attempt(producer, "illegal-topic", "bad.topic", 1);
     attempt(producer, "oversize-body", text("topic"), MAX_BODY_BYTES + 1);
     attempt(producer, "unknown-topic", text("topic") + "-unknown", 1);
+    attempt(producer, "long-topic", "x".repeat(128), 1);
+    attempt(producer, "empty-body", text("topic"), 0);
+    attempt(producer, "illegal-tag", () -> PROVIDER.newMessageBuilder().setTopic(text("topic")).setBody(new byte[1])
+        .setTag("a|b").build());
+    endWhilePolling(producer);
+  }
+
+  /** A consumer ends while it polls. What is sent afterwards must not go to it. */
+  private void endWhilePolling(Producer producer) throws Exception {
+    SimpleConsumer ending = startSimple(text("topic"), text("group"));
+    ending.receiveAsync(1, seconds("invisible", 10)); // How it ends is the client's matter.
+    Thread.sleep(500);
+    long began = System.nanoTime();
+    ending.close();
+    emit("closed", fields("seconds", (System.nanoTime() - began) / 1e9));
+    String after = text("run") + "-after";
+    send(producer, messageWith(after).build(), after);
+    SimpleConsumer consumer = startSimple(text("topic"), text("group"));
+    Tally acked = new Tally();
+    receiveUntil(consumer, BATCH, () -> acked.complete(1, 1), message -> {
+      consumer.ack(message);
+      acked.add(bodyOf(message));
+    });
+    acked.await(1, 1);
   }
 
   private static void attempt(Producer producer, String name, String topic, int bodyBytes) {
+    attempt(producer, name, () -> PROVIDER.newMessageBuilder().setTopic(topic).setBody(new byte[bodyBytes]).build());
+  }
+
+  private static void attempt(Producer producer, String name, Supplier<Message> message) {
     try {
-      producer.send(PROVIDER.newMessageBuilder().setTopic(topic).setBody(new byte[bodyBytes]).build());
+      producer.send(message.get());
       emit("accepted", fields("case", name));
     } catch (Exception error) {
       emit("refused", with(describe(error), "case", name));

@@ -8,14 +8,17 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import rocketmq from 'rocketmq-client-nodejs';
 
-const { ConsumeResult, Producer, PushConsumer, SimpleConsumer } = rocketmq;
+const { ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer } = rocketmq;
 
-// The client does not export its own.
+// The client does not export its own enumerations.
+const SQL = 2;
 const TransactionResolution = { TRANSACTION_RESOLUTION_UNSPECIFIED: 0, COMMIT: 1, ROLLBACK: 2 };
 
 const SENDS_IN_FLIGHT = 32;
 const BATCH = 32;
 const MAX_BODY_BYTES = 4 * 1024 * 1024;
+const LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // This client takes no answer of more than 4 MiB.
+const BYTES = 'bytes'; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS = 4;
 
 let sending = true;
@@ -80,11 +83,11 @@ async function startProducer(options) {
 }
 
 // consume(message) returns whether the message is done with.
-async function startPush(options, group, consume) {
+async function startPush(options, group, consume, expression = options.expression) {
   const consumer = new PushConsumer({
     ...connection(options.consumerEndpoint),
     consumerGroup: group,
-    subscriptions: new Map([[options.topic, options.expression]]),
+    subscriptions: new Map([[options.topic, expression]]),
     messageListener: { consume: message => (consume(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE) },
   });
   await consumer.startup();
@@ -100,6 +103,17 @@ async function startSimple(options, topic, group) {
   });
   await consumer.startup();
   return consumer;
+}
+
+// Its length and its Adler-32.
+function outline(body) {
+  let a = 1;
+  let b = 0;
+  for (const byte of body) {
+    a = (a + byte) % 65521;
+    b = (b + a) % 65521;
+  }
+  return { bytes: body.length, adler32: b * 65536 + a };
 }
 
 const bodyOf = message => message.body.toString();
@@ -119,7 +133,8 @@ async function sendAll(options, producer, tags = [undefined]) {
     while (next < options.count) {
       const index = next++;
       const body = Buffer.from(`${options.run}-${index}`);
-      await send(producer, { topic: options.topic, body, tag: tags[index % tags.length] });
+      const tag = tags[index % tags.length];
+      await send(producer, { topic: options.topic, body, tag, properties: tag && new Map([['number', String(index)]]) });
     }
   };
   await Promise.all(Array.from({ length: SENDS_IN_FLIGHT }, sendUntilAllAreSent)).catch(error => fail('send', error));
@@ -173,15 +188,21 @@ async function simple(options) {
 
 async function tags(options) {
   await sendAll(options, await startProducer(options), ['c', 'a', 'b']);
-  const received = new Tally();
-  await startPush(options, options.group, message => {
-    emit('received', {
-      via: 'push', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, tag: message.tag,
-    });
-    received.add(bodyOf(message));
-    return true;
-  });
-  await received.wait(Math.floor(options.count * 2 / 3));
+  const start = async (via, group, expression) => {
+    const received = new Tally();
+    await startPush(options, group, message => {
+      emit('received', {
+        via, id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, tag: message.tag,
+      });
+      received.add(bodyOf(message));
+      return true;
+    }, expression);
+    return received;
+  };
+  const byTag = await start('push', options.group, options.expression);
+  const bySql = await start('sql', options.simpleGroup, new FilterExpression(options.sql, SQL));
+  await byTag.wait(Math.floor(options.count * 2 / 3));
+  await bySql.wait(options.sqlCount);
 }
 
 async function retry(options) {
@@ -370,6 +391,11 @@ async function fifo(options) {
 async function props(options) {
   const received = new Tally();
   await startPush(options, options.group, message => {
+    if (message.tag === BYTES) {
+      emit('received-bytes', { id: message.messageId, ...outline(message.body) });
+      received.add(message.messageId);
+      return true;
+    }
     emit('received', {
       via: 'push',
       id: message.messageId,
@@ -382,21 +408,27 @@ async function props(options) {
     received.add(bodyOf(message));
     return true;
   });
-  await send(await startProducer(options), {
+  const producer = await startProducer(options);
+  await send(producer, {
     topic: options.topic,
     body: Buffer.from(options.body),
     tag: options.tag,
     keys: options.keys.split(','),
     properties: new Map(options.properties.split(',').map(pair => pair.split('='))),
   });
-  await received.wait(1);
+  const bodies = [Buffer.from(Array.from({ length: 256 }, (_, byte) => byte)), Buffer.alloc(1), Buffer.alloc(LARGE_BODY_BYTES, 'x')];
+  const sends = bodies.map(body => producer.send({ topic: options.topic, tag: BYTES, body }));
+  for (const [index, receipt] of (await Promise.all(sends)).entries()) {
+    emit('sent-bytes', { id: receipt.messageId, how: 'async', ...outline(bodies[index]) });
+  }
+  await received.wait(1 + bodies.length);
 }
 
 async function errors(options) {
   const producer = await startProducer(options);
-  const attempt = async (kase, topic, body) => {
+  const attempt = async (kase, topic, body, tag) => {
     try {
-      await producer.send({ topic, body });
+      await producer.send({ topic, body, tag });
       emit('accepted', { case: kase });
     } catch (error) {
       emit('refused', { case: kase, ...describe(error) });
@@ -405,6 +437,25 @@ async function errors(options) {
   await attempt('illegal-topic', 'bad.topic', Buffer.from('x'));
   await attempt('oversize-body', options.topic, Buffer.alloc(MAX_BODY_BYTES + 1, 'x'));
   await attempt('unknown-topic', `${options.topic}-unknown`, Buffer.from('x'));
+  await attempt('long-topic', 'x'.repeat(128), Buffer.from('x'));
+  await attempt('empty-body', options.topic, Buffer.alloc(0));
+  await attempt('illegal-tag', options.topic, Buffer.from('x'), 'a|b');
+
+  // A consumer ends while it polls. What is sent afterwards must not go to it.
+  const ending = await startSimple(options, options.topic, options.group);
+  ending.receive(1, options.invisible * 1000).catch(() => {}); // How it ends is the client's matter.
+  await sleep(500);
+  const began = performance.now();
+  await ending.shutdown();
+  emit('closed', { seconds: (performance.now() - began) / 1000 });
+  await send(producer, { topic: options.topic, body: Buffer.from(`${options.run}-after`) });
+  const consumer = await startSimple(options, options.topic, options.group);
+  const acked = new Tally();
+  receiveUntil(options, consumer, () => acked.complete(1), async message => {
+    await consumer.ack(message);
+    acked.add(bodyOf(message));
+  });
+  await acked.wait(1);
 }
 
 async function loop(options) {
@@ -457,9 +508,9 @@ const SCENARIOS = {
 const DEFAULTS = {
   'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
   'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
-  'expression': '*', 'body': '', 'tag': '', 'keys': '', 'properties': '',
+  'expression': '*', 'sql': '', 'sql-count': '0', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
-const NUMBERS = ['count', 'receivers', 'await', 'invisible', 'change', 'delay', 'pause'];
+const NUMBERS = ['count', 'sql-count', 'receivers', 'await', 'invisible', 'change', 'delay', 'pause'];
 
 function parseOptions(args) {
   const declared = Object.fromEntries(Object.entries(DEFAULTS).map(([name, value]) => [name, { type: 'string', default: value }]));
@@ -469,6 +520,7 @@ function parseOptions(args) {
     ...values,
     consumerEndpoint: values['consumer-endpoint'] || values.endpoint,
     simpleGroup: values['simple-group'],
+    sqlCount: values['sql-count'],
     deadGroup: values['dead-group'],
   };
 }

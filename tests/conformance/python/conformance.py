@@ -11,11 +11,14 @@ import os
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 
 from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
                       MessageListener, Producer, PushConsumer, SimpleConsumer, TransactionChecker,
                       TransactionResolution)
+
+from rocketmq.grpc_protocol import FilterType
 
 STARTED = time.monotonic()
 PRINTING = threading.Lock()
@@ -24,6 +27,8 @@ STOP_SENDING = threading.Event()
 SENDS_IN_FLIGHT = 16
 BATCH = 32
 MAX_BODY_BYTES = 4 * 1024 * 1024
+LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096  # What is left when an answer with it may have 4 MiB.
+BYTES = "bytes"  # The tag of messages whose body is no text.
 MESSAGE_GROUPS = 4
 
 
@@ -90,10 +95,10 @@ def start_producer(options):
     return producer
 
 
-def start_push(options, group, consume):
+def start_push(options, group, consume, expression=None):
     """consume(message) returns whether the message is done with."""
     consumer = PushConsumer(configuration(options.consumer_endpoint), group, Listener(consume),
-                            {options.topic: FilterExpression(options.expression)})
+                            {options.topic: expression or FilterExpression(options.expression)})
     consumer.startup()
     return consumer
 
@@ -113,6 +118,10 @@ def emit_received(message, via):
     emit("received", via=via, id=message.message_id, body=body_of(message), attempt=message.delivery_attempt)
 
 
+def outline(body):
+    return {"bytes": len(body), "adler32": zlib.adler32(body)}
+
+
 def message_for(options, body, tag=None):
     message = Message()
     message.topic = options.topic
@@ -129,7 +138,10 @@ def send(producer, message):
 
 def send_all(options, producer, tags=(None,)):
     def send_one(index):
-        send(producer, message_for(options, f"{options.run}-{index}", tags[index % len(tags)]))
+        message = message_for(options, f"{options.run}-{index}", tags[index % len(tags)])
+        if message.tag:
+            message.add_property("number", str(index))
+        send(producer, message)
 
     try:
         with ThreadPoolExecutor(SENDS_IN_FLIGHT) as pool:
@@ -195,16 +207,23 @@ def simple(options):
 
 def tags(options):
     send_all(options, start_producer(options), tags=("c", "a", "b"))
-    received = Tally()
 
-    def consume(message):
-        emit("received", via="push", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
-             tag=message.tag)
-        received.add(body_of(message))
-        return True
+    def start(via, group, expression):
+        received = Tally()
 
-    start_push(options, options.group, consume)
-    received.wait(options.count * 2 // 3)
+        def consume(message):
+            emit("received", via=via, id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+                 tag=message.tag)
+            received.add(body_of(message))
+            return True
+
+        start_push(options, group, consume, expression)
+        return received
+
+    by_tag = start("push", options.group, FilterExpression(options.expression))
+    by_sql = start("sql", options.simple_group, FilterExpression(options.sql, FilterType.SQL))
+    by_tag.wait(options.count * 2 // 3)
+    by_sql.wait(options.sql_count)
 
 
 def retry(options):
@@ -406,27 +425,44 @@ def props(options):
     received = Tally()
 
     def consume(message):
+        if message.tag == BYTES:
+            emit("received-bytes", id=message.message_id, **outline(message.body))
+            received.add(message.message_id)
+            return True
         emit("received", via="push", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
              tag=message.tag, keys=sorted(message.keys), properties=dict(message.properties))
         received.add(body_of(message))
         return True
 
     start_push(options, options.group, consume)
+    producer = start_producer(options)
     try:
-        send(start_producer(options), message)
+        send(producer, message)
+        bodies = (bytes(range(256)), b"\0", b"x" * LARGE_BODY_BYTES)
+        sends = []
+        for body in bodies:
+            message = Message()
+            message.topic = options.topic
+            message.tag = BYTES
+            message.body = body
+            sends.append(producer.send_async(message))
+        for body, sending in zip(bodies, sends):
+            emit("sent-bytes", id=sending.result().message_id, how="async", **outline(body))
     except Exception as error:
         fail("send", error)
-    received.wait(1)
+    received.wait(1 + len(bodies))
 
 
 def errors(options):
     producer = start_producer(options)
 
-    def attempt(case, topic, body):
+    def attempt(case, topic, body, tag=None):
         try:
             message = Message()
             message.topic = topic
             message.body = body
+            if tag:
+                message.tag = tag
             producer.send(message)
             emit("accepted", case=case)
         except Exception as error:
@@ -435,6 +471,34 @@ def errors(options):
     attempt("illegal-topic", "bad.topic", b"x")
     attempt("oversize-body", options.topic, b"x" * (MAX_BODY_BYTES + 1))
     attempt("unknown-topic", f"{options.topic}-unknown", b"x")
+    attempt("long-topic", "x" * 128, b"x")
+    attempt("empty-body", options.topic, b"")
+    attempt("illegal-tag", options.topic, b"x", tag="a|b")
+
+    # A consumer ends while it polls. What is sent afterwards must not go to it.
+    ending = start_simple(options, options.topic, options.group)
+
+    def poll():
+        try:
+            ending.receive(1, options.invisible)
+        except Exception:
+            pass  # How it ends is the client's matter.
+
+    threading.Thread(target=poll, daemon=True).start()
+    time.sleep(0.5)
+    began = time.monotonic()
+    ending.shutdown()
+    emit("closed", seconds=time.monotonic() - began)
+    send(producer, message_for(options, f"{options.run}-after"))
+    consumer = start_simple(options, options.topic, options.group)
+    acked = Tally()
+
+    def settle(message):
+        consumer.ack(message)
+        acked.add(body_of(message))
+
+    receive_until(options, consumer, lambda: acked.complete(1), settle)
+    acked.wait(1)
 
 
 def loop(options):
@@ -500,6 +564,8 @@ def main():
     parser.add_argument("--delay", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.02)
     parser.add_argument("--expression", default="*")
+    parser.add_argument("--sql", default="")
+    parser.add_argument("--sql-count", type=int, default=0)
     parser.add_argument("--body", default="")
     parser.add_argument("--tag", default="")
     parser.add_argument("--keys", default="")

@@ -26,6 +26,8 @@ use tokio::time::sleep;
 const SENDS_IN_FLIGHT: usize = 16;
 const BATCH: i32 = 32;
 const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
+const LARGE_BODY_BYTES: usize = MAX_BODY_BYTES - 4096; // This client takes no answer of more than 4 MiB.
+const BYTES: &str = "bytes"; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS: usize = 4;
 
 static SENDING: AtomicBool = AtomicBool::new(true);
@@ -166,7 +168,8 @@ fn received(message: &MessageView) -> Value {
 fn message_with(topic: &str, body: &str, tag: Option<&str>) -> impl Message {
     let builder = MessageBuilder::builder().set_topic(topic).set_body(body.as_bytes().to_vec());
     let builder = match tag {
-        Some(tag) => builder.set_tag(tag),
+        // Its number, for filters that look at properties.
+        Some(tag) => builder.set_tag(tag).set_properties(HashMap::from([("number", body.rsplit('-').next().unwrap())])),
         None => builder,
     };
     builder.build().or_fail("build message")
@@ -215,30 +218,34 @@ fn receive_forever(
     judge: impl Fn(&MessageView) -> Verdict + Send + Sync + 'static,
     acked: Arc<Tally>,
 ) {
-    receive_batches_forever(options, consumer, BATCH, judge, acked);
+    receive_batches_forever(options, consumer, options.filter(), BATCH, judge, acked);
 }
 
 fn receive_batches_forever(
     options: &Arc<Options>,
     consumer: Arc<SimpleConsumer>,
+    filter: FilterExpression,
     batch: i32,
     judge: impl Fn(&MessageView) -> Verdict + Send + Sync + 'static,
     acked: Arc<Tally>,
 ) {
-    let judge = Arc::new(judge);
+    let (filter, judge) = (Arc::new(filter), Arc::new(judge));
     for _ in 0..options.number("receivers", 1) {
         let (options, consumer, judge, acked) = (options.clone(), consumer.clone(), judge.clone(), acked.clone());
+        let filter = filter.clone();
         tokio::spawn(async move {
             loop {
                 let messages = consumer
-                    .receive_with(options.topic(), &options.filter(), batch, options.seconds("invisible", 10.0))
+                    .receive_with(options.topic(), &filter, batch, options.seconds("invisible", 10.0))
                     .await
                     .or_fail("receive");
                 for message in messages {
                     let body = body_of(&message);
                     if let Verdict::Acknowledge = judge(&message) {
                         consumer.ack(&message).await.or_fail("ack");
-                        emit("acked", json!({"body": body}));
+                        if message.tag() != Some(BYTES) {
+                            emit("acked", json!({"body": body}));
+                        }
                         acked.add(&body);
                     }
                 }
@@ -289,6 +296,16 @@ async fn tags(options: Arc<Options>) {
     };
     receive_forever(&options, consumer, print_and_acknowledge, acked.clone());
     acked.wait(options.count() * 2 / 3, 1).await;
+
+    let consumer = start_simple(&options, &options.topic(), options.text("simple-group")).await;
+    let sql = FilterExpression::new(FilterType::Sql, options.text("sql"));
+    let by_sql = Arc::new(Tally::default());
+    let print_and_acknowledge = |message: &MessageView| {
+        emit("received", with(with(received(message), "tag", json!(message.tag())), "via", json!("sql")));
+        Verdict::Acknowledge
+    };
+    receive_batches_forever(&options, consumer, sql, BATCH, print_and_acknowledge, by_sql.clone());
+    by_sql.wait(options.number("sql-count", 0), 1).await;
 }
 
 async fn retry(options: Arc<Options>) {
@@ -450,7 +467,7 @@ async fn fifo(options: Arc<Options>) {
         emit("consumed", json!({"via": "simple", "body": body}));
         Verdict::Acknowledge
     };
-    receive_batches_forever(&options, consumer, 1, judge, acked.clone());
+    receive_batches_forever(&options, consumer, options.filter(), 1, judge, acked.clone());
     acked.wait(options.count(), 1).await;
 }
 
@@ -458,6 +475,10 @@ async fn props(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
     let acked = Arc::new(Tally::default());
     let judge = |message: &MessageView| {
+        if message.tag() == Some(BYTES) {
+            emit("received-bytes", with(outline(message.body()), "id", json!(message.message_id())));
+            return Verdict::Acknowledge;
+        }
         let mut keys = message.keys().to_vec();
         keys.sort();
         let event = with(received(message), "tag", json!(message.tag()));
@@ -477,7 +498,30 @@ async fn props(options: Arc<Options>) {
         .or_fail("build message");
     let producer = start_producer(&options).await;
     send(&producer, message, options.text("body"), Some(options.text("tag"))).await.or_fail("send");
-    acked.wait(1, 1).await;
+
+    let every: Vec<u8> = (0..=255).collect();
+    let batches = [("batch", vec![every, vec![0]]), ("async", vec![vec![b'x'; LARGE_BODY_BYTES]])];
+    for (how, bodies) in &batches {
+        let messages: Vec<_> = bodies.iter().map(|body| bytes_message(&options, body)).collect();
+        let receipts = producer.batch_send(messages).await.or_fail("send a batch");
+        for (body, receipt) in bodies.iter().zip(receipts) {
+            emit("sent-bytes", with(with(outline(body), "id", json!(receipt.message_id())), "how", json!(how)));
+        }
+    }
+    acked.wait(4, 1).await;
+}
+
+fn bytes_message(options: &Options, body: &[u8]) -> impl Message {
+    MessageBuilder::builder().set_topic(options.topic()).set_tag(BYTES).set_body(body.to_vec()).build().or_fail("build message")
+}
+
+/// Its length and its Adler-32.
+fn outline(body: &[u8]) -> Value {
+    let (a, b) = body.iter().fold((1u32, 0u32), |(a, b), byte| {
+        let a = (a + u32::from(*byte)) % 65521;
+        (a, (b + a) % 65521)
+    });
+    json!({"bytes": body.len(), "adler32": b << 16 | a})
 }
 
 async fn errors(options: Arc<Options>) {
@@ -486,13 +530,46 @@ async fn errors(options: Arc<Options>) {
         ("illegal-topic", "bad.topic".to_string(), 1),
         ("oversize-body", options.topic(), MAX_BODY_BYTES + 1),
         ("unknown-topic", format!("{}-unknown", options.topic()), 1),
+        ("long-topic", "x".repeat(128), 1),
+        ("empty-body", options.topic(), 0),
+        ("illegal-tag", options.topic(), 1),
     ];
     for (case, topic, body_bytes) in cases {
-        match producer.send(message_with(&topic, &"x".repeat(body_bytes), None)).await {
+        let builder = MessageBuilder::builder().set_topic(topic).set_body(vec![b'x'; body_bytes]);
+        let builder = if case == "illegal-tag" { builder.set_tag("a|b") } else { builder };
+        let sent = match builder.build() {
+            Ok(message) => producer.send(message).await,
+            Err(error) => Err(error),
+        };
+        match sent {
             Ok(_) => emit("accepted", json!({"case": case})),
             Err(error) => emit("refused", with(describe(&error), "case", json!(case))),
         }
     }
+
+    // A consumer ends while it polls. What is sent afterwards must not go to it.
+    let ending = start_simple(&options, &options.topic(), options.text("group")).await;
+    let (polled, polling) = (options.clone(), ending.clone());
+    let poll = tokio::spawn(async move {
+        let invisible = polled.seconds("invisible", 10.0);
+        let _ = polling.receive_with(polled.topic(), &polled.filter(), 1, invisible).await;
+    });
+    sleep(Duration::from_millis(500)).await;
+    let began = Instant::now();
+    poll.abort();
+    let _ = poll.await;
+    Arc::into_inner(ending).expect("the poll is gone").shutdown().await.or_fail("close");
+    emit("closed", json!({"seconds": began.elapsed().as_secs_f64()}));
+    let after = format!("{}-after", options.text("run"));
+    send(&producer, message_with(options.text("topic"), &after, None), &after, None).await.or_fail("send");
+    let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+    let acked = Arc::new(Tally::default());
+    let print_and_acknowledge = |message: &MessageView| {
+        emit("received", received(message));
+        Verdict::Acknowledge
+    };
+    receive_forever(&options, consumer, print_and_acknowledge, acked.clone());
+    acked.wait(1, 1).await;
 }
 
 async fn crash_loop(options: Arc<Options>) {

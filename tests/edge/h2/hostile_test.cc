@@ -456,6 +456,24 @@ TEST_F(HostileTest, AnHonestClientMayPingAMinuteLong) {
   ExpectServed();
 }
 
+// The C++ client pings once a minute, also without calls, and gives the connection up when the answer takes 3 s. A day of it, here
+// as fast as it goes.
+TEST_F(HostileTest, ACppClientThatPingsEachMinuteIsAnswered) {
+  Serve();
+  FrameClient client(address_);
+  client.Begin();
+  for (int minute = 0; minute < 24 * 60; ++minute) {
+    client.Write(Ping("keepaliv"));
+    const absl::Time asked = absl::Now();
+    ASSERT_TRUE(client.ReadUntil([&] { return client.acks() > minute; }));
+    ASSERT_LT(absl::Now() - asked, absl::Seconds(3));
+    // Most of the time there is a poll; a server may not count pings that come while it waits.
+    if (minute == 12 * 60) client.Write(Head(1, "/t/Silent"));
+  }
+  EXPECT_EQ(client.goaway(), std::nullopt);
+  EXPECT_EQ(client.Echo("/t/Echo", "hello"), "hello");
+}
+
 TEST_F(HostileTest, APingFloodThatNeverReadsIsBounded) {
   Serve();
   FrameClient client(address_);
