@@ -219,6 +219,16 @@ void LifeStory::Do(const log::OpenCursor& command) {
       absl::StrCat("the group began to read the queue at offset ", command.start());
 }
 
+void LifeStory::Do(const log::SeekCursor& command) {
+  if (!IsHere(command.queue())) return;
+  Place& place = places_[command.group_id()];
+  const bool is_owed = command.to() <= offset_;
+  place.state = is_owed ? Place::State::kNone : Place::State::kSettled;
+  place.settled_by = is_owed ? "" : "place_moved";
+  Tell("place_moved", command.group_id(), &place)->detail =
+      absl::StrCat("an operator moved the group to offset ", command.to());
+}
+
 void LifeStory::Do(const log::Expire& command) {
   if (!IsHere(command.queue()) || command.first() <= offset_) return;
   for (auto& [group, place] : places_) {

@@ -59,6 +59,7 @@ class LifeStory {
   void Do(const log::Move& command);
   void Do(const log::Redrive& command);
   void Do(const log::OpenCursor& command);
+  void Do(const log::SeekCursor& command);
   void Do(const log::Expire& command);
   void Do(const log::ConfigureQueue& command);
   template <typename T>

@@ -65,7 +65,7 @@ void VisitCommand(const T& command, Visit visit) {
       visit(OriginHash(entry.log_index()));
     }
   } else if constexpr (std::is_same_v<T, log::OpenCursor> || std::is_same_v<T, log::Expire> ||
-                       std::is_same_v<T, log::ConfigureQueue>) {
+                       std::is_same_v<T, log::ConfigureQueue> || std::is_same_v<T, log::SeekCursor>) {
     visit(QueueHash(KeyOf(command.queue())));
   } else if constexpr (std::is_same_v<T, log::FireTimer> || std::is_same_v<T, log::CancelTimer>) {
     for (const log::TimerRef& ref : command.timers()) visit(OriginHash(ref.log_index()));

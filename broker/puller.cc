@@ -97,6 +97,7 @@ bool Puller::Collect(uint64_t id, Pending* pull, const Queue& bounds) {
       return false;
     }
     const IndexEntry& entry = block->entries[static_cast<size_t>(scan % kBlockEntries)];
+    if (entry.is_redriven()) continue;
     const bool matches = pull->tag_hashes.empty() || std::find(pull->tag_hashes.begin(), pull->tag_hashes.end(), entry.tag_hash) !=
                                                          pull->tag_hashes.end();
     if (!matches) continue;
