@@ -273,13 +273,13 @@ class Scenarios:
     def receive(self, topic, group, *words, through=None):
         return baridctl((through or self.server.consumers).endpoint, "receive", topic, "--group", group, *words)
 
-    def create(self, topic, group=None, kind="normal"):
-        self.admin("topic", "create", topic, "--type", kind).expect(0)
-        if group:
-            self.admin("group", "create", group).expect(0)
+    def create(self, topic, *groups, kind="normal"):
+        made = [("topic", topic), *(("group", group) for group in groups)]
+        for what, name in made:
+            self.admin(what, "create", name, *(("--type", kind) if what == "topic" else ())).expect(0)
         # The other proxy hears of it a moment later.
-        self.eventually(lambda: baridctl(self.server.consumers.ports["admin"], "topic", "describe", topic).status == 0 and
-                        (not group or baridctl(self.server.consumers.ports["admin"], "group", "describe", group).status == 0),
+        self.eventually(lambda: all(baridctl(self.server.consumers.ports["admin"], what, "describe", name).status == 0
+                                    for what, name in made),
                         f"{topic} is known everywhere")
 
     def receive_until(self, topic, group, count):
@@ -523,7 +523,7 @@ class Scenarios:
         self.assertIn("redriven", [event["what"] for event in life["events"]])
 
     def test_pull_by_offset(self):
-        self.create("stream")
+        self.create("stream", "readers", "billing")
         sent = self.send("stream", "--body", "m", "--count", 8).expect(0).objects
         (described,) = self.admin("topic", "describe", "stream").expect(0).objects
         filled = [queue for queue in described["queues"] if queue["end"] > 0]
