@@ -22,6 +22,7 @@ StatusWorld::StatusWorld() {
   controller_.MakeTopic("deals", MessageType::kTransaction);
   UseOneShard();
   controller_.MakeTopic("steps", MessageType::kFifo);
+  controller_.MakeTopic("alarms", MessageType::kPriority);
 }
 
 v2::Status StatusWorld::AskBytes(const std::string& rpc, std::string request) {
@@ -107,6 +108,51 @@ v2::Message StatusWorld::Prepared() {
   v2::Message message = MessageOf("deals", "hello");
   message.mutable_system_properties()->set_message_type(v2::TRANSACTION);
   return message;
+}
+
+v2::Message StatusWorld::Urgent(int32_t priority) {
+  v2::Message message = MessageOf("alarms", "hello");
+  message.mutable_system_properties()->set_message_type(v2::PRIORITY);
+  message.mutable_system_properties()->set_priority(priority);
+  return message;
+}
+
+v2::MessageQueue StatusWorld::Queue(const std::string& topic) {
+  v2::MessageQueue queue;
+  *queue.mutable_topic() = Named(topic);
+  queue.mutable_broker()->set_name("shard-1");
+  return queue;
+}
+
+v2::PullMessageRequest StatusWorld::PullOf(int64_t offset) {
+  v2::PullMessageRequest request;
+  *request.mutable_group() = Named("workers");
+  *request.mutable_message_queue() = Queue();
+  request.set_offset(offset);
+  request.set_batch_size(32);
+  return request;
+}
+
+v2::UpdateOffsetRequest StatusWorld::UpdateOf(int64_t offset, const std::string& group) {
+  v2::UpdateOffsetRequest request;
+  *request.mutable_group() = Named(group);
+  *request.mutable_message_queue() = Queue();
+  request.set_offset(offset);
+  return request;
+}
+
+v2::GetOffsetRequest StatusWorld::GetOf(const std::string& group) {
+  v2::GetOffsetRequest request;
+  *request.mutable_group() = Named(group);
+  *request.mutable_message_queue() = Queue();
+  return request;
+}
+
+v2::QueryOffsetRequest StatusWorld::QueryOf(v2::QueryOffsetPolicy policy) {
+  v2::QueryOffsetRequest request;
+  *request.mutable_message_queue() = Queue();
+  request.set_query_offset_policy(policy);
+  return request;
 }
 
 v2::EndTransactionRequest StatusWorld::End(v2::TransactionResolution resolution, const std::string& topic) {
@@ -214,6 +260,8 @@ const std::vector<StatusCase>& StatusCases() {
          message.mutable_system_properties()->mutable_orphaned_transaction_recovery_duration()->set_seconds(3601);
          return w.Send(message).status();
        }},
+      {"SendMessage", v2::BAD_REQUEST, "a priority is negative",
+       [](W& w) { return w.Send(w.Urgent(-1)).status(); }},
       {"SendMessage", v2::ILLEGAL_TOPIC, "the topic's name is blank",
        [](W& w) { return w.Send("hello", "").status(); }},
       {"SendMessage", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
@@ -260,8 +308,23 @@ const std::vector<StatusCase>& StatusCases() {
        [](W& w) { return w.Send(w.Scheduled(absl::Hours(24 * 40 + 1))).status(); }},
       {"SendMessage", v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, "a message is not of its topic's type",
        [](W& w) { return w.SendWith([](auto* system) { system->set_message_type(v2::TRANSACTION); }); }},
+      {"SendMessage", v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, "a message is of a type that its topic does not take "
+       "even if `proxy.enforce_message_types` is off",
+       [](W& w) {
+         ProxyOptions options;
+         options.enforce_message_types = false;
+         w.Restart(options);
+         return w.SendWith([](auto* system) { system->set_message_type(v2::TRANSACTION); });
+       }},
       {"SendMessage", v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, "a message has a property that is for another type",
        [](W& w) { return w.SendWith([](auto* system) { system->set_message_group("a"); }); }},
+      {"SendMessage", v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, "a message lacks what its type needs: a delivery time "
+       "or a priority",
+       [](W& w) {
+         v2::Message message = w.Urgent(1);
+         message.mutable_system_properties()->clear_priority();
+         return w.Send(message).status();
+       }},
       {"SendMessage", v2::MESSAGE_CORRUPTED, "the call has no message",
        [](W& w) { return w.Ask("SendMessage", v2::SendMessageRequest()); }},
       {"SendMessage", v2::MESSAGE_CORRUPTED, "the call has messages of different topics",
@@ -434,6 +497,11 @@ const std::vector<StatusCase>& StatusCases() {
          w.MakeNothing();
          return w.Ask("ReceiveMessage", w.ReceiveRequestOf("unknown"));
        }},
+      {"ReceiveMessage", v2::PRECONDITION_FAILED, "the group stores offsets, and is not delivered to",
+       [](W& w) {
+         w.Ask("UpdateOffset", w.UpdateOf(0));
+         return w.Ask("ReceiveMessage", w.ReceiveRequestOf());
+       }},
       {"ReceiveMessage", v2::TOO_MANY_REQUESTS, "the client has more receives waiting than "
        "`proxy.max_waiting_receives`",
        [](W& w) {
@@ -576,6 +644,320 @@ const std::vector<StatusCase>& StatusCases() {
          const std::string handle = w.Delivered();
          w.Refuse(absl::DeadlineExceededError("the shard lost its leader; the outcome is not known"));
          return w.Forward(handle).status();
+       }},
+
+      // --- PullMessage ---
+      {"PullMessage", v2::OK, "there are messages from the offset on",
+       [](W& w) {
+         w.Send("hello");
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::BAD_REQUEST, "the bytes are no such request",
+       [](W& w) { return w.AskBytes("PullMessage", kNoProto); }},
+      {"PullMessage", v2::BAD_REQUEST, "the queue's broker is none of the route's: offsets are of one queue",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         request.mutable_message_queue()->clear_broker();
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::BAD_REQUEST, "the topic has no such queue there",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         request.mutable_message_queue()->set_id(2);
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         *request.mutable_message_queue() = w.Queue("no.dots");
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::ILLEGAL_CONSUMER_GROUP, "the group's name has a character that is not allowed",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         *request.mutable_group() = w.Named("no.dots");
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::ILLEGAL_FILTER_EXPRESSION, "the tag expression has an empty tag",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         request.mutable_filter_expression()->set_expression("a || ");
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::ILLEGAL_FILTER_EXPRESSION, "the SQL filter cannot be read",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         request.mutable_filter_expression()->set_type(v2::SQL);
+         request.mutable_filter_expression()->set_expression("price >");
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::CLIENT_ID_REQUIRED, "the call has no client id",
+       [](W& w) {
+         w.SetHeader("x-mq-client-id", "");
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::ILLEGAL_OFFSET, "the offset is negative, not kept any more, or beyond the queue's end",
+       [](W& w) { return w.Ask("PullMessage", w.PullOf(1)); }},
+      {"PullMessage", v2::MESSAGE_NOT_FOUND, "no message that the filter leaves came while the pull waited",
+       [](W& w) { return w.Ask("PullMessage", w.PullOf(0)); }},
+      {"PullMessage", v2::TOPIC_NOT_FOUND, "there is no such topic; a pull makes none",
+       [](W& w) {
+         v2::PullMessageRequest request = w.PullOf(0);
+         *request.mutable_message_queue() = w.Queue("unknown");
+         return w.Ask("PullMessage", request);
+       }},
+      {"PullMessage", v2::TOPIC_NOT_FOUND, "the topic was deleted while the pull was on its way to the shard",
+       [](W& w) {
+         w.Refuse(absl::NotFoundError("no topic with id 7"));
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::TOO_MANY_REQUESTS, "the client has more receives and pulls waiting than "
+       "`proxy.max_waiting_receives`",
+       [](W& w) {
+         ProxyOptions options;
+         options.limits.max_waiting_receives_per_client = 1;
+         w.Restart(options);
+         v2::ReceiveMessageRequest request = w.ReceiveRequestOf();
+         request.mutable_long_polling_timeout()->set_seconds(10);
+         const auto first = w.StartReceive(request);
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::TOO_MANY_REQUESTS, "the shard has more pulls waiting than it takes",
+       [](W& w) {
+         w.Refuse(RetryAfterError(absl::Seconds(1), "more than 100000 pulls wait on this shard"));
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::INTERNAL_SERVER_ERROR, "what is stored at the offset cannot be read",
+       [](W& w) {
+         w.Refuse(absl::DataLossError("the index points to a record that is not there"));
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::HA_NOT_AVAILABLE, "the shard has no leader that can be reached",
+       [](W& w) {
+         w.Depose();
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::PROXY_TIMEOUT, "the shard was asked and no answer came back",
+       [](W& w) {
+         w.Refuse(absl::DeadlineExceededError("the shard did not answer in time"));
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+
+      // --- UpdateOffset ---
+      {"UpdateOffset", v2::OK, "the offset is stored; the group is made, or stores offsets from now on",
+       [](W& w) { return w.Ask("UpdateOffset", w.UpdateOf(0)); }},
+      {"UpdateOffset", v2::BAD_REQUEST, "the bytes are no such request",
+       [](W& w) { return w.AskBytes("UpdateOffset", kNoProto); }},
+      {"UpdateOffset", v2::BAD_REQUEST, "the queue's broker is none of the route's: offsets are of one queue",
+       [](W& w) {
+         v2::UpdateOffsetRequest request = w.UpdateOf(0);
+         request.mutable_message_queue()->clear_broker();
+         return w.Ask("UpdateOffset", request);
+       }},
+      {"UpdateOffset", v2::BAD_REQUEST, "the topic has no such queue there",
+       [](W& w) {
+         v2::UpdateOffsetRequest request = w.UpdateOf(0);
+         request.mutable_message_queue()->set_id(-1);
+         return w.Ask("UpdateOffset", request);
+       }},
+      {"UpdateOffset", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
+       [](W& w) {
+         v2::UpdateOffsetRequest request = w.UpdateOf(0);
+         *request.mutable_message_queue() = w.Queue("no.dots");
+         return w.Ask("UpdateOffset", request);
+       }},
+      {"UpdateOffset", v2::ILLEGAL_CONSUMER_GROUP, "the group's name has a character that is not allowed",
+       [](W& w) {
+         v2::UpdateOffsetRequest request = w.UpdateOf(0);
+         *request.mutable_group() = w.Named("no.dots");
+         return w.Ask("UpdateOffset", request);
+       }},
+      {"UpdateOffset", v2::CLIENT_ID_REQUIRED, "the call has no client id",
+       [](W& w) {
+         w.SetHeader("x-mq-client-id", "");
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::ILLEGAL_OFFSET, "the offset is negative",
+       [](W& w) { return w.Ask("UpdateOffset", w.UpdateOf(-1)); }},
+      {"UpdateOffset", v2::ILLEGAL_OFFSET, "the offset is beyond the queue's end",
+       [](W& w) { return w.Ask("UpdateOffset", w.UpdateOf(1)); }},
+      {"UpdateOffset", v2::TOPIC_NOT_FOUND, "there is no such topic; the call makes none",
+       [](W& w) {
+         v2::UpdateOffsetRequest request = w.UpdateOf(0);
+         *request.mutable_message_queue() = w.Queue("unknown");
+         return w.Ask("UpdateOffset", request);
+       }},
+      {"UpdateOffset", v2::TOPIC_NOT_FOUND, "the topic was deleted while the call was on its way to the shard",
+       [](W& w) {
+         w.Refuse(absl::NotFoundError("no topic with id 7"));
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::CONSUMER_GROUP_NOT_FOUND, "there is no such group and groups are not made on first use",
+       [](W& w) {
+         w.MakeNothing();
+         return w.Ask("UpdateOffset", w.UpdateOf(0, "unknown"));
+       }},
+      {"UpdateOffset", v2::PRECONDITION_FAILED, "the group is one that messages are delivered to",
+       [](W& w) {
+         w.Delivered();
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::TOO_MANY_REQUESTS, "the controller refuses to make one more group",
+       [](W& w) {
+         w.controller().FailChanges(absl::ResourceExhaustedError("there are 1000 groups, that many are allowed"));
+         return w.Ask("UpdateOffset", w.UpdateOf(0, "unknown"));
+       }},
+      {"UpdateOffset", v2::INTERNAL_SERVER_ERROR, "the shard's log has failed",
+       [](W& w) {
+         w.Refuse(absl::DataLossError("the log failed to sync and takes nothing any more"));
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::HA_NOT_AVAILABLE, "the shard has no leader that can be reached",
+       [](W& w) {
+         w.Depose();
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::PROXY_TIMEOUT, "the controller does not answer in time while the group is made or decided",
+       [](W& w) {
+         w.controller().FailChanges(absl::DeadlineExceededError("the controller did not answer within 5s"));
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+      {"UpdateOffset", v2::PROXY_TIMEOUT, "the outcome is unknown: the shard was asked and no answer came back",
+       [](W& w) {
+         w.Refuse(absl::DeadlineExceededError("the shard lost its leader; the outcome is not known"));
+         return w.Ask("UpdateOffset", w.UpdateOf(0));
+       }},
+
+      // --- GetOffset ---
+      {"GetOffset", v2::OK, "the group has stored an offset for the queue",
+       [](W& w) {
+         w.Ask("UpdateOffset", w.UpdateOf(0));
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::BAD_REQUEST, "the bytes are no such request",
+       [](W& w) { return w.AskBytes("GetOffset", kNoProto); }},
+      {"GetOffset", v2::BAD_REQUEST, "the queue's broker is none of the route's: offsets are of one queue",
+       [](W& w) {
+         v2::GetOffsetRequest request = w.GetOf();
+         request.mutable_message_queue()->clear_broker();
+         return w.Ask("GetOffset", request);
+       }},
+      {"GetOffset", v2::BAD_REQUEST, "the topic has no such queue there",
+       [](W& w) {
+         v2::GetOffsetRequest request = w.GetOf();
+         request.mutable_message_queue()->set_id(-1);
+         return w.Ask("GetOffset", request);
+       }},
+      {"GetOffset", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
+       [](W& w) {
+         v2::GetOffsetRequest request = w.GetOf();
+         *request.mutable_message_queue() = w.Queue("no.dots");
+         return w.Ask("GetOffset", request);
+       }},
+      {"GetOffset", v2::ILLEGAL_CONSUMER_GROUP, "the group's name has a character that is not allowed",
+       [](W& w) {
+         v2::GetOffsetRequest request = w.GetOf();
+         *request.mutable_group() = w.Named("no.dots");
+         return w.Ask("GetOffset", request);
+       }},
+      {"GetOffset", v2::CLIENT_ID_REQUIRED, "the call has no client id",
+       [](W& w) {
+         w.SetHeader("x-mq-client-id", "");
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::TOPIC_NOT_FOUND, "there is no such topic; the call makes none",
+       [](W& w) {
+         v2::GetOffsetRequest request = w.GetOf();
+         *request.mutable_message_queue() = w.Queue("unknown");
+         return w.Ask("GetOffset", request);
+       }},
+      {"GetOffset", v2::TOPIC_NOT_FOUND, "the topic was deleted while the call was on its way to the shard",
+       [](W& w) {
+         w.Refuse(absl::NotFoundError("no topic with id 7"));
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::CONSUMER_GROUP_NOT_FOUND, "there is no such group; the call makes none",
+       [](W& w) { return w.Ask("GetOffset", w.GetOf("unknown")); }},
+      {"GetOffset", v2::OFFSET_NOT_FOUND, "the group has stored none for the queue",
+       [](W& w) { return w.Ask("GetOffset", w.GetOf()); }},
+      {"GetOffset", v2::PRECONDITION_FAILED, "the group is one that messages are delivered to",
+       [](W& w) {
+         w.Delivered();
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::INTERNAL_SERVER_ERROR, "the shard's log has failed",
+       [](W& w) {
+         w.Refuse(absl::DataLossError("the log failed to sync and takes nothing any more"));
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::HA_NOT_AVAILABLE, "the shard has no leader that can be reached",
+       [](W& w) {
+         w.Depose();
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+      {"GetOffset", v2::PROXY_TIMEOUT, "the shard was asked and no answer came back",
+       [](W& w) {
+         w.Refuse(absl::DeadlineExceededError("the shard did not answer in time"));
+         return w.Ask("GetOffset", w.GetOf());
+       }},
+
+      // --- QueryOffset ---
+      {"QueryOffset", v2::OK, "the topic has the queue, with messages or without",
+       [](W& w) { return w.Ask("QueryOffset", w.QueryOf()); }},
+      {"QueryOffset", v2::BAD_REQUEST, "the bytes are no such request",
+       [](W& w) { return w.AskBytes("QueryOffset", kNoProto); }},
+      {"QueryOffset", v2::BAD_REQUEST, "the queue's broker is none of the route's: offsets are of one queue",
+       [](W& w) {
+         v2::QueryOffsetRequest request = w.QueryOf();
+         request.mutable_message_queue()->clear_broker();
+         return w.Ask("QueryOffset", request);
+       }},
+      {"QueryOffset", v2::BAD_REQUEST, "the topic has no such queue there",
+       [](W& w) {
+         v2::QueryOffsetRequest request = w.QueryOf();
+         request.mutable_message_queue()->set_id(-1);
+         return w.Ask("QueryOffset", request);
+       }},
+      {"QueryOffset", v2::BAD_REQUEST, "the policy is TIMESTAMP and there is no timestamp",
+       [](W& w) { return w.Ask("QueryOffset", w.QueryOf(v2::TIMESTAMP)); }},
+      {"QueryOffset", v2::BAD_REQUEST, "the policy is none of the three",
+       [](W& w) { return w.Ask("QueryOffset", w.QueryOf(static_cast<v2::QueryOffsetPolicy>(3))); }},
+      {"QueryOffset", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
+       [](W& w) {
+         v2::QueryOffsetRequest request = w.QueryOf();
+         *request.mutable_message_queue() = w.Queue("no.dots");
+         return w.Ask("QueryOffset", request);
+       }},
+      {"QueryOffset", v2::CLIENT_ID_REQUIRED, "the call has no client id",
+       [](W& w) {
+         w.SetHeader("x-mq-client-id", "");
+         return w.Ask("QueryOffset", w.QueryOf());
+       }},
+      {"QueryOffset", v2::TOPIC_NOT_FOUND, "there is no such topic; the call makes none",
+       [](W& w) {
+         v2::QueryOffsetRequest request = w.QueryOf();
+         *request.mutable_message_queue() = w.Queue("unknown");
+         return w.Ask("QueryOffset", request);
+       }},
+      {"QueryOffset", v2::TOPIC_NOT_FOUND, "the topic was deleted while the call was on its way to the shard",
+       [](W& w) {
+         w.Refuse(absl::NotFoundError("no topic with id 7"));
+         return w.Ask("QueryOffset", w.QueryOf());
+       }},
+      {"QueryOffset", v2::INTERNAL_SERVER_ERROR, "the shard's log has failed",
+       [](W& w) {
+         w.Refuse(absl::DataLossError("the log failed to sync and takes nothing any more"));
+         return w.Ask("QueryOffset", w.QueryOf());
+       }},
+      {"QueryOffset", v2::HA_NOT_AVAILABLE, "the shard has no leader that can be reached",
+       [](W& w) {
+         w.Depose();
+         return w.Ask("QueryOffset", w.QueryOf());
+       }},
+      {"QueryOffset", v2::PROXY_TIMEOUT, "the shard was asked and no answer came back",
+       [](W& w) {
+         w.Refuse(absl::DeadlineExceededError("the shard did not answer in time"));
+         return w.Ask("QueryOffset", w.QueryOf());
        }},
 
       // --- EndTransaction ---
@@ -779,17 +1161,16 @@ const std::vector<StatusCase>& StatusCases() {
 }
 
 const std::vector<const char*>& NotBuiltYet() {
-  static const auto* const kRpcs =
-      new std::vector<const char*>({"PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "SyncLiteSubscription"});
+  static const auto* const kRpcs = new std::vector<const char*>({"SyncLiteSubscription"});
   return *kRpcs;
 }
 
 const std::vector<StatusReason>& StatusReasons() {
   static const auto* const kReasons = new std::vector<StatusReason>({
       // --- Codes that are for some calls only ---
-      {{"QueryRoute", "Heartbeat", "QueryAssignment", "ReceiveMessage",
-       "ForwardMessageToDeadLetterQueue", "EndTransaction",
-        "Telemetry", "NotifyClientTermination", "ChangeInvisibleDuration", "RecallMessage"},
+      {{"QueryRoute", "Heartbeat", "QueryAssignment", "ReceiveMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
+        "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
+        "ChangeInvisibleDuration", "RecallMessage"},
        {v2::MULTIPLE_RESULTS},
        "the call is about one thing; only SendMessage and AckMessage have entries of which each has its own fate"},
       {{},
@@ -798,33 +1179,36 @@ const std::vector<StatusReason>& StatusReasons() {
         v2::MESSAGE_BODY_TOO_LARGE, v2::MESSAGE_BODY_EMPTY, v2::MESSAGE_PROPERTIES_TOO_LARGE, v2::MASTER_PERSISTENCE_TIMEOUT},
        "it is about messages that are being sent, and only SendMessage sends"},
       {{}, {v2::INVALID_TRANSACTION_ID}, "only EndTransaction names a transaction"},
-      {{}, {v2::ILLEGAL_FILTER_EXPRESSION}, "the filter that counts is the one in ReceiveMessage; the one in Settings "
-       "is not looked at"},
+      {{}, {v2::ILLEGAL_FILTER_EXPRESSION}, "the filters that count are those of ReceiveMessage and PullMessage; the "
+       "one in Settings is not looked at"},
+      {{}, {v2::ILLEGAL_OFFSET}, "only PullMessage and UpdateOffset name an offset"},
+      {{}, {v2::OFFSET_NOT_FOUND}, "only GetOffset asks for what was stored"},
       {{}, {v2::ILLEGAL_INVISIBLE_TIME}, "only ReceiveMessage and ChangeInvisibleDuration ask for an invisible time"},
       {{}, {v2::INVALID_RECEIPT_HANDLE}, "only the calls that settle a delivery name a receipt"},
       {{}, {v2::MESSAGE_NOT_FOUND}, "it means an empty poll, to some clients for any call; so only ReceiveMessage "
-       "says it"},
+       "and PullMessage say it"},
       {{}, {v2::PAYLOAD_TOO_LARGE}, "only SendMessage and AckMessage carry lists; of any call, more bytes than the "
        "port takes end it by gRPC's RESOURCE_EXHAUSTED"},
-      {{}, {v2::CONSUMER_GROUP_NOT_FOUND}, "only ReceiveMessage needs the group to be there; a receipt of a deleted "
-       "one is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
+      {{}, {v2::CONSUMER_GROUP_NOT_FOUND}, "only ReceiveMessage, UpdateOffset and GetOffset need the group to be "
+       "there; a receipt of a deleted one is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
       {{"AckMessage", "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration"},
        {v2::TOPIC_NOT_FOUND},
        "a receipt of a topic that is gone is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
       {{"EndTransaction"}, {v2::TOPIC_NOT_FOUND}, "the transaction id tells: INVALID_TRANSACTION_ID if it is for "
        "another topic, NOT_FOUND if its topic was deleted"},
-      {{"QueryRoute", "QueryAssignment", "ReceiveMessage", "AckMessage",
-       "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration"},
+      {{"QueryRoute", "QueryAssignment", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
+        "UpdateOffset", "GetOffset", "QueryOffset", "ChangeInvisibleDuration"},
        {v2::NOT_FOUND},
-       "what can be missing has a code of its own here: topic, group, message or receipt"},
+       "what can be missing has a code of its own here: topic, group, message, offset or receipt"},
       {{"QueryRoute", "SendMessage", "QueryAssignment", "AckMessage",
        "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration",
         "RecallMessage"},
        {v2::PRECONDITION_FAILED},
        "nothing has to be in a state before the call; of what is over, another code tells"},
-      {{"ReceiveMessage"}, {v2::PRECONDITION_FAILED}, "it is for groups that work by offsets, which are not built yet"},
-      {{"SendMessage", "EndTransaction", "RecallMessage"}, {v2::ILLEGAL_CONSUMER_GROUP}, "the call names no group"},
-      {{"QueryRoute"}, {v2::ILLEGAL_CONSUMER_GROUP}, "the call names no group"},
+      {{"PullMessage", "QueryOffset"}, {v2::PRECONDITION_FAILED}, "a queue may be read whatever a group does with it"},
+      {{"GetOffset", "QueryOffset"}, {v2::TOO_MANY_REQUESTS}, "nothing is written, made or waited for"},
+      {{"QueryRoute", "SendMessage", "QueryOffset", "EndTransaction", "RecallMessage"}, {v2::ILLEGAL_CONSUMER_GROUP}, "the "
+       "call names no group"},
 
       // --- Calls that only tell the server something ---
       {{"Heartbeat", "NotifyClientTermination"},
@@ -840,7 +1224,8 @@ const std::vector<StatusReason>& StatusReasons() {
        {v2::PRECONDITION_FAILED, v2::TOO_MANY_REQUESTS, v2::INTERNAL_SERVER_ERROR, v2::HA_NOT_AVAILABLE, v2::PROXY_TIMEOUT},
        "the proxy answers alone, from memory: neither a shard nor the controller is asked"},
       {{"QueryRoute", "QueryAssignment", "Heartbeat", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue",
-        "EndTransaction", "Telemetry", "NotifyClientTermination", "ChangeInvisibleDuration", "RecallMessage"},
+        "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
+        "ChangeInvisibleDuration", "RecallMessage"},
        {v2::FORBIDDEN},
        "rights of users are not built yet, and every queue may be read"},
       {{}, {v2::NOT_IMPLEMENTED}, "the call is served"},
@@ -850,8 +1235,6 @@ const std::vector<StatusReason>& StatusReasons() {
       {{}, {v2::UNRECOGNIZED_CLIENT_TYPE}, "every type of client is served, also one younger than this server"},
       {{}, {v2::ILLEGAL_POLLING_TIME}, "a poll that is too long is cut to what the deadline leaves, a short one is "
        "taken as it is"},
-      {{}, {v2::ILLEGAL_OFFSET, v2::OFFSET_NOT_FOUND}, "it is for the calls that read by offset, which are not built "
-       "yet"},
       {{}, {v2::ILLEGAL_LITE_TOPIC, v2::LITE_TOPIC_QUOTA_EXCEEDED, v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED}, "lite "
        "topics are not built yet"},
       {{}, {v2::INVALID_CLIENT_PROPERTIES}, "Settings are answered whatever stands in them, see Telemetry"},
@@ -905,6 +1288,9 @@ const std::vector<NamedCode>& NamedCodes() {
       {"ForwardMessageToDeadLetterQueue", v2::INVALID_RECEIPT_HANDLE},
       {"ReceiveMessage", v2::MESSAGE_NOT_FOUND},
       {"ReceiveMessage", v2::TOO_MANY_REQUESTS},
+      {"PullMessage", v2::MESSAGE_NOT_FOUND},
+      {"PullMessage", v2::ILLEGAL_OFFSET},
+      {"GetOffset", v2::OFFSET_NOT_FOUND},
       {"QueryRoute", v2::TOPIC_NOT_FOUND},
       {"SendMessage", v2::TOPIC_NOT_FOUND},
       {"ReceiveMessage", v2::CONSUMER_GROUP_NOT_FOUND},

@@ -9,7 +9,7 @@
 namespace barid::proxy {
 
 // A proxy of its own for one case of the table, with a topic of every type that is served: "orders" (NORMAL), "later"
-// (DELAY), "deals" (TRANSACTION) and "steps" (FIFO), the group "workers", and one shard.
+// (DELAY), "deals" (TRANSACTION), "steps" (FIFO) and "alarms" (PRIORITY), the group "workers", and one shard.
 class StatusWorld : public ProxyFixture {
  public:
   StatusWorld();
@@ -52,6 +52,12 @@ class StatusWorld : public ProxyFixture {
   v2::Status SendWith(void (*change)(v2::SystemProperties*));
   v2::Message Scheduled(absl::Duration ahead);
   v2::Message Prepared();
+  v2::Message Urgent(int32_t priority);
+  v2::MessageQueue Queue(const std::string& topic = "orders");
+  v2::PullMessageRequest PullOf(int64_t offset);
+  v2::UpdateOffsetRequest UpdateOf(int64_t offset, const std::string& group = "workers");
+  v2::GetOffsetRequest GetOf(const std::string& group = "workers");
+  v2::QueryOffsetRequest QueryOf(v2::QueryOffsetPolicy policy = v2::END);
   v2::EndTransactionRequest End(v2::TransactionResolution resolution, const std::string& topic = "deals");
   v2::RecallMessageRequest RecallOf(const std::string& handle, const std::string& topic = "later");
   std::string RecallHandle() { return Send(Scheduled(absl::Hours(1))).entries(0).recall_handle(); }
