@@ -13,6 +13,28 @@
 namespace barid::proxy {
 namespace {
 
+bool IsUtf8(absl::string_view bytes) {
+  for (size_t i = 0; i < bytes.size();) {
+    const auto at = [bytes](size_t place) { return static_cast<uint8_t>(bytes[place]); };
+    const uint8_t lead = at(i);
+    if (lead < 0x80) {
+      ++i;
+      continue;
+    }
+    const size_t length = lead < 0xc2 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf5 ? 4 : 0;
+    if (length == 0 || length > bytes.size() - i) return false;
+    // Neither longer than need be, nor half of a UTF-16 pair, nor beyond the last character.
+    const uint8_t lowest = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    const uint8_t highest = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (at(i + 1) < lowest || at(i + 1) > highest) return false;
+    for (size_t k = 2; k < length; ++k) {
+      if ((at(i + k) & 0xc0) != 0x80) return false;
+    }
+    i += length;
+  }
+  return true;
+}
+
 absl::Status Expect(bool holds, absl::string_view what, int64_t found, absl::string_view expected) {
   if (holds) return absl::OkStatus();
   return absl::InvalidArgumentError(absl::StrCat(what, " is ", found, ", expected ", expected));
@@ -169,6 +191,8 @@ absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request) 
   return update;
 }
 
+std::string Text(absl::string_view bytes) { return IsUtf8(bytes) ? absl::Utf8SafeCEscape(bytes) : absl::CEscape(bytes); }
+
 void ToProto(const ResourceName& name, admin::Name* out) {
   out->set_namespace_(name.space);
   out->set_name(name.name);
@@ -236,8 +260,7 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
 void ToProto(const TransactionInfo& transaction, const std::string& shard,
              admin::ListTransactionsResponse::Transaction* out) {
   out->set_shard(shard);
-  // Text on the wire must be UTF-8; a message id is whatever its producer chose.
-  out->set_message_id(absl::Utf8SafeCEscape(transaction.message_id));
+  out->set_message_id(Text(transaction.message_id));
   ToProto(transaction.since, out->mutable_since());
   out->set_checks(transaction.checks);
   if (transaction.next_check != absl::Time()) ToProto(transaction.next_check, out->mutable_next_check());

@@ -1,9 +1,11 @@
 #ifndef BARID_PROXY_PUBLIC_ADMIN_CONVERSIONS_H_
 #define BARID_PROXY_PUBLIC_ADMIN_CONVERSIONS_H_
 
+#include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "barid/admin/v1/admin.pb.h"
 #include "base/broker_calls.h"
 #include "base/controller_calls.h"
@@ -21,6 +23,10 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
 absl::StatusOr<TopicUpdate> FromProto(const admin::UpdateTopicRequest& request);
 absl::StatusOr<GroupMetadata> FromProto(const admin::CreateGroupRequest& request);
 absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request);
+
+// What producers chose (ids, keys, properties) as text for the wire, which takes UTF-8 only: control characters are
+// escaped, and of bytes that are no UTF-8 all that are not ASCII.
+std::string Text(absl::string_view bytes);
 
 void ToProto(const ResourceName& name, admin::Name* out);
 void ToProto(const TopicMetadata& topic, admin::Topic* out);

@@ -7,7 +7,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -30,9 +29,6 @@ constexpr int32_t kMostRedriven = 256;
 absl::Status NoTopic(const ResourceName& name) {
   return absl::NotFoundError(absl::StrCat("there is no topic ", name.ToString()));
 }
-
-// Text on the wire must be UTF-8; ids, keys and properties are whatever their producer chose.
-std::string Text(absl::string_view bytes) { return absl::Utf8SafeCEscape(bytes); }
 
 void NameTopic(TopicId id, const Metadata& metadata, admin::Name* out) {
   if (const TopicMetadata* const topic = metadata.FindTopic(id)) {

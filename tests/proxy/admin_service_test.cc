@@ -1,3 +1,4 @@
+#include "absl/strings/escaping.h"
 #include "barid/admin/v1/admin.pb.h"
 #include "base/stored_message.h"
 #include "proxy/public/admin_conversions.h"
@@ -150,6 +151,7 @@ TEST_F(AdminServiceTest, DeletesAreFinal) {
 }
 
 TEST_F(AdminServiceTest, ATopicIsDescribedWithItsQueuesAndGroups) {
+  PlaceInTurn();
   for (int i = 0; i < 4; ++i) Send("x");
   Receive(ReceiveRequestOf());
   const auto response = Do<admin::DescribeTopicResponse>("DescribeTopic", For<admin::DescribeTopicRequest>("orders"));
@@ -167,6 +169,7 @@ TEST_F(AdminServiceTest, ATopicIsDescribedWithItsQueuesAndGroups) {
 }
 
 TEST_F(AdminServiceTest, ABrokerThatDoesNotAnswerIsNamed) {
+  PlaceInTurn();
   for (int i = 0; i < 2; ++i) Send("x");
   broker(1).RefuseNext(absl::UnavailableError("down"));
   const auto response = Do<admin::DescribeTopicResponse>("DescribeTopic", For<admin::DescribeTopicRequest>("orders"));
@@ -176,6 +179,7 @@ TEST_F(AdminServiceTest, ABrokerThatDoesNotAnswerIsNamed) {
 
 TEST_F(AdminServiceTest, AGroupIsDescribedWithItsPlacesAndMembers) {
   Heartbeat(v2::PUSH_CONSUMER);
+  PlaceInTurn();
   for (int i = 0; i < 2; ++i) Send("x");
   Receive(ReceiveRequestOf());
   const auto response = Do<admin::DescribeGroupResponse>("DescribeGroup", For<admin::DescribeGroupRequest>("workers"));
@@ -221,7 +225,7 @@ TEST_F(AdminServiceTest, TransactionsAreListedByShard) {
 FoundMessage FoundOf(const std::string& id, QueueOffset offset) {
   MessageDraft draft;
   draft.message_id = id;
-  draft.tag = "t\xff";
+  draft.tag = "größe";
   draft.keys = {"k"};
   draft.body = "body";
   FoundMessage found;
@@ -229,6 +233,16 @@ FoundMessage FoundOf(const std::string& id, QueueOffset offset) {
   found.entered = absl::FromUnixSeconds(5);
   found.stored = EncodeStoredMessage(draft);
   return found;
+}
+
+TEST(AdminTextTest, IsUtf8WhateverTheBytesAre) {
+  for (const char* good : {"", "plain", "größe", "你好", "🐪", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) EXPECT_EQ(Text(good), good);
+  EXPECT_EQ(Text("a\nb"), "a\\nb");
+  for (const char* bad : {"\xff", "\x80", "\xc0\x80", "\xc3", "\xe4\xbd", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
+                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3(", "\xe4\xbd("}) {
+    EXPECT_EQ(Text(bad), absl::CEscape(bad));
+  }
+  EXPECT_EQ(Text("ö\xff"), "\\303\\266\\377");
 }
 
 TEST_F(AdminServiceTest, MessagesAreFoundShardAfterShardAndPageAfterPage) {
@@ -246,7 +260,8 @@ TEST_F(AdminServiceTest, MessagesAreFoundShardAfterShardAndPageAfterPage) {
   request.set_max_messages(3);
   auto response = Do<admin::FindMessagesResponse>("FindMessages", request);
   ASSERT_THAT(response.messages(), SizeIs(1));
-  EXPECT_EQ(response.messages(0).message_id(), "a\\377");
+  EXPECT_EQ(response.messages(0).message_id(), "a\\377") << "no UTF-8: not for the wire as it is";
+  EXPECT_EQ(response.messages(0).tag(), "größe");
   EXPECT_EQ(response.messages(0).shard(), "shard-1");
   EXPECT_EQ(response.messages(0).state(), admin::QUEUED);
   EXPECT_EQ(response.messages(0).offset(), 1);
@@ -381,6 +396,7 @@ class ResetOffsetTest : public AdminServiceTest {
 };
 
 TEST_F(ResetOffsetTest, EveryShardIsAskedAndSaysWhatIsDropped) {
+  PlaceInTurn();
   Send("a");
   Send("b");
   ASSERT_EQ(ReceiveCode(ReceiveRequestOf()), v2::OK);
@@ -399,6 +415,7 @@ TEST_F(ResetOffsetTest, EveryShardIsAskedAndSaysWhatIsDropped) {
 }
 
 TEST_F(ResetOffsetTest, OnlyNamedQueuesAreAskedFor) {
+  PlaceInTurn();
   Send("a");
   Send("b");
   ASSERT_EQ(ReceiveCode(ReceiveRequestOf()), v2::OK);

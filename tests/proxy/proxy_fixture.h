@@ -51,6 +51,12 @@ class ProxyFixture : public ::testing::Test {
       tables->brokers.resize(1);
     });
   }
+  // Messages go to the shards of each topic in turn, and not where their ids put them.
+  void PlaceInTurn() {
+    controller_.Edit([](Metadata::Tables* tables) {
+      for (TopicMetadata& topic : tables->topics) topic.idempotent = false;
+    });
+  }
   void SetHeader(const std::string& key, const std::string& value) {
     for (auto& [name, old] : port_.metadata) {
       if (name == key) {

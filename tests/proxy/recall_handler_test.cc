@@ -93,6 +93,7 @@ TEST_F(RecallHandlerTest, AMessageIsRecalledOnce) {
 }
 
 TEST_F(RecallHandlerTest, ARecallGoesToTheShardThatHasTheMessage) {
+  PlaceInTurn();
   for (int i = 0; i < 4; ++i) EXPECT_EQ(Recall(SendDelayed()).status().code(), v2::OK);
   EXPECT_THAT(broker(0).recalls, SizeIs(2));
   EXPECT_THAT(broker(1).recalls, SizeIs(2));

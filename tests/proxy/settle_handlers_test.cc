@@ -96,6 +96,7 @@ TEST_F(SettleHandlersTest, EntriesGoToTheirShards) {
     tables->brokers.push_back({"broker-1", ""});
     tables->shards.push_back({ShardId(2), "shard-2", "broker-1", 1});
   });
+  PlaceInTurn();
   for (int i = 0; i < 4; ++i) Send("x");
   std::vector<std::string> handles;
   for (const char* shard : {"shard-2", "shard-1"}) {
