@@ -119,34 +119,38 @@ void Clients::CloseSession(absl::string_view id, const ClientSession* session) {
 
 void Clients::Gone(absl::string_view id) {
   std::shared_ptr<ClientSession> closed;
+  absl::flat_hash_set<std::shared_ptr<PendingCall>> receives;
   Stripe& stripe = StripeOf(id);
-  MutexLock lock(&stripe.mu);
-  const auto it = stripe.clients.find(id);
-  if (it != stripe.clients.end()) {
-    closed = std::move(it->second.session);
-    stripe.clients.erase(it);
+  {
+    MutexLock lock(&stripe.mu);
+    const auto it = stripe.clients.find(id);
+    if (it != stripe.clients.end()) {
+      closed = std::move(it->second.session);
+      receives = std::move(it->second.receives);
+      stripe.clients.erase(it);
+    }
+    // Bounded too: goodbyes cost nothing to send.
+    if (stripe.gone.size() < max_clients_per_stripe_) stripe.gone.emplace(id);
   }
-  // Bounded too: goodbyes cost nothing to send.
-  if (stripe.gone.size() < max_clients_per_stripe_) stripe.gone.emplace(id);
+  for (const std::shared_ptr<PendingCall>& receive : receives) receive->Cancel();
 }
 
-bool Clients::BeginReceive(absl::string_view id) {
+bool Clients::BeginReceive(absl::string_view id, std::shared_ptr<PendingCall> receive) {
   Stripe& stripe = StripeOf(id);
   MutexLock lock(&stripe.mu);
   Client* const client = FindOrAdd(stripe, id);
   if (client == nullptr) return true;
-  if (client->waiting_receives >= max_waiting_receives_) return false;
-  ++client->waiting_receives;
+  if (client->receives.size() >= static_cast<size_t>(max_waiting_receives_)) return false;
+  client->receives.insert(std::move(receive));
   return true;
 }
 
-void Clients::EndReceive(absl::string_view id) {
+void Clients::EndReceive(absl::string_view id, const PendingCall* receive) {
   Stripe& stripe = StripeOf(id);
   MutexLock lock(&stripe.mu);
   const auto it = stripe.clients.find(id);
-  // It may have gone, and come back with a count of its own.
-  if (it == stripe.clients.end() || it->second.waiting_receives == 0) return;
-  --it->second.waiting_receives;
+  // It may have gone, and come back with others.
+  if (it == stripe.clients.end() || it->second.receives.erase(receive) == 0) return;
   it->second.last_heard = clock_->SinceBoot();
 }
 
@@ -158,7 +162,7 @@ ClientReport Clients::TakeReport(absl::string_view proxy_name) {
     MutexLock lock(&stripe.mu);
     for (auto it = stripe.clients.begin(); it != stripe.clients.end();) {
       Client& client = it->second;
-      const bool connected = client.session != nullptr || client.waiting_receives > 0;
+      const bool connected = client.session != nullptr || !client.receives.empty();
       if (!connected && now - client.last_heard > expiry_) {
         stripe.clients.erase(it++);
         continue;

@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/metadata.h"
 #include "base/mutex.h"
+#include "proxy/pending_call.h"
 
 namespace barid::proxy {
 
@@ -101,12 +102,12 @@ class Clients {
   // `session` is over. The client stays.
   void CloseSession(absl::string_view id, const ClientSession* session);
 
-  // The client said goodbye.
+  // The client said goodbye. Its receives that wait are cancelled.
   void Gone(absl::string_view id);
 
   // A receive of this client is about to wait; false if too many do. Each true needs one EndReceive.
-  bool BeginReceive(absl::string_view id);
-  void EndReceive(absl::string_view id);
+  bool BeginReceive(absl::string_view id, std::shared_ptr<PendingCall> receive);
+  void EndReceive(absl::string_view id, const PendingCall* receive);
 
   // Who was heard of since the last report (a client with an open stream or receive always is) and who has gone. Forgets
   // the expired.
@@ -120,7 +121,7 @@ class Clients {
     ClientProfile profile;
     absl::Duration last_heard;
     bool heard_since_report = true;
-    int waiting_receives = 0;
+    absl::flat_hash_set<std::shared_ptr<PendingCall>> receives;  // That wait.
     std::shared_ptr<ClientSession> session;
     std::vector<ResourceName> topics;  // Few.
   };

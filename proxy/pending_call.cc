@@ -16,6 +16,11 @@ void PendingCall::Cancel() {
   if (target) target->broker->CancelReceive(target->shard, id);
 }
 
+bool PendingCall::is_cancelled() const {
+  MutexLock lock(&mu_);
+  return cancelled_;
+}
+
 void PendingCall::StopWaiting() {
   std::optional<Target> target;
   uint64_t id = 0;

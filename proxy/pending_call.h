@@ -16,6 +16,7 @@ class PendingCall {
  public:
   // Nobody wants the answer any more. The callback still runs; what a receive gets is to be given back.
   void Cancel();
+  bool is_cancelled() const;
   // Waits no longer: ends with what there is.
   void StopWaiting();
 
@@ -28,7 +29,7 @@ class PendingCall {
   void Answered();
 
  private:
-  Mutex mu_;
+  mutable Mutex mu_;
   bool cancelled_ ABSL_GUARDED_BY(mu_) = false;
   // The broker's call, while it can be cancelled.
   std::optional<Target> target_ ABSL_GUARDED_BY(mu_);

@@ -12,25 +12,23 @@ struct Puller::Journey {
   absl::Duration wait_until;  // By Clock::SinceBoot.
 };
 
-std::shared_ptr<PendingCall> Puller::Start(PullCall call, const Target& target, Callback<PullResult> done) {
-  auto pending = std::make_shared<PendingCall>();
+void Puller::Start(PullCall call, const Target& target, std::shared_ptr<PendingCall> pending, Callback<PullResult> done) {
   if (!under_way_.Add(pending)) call.wait = absl::ZeroDuration();
   auto journey = std::make_unique<Journey>();
   journey->wait_until = clock_->SinceBoot() + call.wait;
   journey->call = std::move(call);
   journey->pending = pending;
-  journey->done = [this, pending, done = std::move(done)](PullResult result) mutable {
+  journey->done = [this, pending = std::move(pending), done = std::move(done)](PullResult result) mutable {
     under_way_.Remove(pending);
     done(std::move(result));
   };
   Ask(std::move(journey), target, /*tries=*/1);
-  return pending;
 }
 
 void Puller::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
   const std::shared_ptr<PendingCall> pending = journey->pending;
   const std::optional<int> begun = pending->BeginAsking();
-  if (!begun) return journey->done({absl::CancelledError("the client cancelled the call"), {}, 0});
+  if (!begun) return journey->done({absl::OkStatus(), {}, journey->call.offset});
   PullCall call = journey->call;
   call.wait = std::max(journey->wait_until - clock_->SinceBoot(), absl::ZeroDuration());
   const uint64_t id = target.broker->Pull(

@@ -26,8 +26,7 @@ Receipt ReceiveOutcome::ReceiptOf(const Delivery& delivery) const {
   return {shard, group, delivery.queue, delivery.offset, delivery.attempt, delivery.nonce, auto_renew};
 }
 
-std::shared_ptr<PendingCall> Receiver::Start(ReceiveRequest request, Callback<ReceiveOutcome> done) {
-  auto pending = std::make_shared<PendingCall>();
+void Receiver::Start(ReceiveRequest request, std::shared_ptr<PendingCall> pending, Callback<ReceiveOutcome> done) {
   if (!under_way_.Add(pending)) request.wait = absl::ZeroDuration();
   done = [this, pending, done = std::move(done)](ReceiveOutcome outcome) mutable {
     under_way_.Remove(pending);
@@ -36,7 +35,7 @@ std::shared_ptr<PendingCall> Receiver::Start(ReceiveRequest request, Callback<Re
   auto journey = std::make_unique<Journey>();
   journey->wait_until = clock_->SinceBoot() + request.wait;
   journey->request = std::move(request);
-  journey->pending = pending;
+  journey->pending = std::move(pending);
   journey->done = std::move(done);
 
   // Topic, then group, then subscription; in the usual case all are there and nothing here waits.
@@ -49,7 +48,6 @@ std::shared_ptr<PendingCall> Receiver::Start(ReceiveRequest request, Callback<Re
       Subscribe(std::move(journey), *std::move(with_group));
     });
   });
-  return pending;
 }
 
 void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {

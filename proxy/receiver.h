@@ -50,8 +50,8 @@ class Receiver {
   // All outlive it and the receives that it started.
   Receiver(Clock* clock, Catalog* catalog, Router* router) : clock_(clock), catalog_(catalog), router_(router) {}
 
-  // Finds or makes topic, group and subscription, then waits at the shard. `done` runs exactly once.
-  std::shared_ptr<PendingCall> Start(ReceiveRequest request, Callback<ReceiveOutcome> done);
+  // Finds or makes topic, group and subscription, then waits at the shard, unless `pending` is cancelled. `done` runs exactly once.
+  void Start(ReceiveRequest request, std::shared_ptr<PendingCall> pending, Callback<ReceiveOutcome> done);
 
   // The process drains: receives that wait end with nothing, and none waits from now on.
   void Drain() { under_way_.Drain(); }

@@ -69,8 +69,8 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
 
   // Only for the transport's calls.
   bool started_ = false;
-  std::shared_ptr<PendingCall> pending_;
   // Set in Start, before the result can come.
+  std::shared_ptr<PendingCall> pending_;
   ResourceName topic_as_named_;
 };
 
@@ -104,19 +104,21 @@ absl::Status PullStream::Start(const Bytes& message) {
   call.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
 
   proxy_->clients().Heard(caller_.id);
-  if (!proxy_->clients().BeginReceive(caller_.id)) {
+  const auto pending = std::make_shared<PendingCall>();
+  if (!proxy_->clients().BeginReceive(caller_.id, pending)) {
     return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
                                                          " receives waiting already, that many are allowed"));
   }
   // A shard's thread does not make frames.
-  pending_ = proxy_->puller().Start(std::move(call), place.target, [self = shared_from_this()](PullResult result) {
+  pending_ = pending;
+  proxy_->puller().Start(std::move(call), place.target, pending, [self = shared_from_this()](PullResult result) {
     self->stream_->Resume([self, result = std::move(result)]() mutable { self->OnResult(std::move(result)); });
   });
   return absl::OkStatus();
 }
 
 void PullStream::OnResult(PullResult result) {
-  proxy_->clients().EndReceive(caller_.id);
+  proxy_->clients().EndReceive(caller_.id, pending_.get());
   writer_.PushLast(Frames(result));
 }
 

@@ -63,8 +63,8 @@ class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from
 
   // Only for the transport's calls.
   bool started_ = false;
-  std::shared_ptr<PendingCall> pending_;
   // Set in Start, before the outcome can come.
+  std::shared_ptr<PendingCall> pending_;
   ResourceName topic_as_named_;
 
   Mutex mu_;
@@ -107,12 +107,14 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
       proto.has_long_polling_timeout() ? std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration()) : absl::Seconds(-1);
   request.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
 
-  if (!proxy_->clients().BeginReceive(caller_.id)) {
+  const auto pending = std::make_shared<PendingCall>();
+  if (!proxy_->clients().BeginReceive(caller_.id, pending)) {
     return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
                                                          " receives waiting already, that many are allowed"));
   }
   // A shard's thread does not make receipts and frames.
-  pending_ = proxy_->receiver().Start(std::move(request), [self = shared_from_this()](ReceiveOutcome outcome) {
+  pending_ = pending;
+  proxy_->receiver().Start(std::move(request), pending, [self = shared_from_this()](ReceiveOutcome outcome) {
     self->stream_->Resume(
         [self, outcome = std::move(outcome)]() mutable { self->OnOutcome(std::move(outcome)); });
   });
@@ -120,7 +122,12 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
 }
 
 void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
-  proxy_->clients().EndReceive(caller_.id);
+  proxy_->clients().EndReceive(caller_.id, pending_.get());
+  // The call is over, or its client has said goodbye and will not process what it is given.
+  if (pending_->is_cancelled()) {
+    proxy_->receiver().GiveBack(outcome);
+    return writer_.PushLast({EmptyFrame()});
+  }
   std::vector<Bytes> frames = Frames(&outcome);
   bool over = false;
   {

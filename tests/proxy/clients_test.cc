@@ -59,12 +59,13 @@ TEST_F(ClientsTest, ReportsWhoWasHeardOfSinceTheLastReport) {
 TEST_F(ClientsTest, AnOpenStreamOrReceiveKeepsAClientAlive) {
   auto session = std::make_shared<FakeSession>();
   clients_.OpenSession("streamer", session);
-  EXPECT_TRUE(clients_.BeginReceive("waiter"));
+  const auto receive = std::make_shared<PendingCall>();
+  EXPECT_TRUE(clients_.BeginReceive("waiter", receive));
   clock_.Advance(absl::Seconds(500));
   clients_.TakeReport("p");
   EXPECT_THAT(clients_.TakeReport("p").alive, UnorderedElementsAre("streamer", "waiter"));
   clients_.CloseSession("streamer", session.get());
-  clients_.EndReceive("waiter");
+  clients_.EndReceive("waiter", receive.get());
   EXPECT_THAT(clients_.TakeReport("p").alive, IsEmpty());
   EXPECT_TRUE(clients_.Find("streamer"));
   clock_.Advance(absl::Seconds(121));
@@ -105,14 +106,35 @@ TEST_F(ClientsTest, WhatAClientSaysIsKeptUntilItSaysOtherwise) {
 }
 
 TEST_F(ClientsTest, WaitingReceivesAreCounted) {
-  EXPECT_TRUE(clients_.BeginReceive("a"));
-  EXPECT_TRUE(clients_.BeginReceive("a"));
-  EXPECT_FALSE(clients_.BeginReceive("a"));
-  clients_.EndReceive("a");
-  EXPECT_TRUE(clients_.BeginReceive("a"));
+  const auto first = std::make_shared<PendingCall>();
+  const auto begin = [this] { return clients_.BeginReceive("a", std::make_shared<PendingCall>()); };
+  EXPECT_TRUE(clients_.BeginReceive("a", first));
+  EXPECT_TRUE(begin());
+  EXPECT_FALSE(begin());
+  clients_.EndReceive("a", first.get());
+  EXPECT_TRUE(begin());
   clients_.Gone("a");
-  clients_.EndReceive("a");
-  EXPECT_TRUE(clients_.BeginReceive("a"));
+  clients_.EndReceive("a", first.get());
+  EXPECT_TRUE(begin());
+}
+
+TEST_F(ClientsTest, AGoodbyeCancelsTheReceivesOfThatClient) {
+  const auto over = std::make_shared<PendingCall>();
+  const auto waiting = std::make_shared<PendingCall>();
+  const auto of_another = std::make_shared<PendingCall>();
+  const auto later = std::make_shared<PendingCall>();
+  clients_.BeginReceive("a", over);
+  clients_.BeginReceive("a", waiting);
+  clients_.BeginReceive("b", of_another);
+  clients_.EndReceive("a", over.get());
+  clients_.Gone("a");
+  EXPECT_TRUE(waiting->is_cancelled());
+  EXPECT_FALSE(over->is_cancelled());
+  EXPECT_FALSE(of_another->is_cancelled());
+  EXPECT_TRUE(clients_.BeginReceive("a", later)) << "who comes back is served";
+  clients_.EndReceive("a", waiting.get());
+  clients_.Gone("a");
+  EXPECT_TRUE(later->is_cancelled());
 }
 
 TEST_F(ClientsTest, RemembersNoMoreThanItsLimitAndServesTheRest) {
@@ -120,8 +142,9 @@ TEST_F(ClientsTest, RemembersNoMoreThanItsLimitAndServesTheRest) {
     const std::string id = "client-" + std::to_string(i);
     clients_.Heard(id);
     clients_.Gone("gone-" + std::to_string(i));
-    EXPECT_TRUE(clients_.BeginReceive(id));
-    clients_.EndReceive(id);
+    const auto receive = std::make_shared<PendingCall>();
+    EXPECT_TRUE(clients_.BeginReceive(id, receive));
+    clients_.EndReceive(id, receive.get());
   }
   EXPECT_LE(clients_.All().size(), 1600u);
   EXPECT_LE(clients_.TakeReport("p").gone.size(), 1600u);

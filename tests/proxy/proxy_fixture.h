@@ -181,6 +181,12 @@ class ProxyFixture : public ::testing::Test {
     return Call<v2::HeartbeatResponse>("Heartbeat", request);
   }
 
+  void SayGoodbye() {
+    v2::NotifyClientTerminationRequest request;
+    *request.mutable_group() = Named("workers");
+    EXPECT_EQ(Call<v2::NotifyClientTerminationResponse>("NotifyClientTermination", request).status().code(), v2::OK);
+  }
+
   static v2::Settings ConsumerSettings(v2::Language language, v2::ClientType type = v2::PUSH_CONSUMER,
                                        const std::string& group = "workers") {
     v2::Settings settings;

@@ -125,6 +125,17 @@ TEST_F(PullHandlerTest, AWaitingPullEndsWithItsTimeOrItsClient) {
   EXPECT_EQ(broker(0).waiting(), 0u);
 }
 
+TEST_F(PullHandlerTest, AGoodbyeEndsThePullsOfItsClient) {
+  Send("a");
+  const auto stream = StartPull(WaitingRequest(1));
+  SayGoodbye();
+  EXPECT_EQ(broker(0).waiting(), 0u);
+  const auto frames = stream->As<v2::PullMessageResponse>();
+  ASSERT_THAT(frames, SizeIs(2));
+  EXPECT_EQ(frames[0].status().code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_EQ(frames[1].next_offset(), 1);
+}
+
 TEST_F(PullHandlerTest, BatchesAreBounded) {
   for (int i = 0; i < 40; ++i) Send("x");
   EXPECT_THAT(Pull(PullRequest(0, 3)), SizeIs(5));

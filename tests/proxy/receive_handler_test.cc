@@ -364,6 +364,43 @@ TEST_F(ReceiveHandlerTest, FramesWaitForThePeer) {
   }
 }
 
+TEST_F(ReceiveHandlerTest, AGoodbyeEndsTheReceivesOfItsClient) {
+  const auto stream = StartReceive(WaitingRequest());
+  SetHeader("x-mq-client-id", "client-2");
+  const auto of_another = StartReceive(WaitingRequest());
+  SetHeader("x-mq-client-id", "client-1");
+  SayGoodbye();
+  ASSERT_TRUE(stream->finished().has_value());
+  EXPECT_TRUE(stream->finished()->ok());
+  EXPECT_EQ(stream->As<v2::ReceiveMessageResponse>().at(0).status().code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_EQ(broker(0).waiting(), 1u);
+  Send("x");
+  EXPECT_EQ(of_another->As<v2::ReceiveMessageResponse>().at(0).status().code(), v2::OK);
+}
+
+TEST_F(ReceiveHandlerTest, WhatArrivesAfterTheGoodbyeIsGivenBack) {
+  Send("x");
+  broker(0).hold_deliveries = true;
+  const auto stream = StartReceive(ReceiveRequestOf());
+  EXPECT_TRUE(broker(0).IsInFlight(0));
+  SayGoodbye();
+  broker(0).Release();
+  const auto frames = stream->As<v2::ReceiveMessageResponse>();
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_EQ(frames[0].status().code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_FALSE(broker(0).IsInFlight(0));
+  EXPECT_EQ(ReceiveMessages().at(0).system_properties().delivery_attempt(), 1) << "who comes back is served";
+}
+
+TEST_F(ReceiveHandlerTest, AGoodbyeWhileTheGroupIsBeingMadeAsksNoBroker) {
+  controller_.Hold();
+  const auto stream = StartReceive(WaitingRequest());
+  SayGoodbye();
+  controller_.Release();
+  EXPECT_THAT(broker(0).receives, IsEmpty());
+  EXPECT_EQ(stream->As<v2::ReceiveMessageResponse>().at(0).status().code(), v2::MESSAGE_NOT_FOUND);
+}
+
 TEST_F(ReceiveHandlerTest, OneClientsWaitingReceivesHaveALimit) {
   ProxyOptions options;
   options.limits.max_waiting_receives_per_client = 2;
