@@ -97,14 +97,16 @@ v2::Message Expected(const MessageDraft& draft, const DeliveryFields& fields, ab
   SetTime(fields.store_time, system->mutable_store_timestamp());
   system->set_store_host(text(fields.store_host));
   if (draft.delivery_time) SetTime(*draft.delivery_time, system->mutable_delivery_timestamp());
-  system->set_receipt_handle(fields.receipt_handle);
   system->set_queue_id(fields.queue_id);
   system->set_queue_offset(fields.queue_offset);
-  const int64_t seconds = absl::ToInt64Seconds(fields.invisible_duration);
-  system->mutable_invisible_duration()->set_seconds(seconds);
-  system->mutable_invisible_duration()->set_nanos(
-      static_cast<int32_t>(absl::ToInt64Nanoseconds(fields.invisible_duration - absl::Seconds(seconds))));
-  system->set_delivery_attempt(fields.attempt);
+  if (!fields.receipt_handle.empty()) {
+    system->set_receipt_handle(fields.receipt_handle);
+    const int64_t seconds = absl::ToInt64Seconds(fields.invisible_duration);
+    system->mutable_invisible_duration()->set_seconds(seconds);
+    system->mutable_invisible_duration()->set_nanos(
+        static_cast<int32_t>(absl::ToInt64Nanoseconds(fields.invisible_duration - absl::Seconds(seconds))));
+    system->set_delivery_attempt(fields.attempt);
+  }
   if (draft.message_group) system->set_message_group(text(*draft.message_group));
   if (draft.trace_context) system->set_trace_context(text(*draft.trace_context));
   if (fields.dead_letter_origin) {
