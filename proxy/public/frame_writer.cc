@@ -1,8 +1,25 @@
 #include "proxy/public/frame_writer.h"
 
+#include <string>
 #include <utility>
 
+#include "base/coding.h"
+
 namespace barid::proxy {
+namespace {
+
+constexpr int kLengthDelimited = 2;  // The wire type of messages.
+
+}  // namespace
+
+Bytes FrameOf(int field, const Bytes& message) {
+  std::string head;
+  PutVarint(&head, static_cast<uint64_t>(field << 3 | kLengthDelimited));
+  PutVarint(&head, message.size());
+  Bytes frame{Buffer(std::move(head))};
+  frame.Append(message);
+  return frame;
+}
 
 FrameWriter::FrameWriter(std::shared_ptr<edge::Stream> stream, size_t max_frames)
     : max_frames_(max_frames), stream_(std::move(stream)) {}

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/coding.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
@@ -18,16 +17,6 @@
 
 namespace barid::proxy {
 namespace {
-
-// A PullMessageResponse with `message` (field 2) in it, without copying the message.
-Bytes MessageFrame(const Bytes& message) {
-  std::string head;
-  PutVarint(&head, v2::PullMessageResponse::kMessageFieldNumber << 3 | 2);
-  PutVarint(&head, message.size());
-  Bytes frame{Buffer(std::move(head))};
-  frame.Append(message);
-  return frame;
-}
 
 Bytes NextOffsetFrame(QueueOffset offset) {
   v2::PullMessageResponse frame;
@@ -152,7 +141,7 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
       frames.push_back(NextOffsetFrame(delivery.offset));
       return frames;
     }
-    frames.push_back(MessageFrame(*message));
+    frames.push_back(FrameOf(v2::PullMessageResponse::kMessageFieldNumber, *message));
   }
   frames.push_back(NextOffsetFrame(result.next_offset));
   return frames;

@@ -5,7 +5,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/coding.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
@@ -19,16 +18,6 @@ namespace {
 
 // Before the first message there is one frame, the status.
 constexpr size_t kFramesBeforeMessages = 1;
-
-// A ReceiveMessageResponse with `message` (field 2) in it, without copying the message.
-Bytes MessageFrame(const Bytes& message) {
-  std::string head;
-  PutVarint(&head, v2::ReceiveMessageResponse::kMessageFieldNumber << 3 | 2);
-  PutVarint(&head, message.size());
-  Bytes frame{Buffer(std::move(head))};
-  frame.Append(message);
-  return frame;
-}
 
 class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from_this<ReceiveStream> {
  public:
@@ -192,7 +181,7 @@ std::vector<Bytes> ReceiveStream::Frames(ReceiveOutcome* outcome) const {
                  << KV("offset", delivery.offset) << KV("status", message.status());
       continue;
     }
-    frames.push_back(MessageFrame(*message));
+    frames.push_back(FrameOf(v2::ReceiveMessageResponse::kMessageFieldNumber, *message));
     readable.push_back(std::move(delivery));
   }
   outcome->deliveries = std::move(readable);
