@@ -11,14 +11,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
-#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
@@ -36,6 +34,7 @@
 #include "standalone/memory.h"
 #include "tests/edge/h2/frame_client.h"
 #include "tests/edge/h2/frames.h"
+#include "tests/edge/h2/server_process.h"
 
 namespace barid::edge::h2 {
 namespace {
@@ -88,53 +87,6 @@ void ServeInChild(bool is_grpc, int tell, int stop) {
   while (poll(&event, 1, 500) == 0) GiveMemoryBack();  // As barid does.
   _exit(0);  // What is left of an attack needs no farewell.
 }
-
-class ServerProcess {
- public:
-  explicit ServerProcess(bool is_grpc) {
-    int tell[2];
-    int stop[2];
-    CHECK_EQ(pipe(tell), 0);
-    CHECK_EQ(pipe(stop), 0);
-    child_ = fork();  // This process has no other thread.
-    CHECK(child_ >= 0);
-    if (child_ == 0) {
-      close(stop[1]);
-      ServeInChild(is_grpc, tell[1], stop[0]);
-    }
-    close(tell[1]);
-    close(stop[0]);
-    stop_ = stop[1];
-    char text[64] = {};
-    const ssize_t size = read(tell[0], text, sizeof(text));
-    close(tell[0]);
-    CHECK(size > 0) << "no server";
-    address_.assign(text, static_cast<size_t>(size));
-  }
-  ~ServerProcess() {
-    close(stop_);
-    waitpid(child_, nullptr, 0);
-  }
-
-  const std::string& address() const { return address_; }
-  // "VmRSS:" now, "VmHWM:" at the most.
-  double Mebibytes(absl::string_view name) const {
-    std::ifstream status(absl::StrCat("/proc/", child_, "/status"));
-    std::string word;
-    while (status >> word) {
-      if (word != name) continue;
-      double kib = 0;
-      status >> kib;
-      return kib / 1024;
-    }
-    return 0;
-  }
-
- private:
-  pid_t child_ = 0;
-  int stop_ = -1;
-  std::string address_;
-};
 
 // --- The attacker ---
 
@@ -322,7 +274,8 @@ Served CallUntil(const std::atomic<bool>& stop, const std::string& address) {
 }
 
 std::string Measure(const Attack& attack, bool is_grpc, absl::Duration duration) {
-  ServerProcess server(is_grpc);
+  ServerProcess server([&](int tell, int stop) { ServeInChild(is_grpc, tell, stop); });
+  const auto mebibytes = [&](absl::string_view name) { return static_cast<double>(server.Memory(name)) / kMiB; };
   std::atomic<bool> stop{false};
   Served served;
   // Some calls first, so that what the server allocates once is there.
@@ -331,7 +284,7 @@ std::string Measure(const Attack& attack, bool is_grpc, absl::Duration duration)
     warm.Begin();
     for (int i = 0; i < 100; ++i) (void)warm.Echo("/t/Echo", "hello");
   }
-  const double before = server.Mebibytes("VmRSS:");
+  const double before = mebibytes("VmRSS:");
   std::thread honest([&] { served = CallUntil(stop, server.address()); });
   const int opened = RunAttack(attack, server.address(), duration);
   stop = true;
@@ -343,7 +296,7 @@ std::string Measure(const Attack& attack, bool is_grpc, absl::Duration duration)
                               : absl::StrFormat("%.1f", served.milliseconds[served.milliseconds.size() * 99 / 100]);
   std::string closed = opened > attack.connections ? absl::StrFormat(", closed %d", opened - attack.connections) : "";
   if (served.failed > 0) absl::StrAppend(&closed, ", ", served.failed, " calls of the client failed");
-  return absl::StrFormat("%.0f / %.0f / %.0f | %s%s", before, server.Mebibytes("VmHWM:"), server.Mebibytes("VmRSS:"), p99, closed);
+  return absl::StrFormat("%.0f / %.0f / %.0f | %s%s", before, mebibytes("VmHWM:"), mebibytes("VmRSS:"), p99, closed);
 }
 
 int Main(int argc, char** argv) {

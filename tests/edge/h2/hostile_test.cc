@@ -10,7 +10,6 @@
 
 #include <atomic>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +22,7 @@
 #include "base/random.h"
 #include "edge/h2/h2_server.h"
 #include "tests/edge/h2/frame_client.h"
+#include "tests/edge/h2/server_process.h"
 #include "tests/edge/served.h"
 
 namespace barid::edge::h2 {
@@ -123,38 +123,19 @@ class HostileTest : public testing::Test {
  protected:
   ~HostileTest() override {
     honest_.reset();
-    if (child_ == 0) return;
-    close(stop_);
-    int status = 0;
-    waitpid(child_, &status, 0);
-    EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << "the server ended with " << status;
+    if (server_ != nullptr) {
+      EXPECT_TRUE(server_->End()) << "the server did not end well";
+    }
   }
 
   void Serve(PortLimits limits = {}) { Serve({.address = "127.0.0.1:0", .limits = limits}); }
   void Serve(const H2ServerOptions& options) {
-    int tell[2];
-    int stop[2];
-    CHECK_EQ(pipe(tell), 0);
-    CHECK_EQ(pipe(stop), 0);
-    child_ = fork();  // This process has no other thread.
-    CHECK(child_ >= 0);
-    if (child_ == 0) {
-      close(stop[1]);
-      ServeInChild(options, tell[1], stop[0]);
-      _exit(0);
-    }
-    close(tell[1]);
-    close(stop[0]);
-    stop_ = stop[1];
-    char text[64] = {};
-    const ssize_t size = read(tell[0], text, sizeof(text));
-    close(tell[0]);
-    CHECK(size > 0) << "no server";
-    address_.assign(text, static_cast<size_t>(size));
+    server_ = std::make_unique<ServerProcess>([&](int tell, int stop) { ServeInChild(options, tell, stop); });
+    address_ = server_->address();
     honest_ = std::make_unique<FrameClient>(address_);
     honest_->Begin();
     for (int i = 0; i < 20; ++i) ExpectServed();
-    memory_before_ = Memory("VmRSS:");
+    memory_before_ = server_->Memory("VmRSS:");
   }
 
   void ExpectServed() { ASSERT_EQ(honest_->Echo("/t/Echo", "hello"), "hello"); }
@@ -166,23 +147,11 @@ class HostileTest : public testing::Test {
 
   // Since Serve, at the worst.
   void ExpectPeakBelow(size_t bytes) {
-    const size_t peak = Memory("VmHWM:") - memory_before_;
+    const size_t peak = server_->Memory("VmHWM:") - memory_before_;
     RecordProperty("peak_kib", static_cast<int>(peak / kKiB));
     if (!kMeasuresMemory) return;
     EXPECT_LT(peak / kKiB, bytes / kKiB) << "KiB";
   }
-  size_t Memory(absl::string_view name) const {
-    std::ifstream status(absl::StrCat("/proc/", child_, "/status"));
-    std::string word;
-    while (status >> word) {
-      if (word != name) continue;
-      size_t kib = 0;
-      status >> kib;
-      return kib * kKiB;
-    }
-    return 0;
-  }
-
   // Writes until the server has closed, at most `times`; serves the honest one meanwhile. How often.
   int Repeat(FrameClient* client, int times, const std::function<std::string(int)>& bytes) {
     int i = 0;
@@ -202,8 +171,7 @@ class HostileTest : public testing::Test {
   std::unique_ptr<FrameClient> honest_;
 
  private:
-  pid_t child_ = 0;
-  int stop_ = -1;
+  std::unique_ptr<ServerProcess> server_;
   size_t memory_before_ = 0;
 };
 
