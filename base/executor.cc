@@ -1,6 +1,8 @@
 #include "base/executor.h"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -17,12 +19,16 @@
 namespace barid {
 namespace {
 
+constexpr int kBackgroundNice = 10;  // More than the process has.
+constexpr int kMaxNice = 19;
+
 class ThreadExecutor;
 thread_local const ThreadExecutor* current_executor = nullptr;
 
 class ThreadExecutor : public Executor {
  public:
-  explicit ThreadExecutor(std::string name) : name_(std::move(name)), thread_([this] { Run(); }) {}
+  ThreadExecutor(std::string name, ThreadPriority priority)
+      : name_(std::move(name)), priority_(priority), thread_([this] { Run(); }) {}
 
   ~ThreadExecutor() override {
     {
@@ -69,6 +75,11 @@ class ThreadExecutor : public Executor {
   void Run() {
     // Linux takes 15 characters.
     pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
+    if (priority_ == ThreadPriority::kBackground) {
+      // Linux takes a thread's id for a process here. To be nicer is always allowed.
+      const auto id = static_cast<id_t>(gettid());
+      setpriority(PRIO_PROCESS, id, std::min(getpriority(PRIO_PROCESS, id) + kBackgroundNice, kMaxNice));
+    }
     current_executor = this;
     std::vector<Task> batch;
     while (WaitForBatch(&batch)) {
@@ -129,6 +140,7 @@ class ThreadExecutor : public Executor {
   }
 
   const std::string name_;
+  const ThreadPriority priority_;
   // Written under mu_; read without it between two tasks of a batch.
   std::atomic<bool> is_stopping_{false};
 
@@ -145,8 +157,8 @@ class ThreadExecutor : public Executor {
 
 }  // namespace
 
-std::unique_ptr<Executor> NewThreadExecutor(absl::string_view thread_name) {
-  return std::make_unique<ThreadExecutor>(std::string(thread_name));
+std::unique_ptr<Executor> NewThreadExecutor(absl::string_view thread_name, ThreadPriority priority) {
+  return std::make_unique<ThreadExecutor>(std::string(thread_name), priority);
 }
 
 void RunAndWait(Executor* executor, Executor::Task task) {

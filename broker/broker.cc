@@ -35,9 +35,9 @@ Broker::Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor,
       controller_(controller),
       options_(std::move(options)),
       on_halt_(std::move(on_halt)),
-      read_executor_(new_executor_("barid-read")),
-      checkpoint_executor_(new_executor_("barid-checkpt")),
-      lookup_executor_(new_executor_("barid-lookup")),
+      read_executor_(new_executor_("barid-read", ThreadPriority::kNormal)),
+      checkpoint_executor_(new_executor_("barid-checkpt", ThreadPriority::kNormal)),
+      lookup_executor_(new_executor_("barid-lookup", ThreadPriority::kBackground)),
       self_(std::make_shared<Self>()) {
   MutexLock lock(&self_->mu);
   self_->broker = this;
@@ -175,7 +175,7 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
   auto owner = std::make_unique<Hosted>();
   Hosted* const hosted = owner.get();
   hosted->id = shard.shard.id;
-  hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()));
+  hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()), ThreadPriority::kNormal);
   ShardOptions options = options_.shard;
   options.log.log_id = identity.log_id;
   const ShardContext context{env_,

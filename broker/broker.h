@@ -33,7 +33,7 @@ class Broker : public BrokerApi {
   // A shard takes no part any more: its log is poisoned or damaged. Only a restart, which recovers, helps. On the shard's
   // executor; must not block.
   using OnHalt = std::function<void(const absl::Status&)>;
-  using NewExecutor = std::function<std::unique_ptr<Executor>(absl::string_view name)>;
+  using NewExecutor = std::function<std::unique_ptr<Executor>(absl::string_view name, ThreadPriority priority)>;
 
   // All outlive it.
   Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor, ControllerApi* controller,

@@ -3,7 +3,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <thread>
 #include <vector>
@@ -145,6 +148,17 @@ TEST(ExecutorTest, TheThreadHasTheName) {
   char name[16] = "";
   RunAndWait(executor.get(), [&] { pthread_getname_np(pthread_self(), name, sizeof(name)); });
   EXPECT_STREQ(name, "a-name-much-too");
+}
+
+TEST(ExecutorTest, OnlyBackgroundThreadsYield) {
+  int nice[2] = {-1, -1};
+  const ThreadPriority priorities[2] = {ThreadPriority::kNormal, ThreadPriority::kBackground};
+  for (int i = 0; i < 2; ++i) {
+    auto executor = NewThreadExecutor("priority", priorities[i]);
+    RunAndWait(executor.get(), [&] { nice[i] = getpriority(PRIO_PROCESS, static_cast<id_t>(gettid())); });
+  }
+  EXPECT_EQ(nice[0], getpriority(PRIO_PROCESS, static_cast<id_t>(gettid())));
+  EXPECT_EQ(nice[1], std::min(nice[0] + 10, 19));
 }
 
 }  // namespace
