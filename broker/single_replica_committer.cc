@@ -7,7 +7,6 @@
 
 namespace barid::broker {
 namespace {
-bool waiting = false;
 
 absl::StatusOr<std::vector<storage::CommitLog::Placed>> AppendAndSync(storage::CommitLog* log,
                                                                       const std::vector<storage::RecordDraft>& batch) {
@@ -38,14 +37,7 @@ void SingleReplicaCommitter::Append(std::vector<storage::RecordDraft> batch) {
   } else {
     for (storage::RecordDraft& draft : batch) collecting_.push_back(std::move(draft));
   }
-  if (!writing_) {
-    static const int delay = getenv("DELAY") ? atoi(getenv("DELAY")) : 0;
-    static size_t last = 0;
-    if (delay == 0 || last < 4) { last = collecting_.size(); Write(); return; }
-    if (waiting) return;
-    waiting = true;
-    shard_executor_->PostAfter(absl::Microseconds(delay), [this] { waiting = false; last = collecting_.size(); Write(); });
-  }
+  if (!writing_) Write();
 }
 
 void SingleReplicaCommitter::Write() {
@@ -74,7 +66,7 @@ void SingleReplicaCommitter::OnWritten(Written written) {
     return;
   }
   // The disk gets its next batch before this one is applied and answered.
-  if (!collecting_.empty()) { auto b = std::exchange(collecting_, {}); Append(std::move(b)); }
+  if (!collecting_.empty()) Write();
   listener_->OnCommit(*written);
 }
 

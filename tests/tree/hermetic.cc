@@ -91,6 +91,10 @@ const Names& PlainNames() {
       {"getrandom", World::kRandom},
       {"getentropy", World::kRandom},
       {"arc4random", World::kRandom},
+      {"getenv", World::kEnvironment},
+      {"secure_getenv", World::kEnvironment},
+      {"setenv", World::kEnvironment},
+      {"environ", World::kEnvironment},
   });
   return *kNames;
 }
@@ -162,6 +166,8 @@ absl::string_view WorldName(World world) {
       return "file";
     case World::kRandom:
       return "random device";
+    case World::kEnvironment:
+      return "variable of the environment";
   }
   return "";
 }
@@ -204,6 +210,8 @@ const std::vector<Exception>& Exceptions() {
       {"base/executor.cc", {World::kThread}},
       {"base/random.cc", {World::kRandom}},
       {"base/real_env.cc", {World::kFile}},
+      // Settings are read once, at the start.
+      {"base/settings.cc", {World::kEnvironment}},
       // A log line: its time stamp, for people, and its way to stderr.
       {"base/log.cc", {World::kClock, World::kFile}},
       // Where our code ends: sockets, gRPC, processes, the operator's tools.

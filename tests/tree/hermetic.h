@@ -10,7 +10,7 @@
 namespace barid::tree {
 
 // What is passed in and never taken: the world outside, without which a simulation from one seed is possible.
-enum class World { kClock, kSleep, kThread, kFile, kRandom };
+enum class World { kClock, kSleep, kThread, kFile, kRandom, kEnvironment };
 absl::string_view WorldName(World world);
 
 struct Touch {

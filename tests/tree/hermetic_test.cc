@@ -46,6 +46,11 @@ TEST(TouchesOfTest, FindsFilesAndRandomDevices) {
               ElementsAre("std::random_device", "std::mt19937_64", "rand", "std::rand", "getrandom", "absl::BitGen"));
 }
 
+TEST(TouchesOfTest, FindsTheEnvironment) {
+  EXPECT_THAT(NamesIn("getenv(\"DELAY\"); std::getenv(name); setenv(name, value, 1); for (char** line = environ; *line; ++line);"),
+              ElementsAre("getenv", "std::getenv", "setenv", "environ"));
+}
+
 TEST(TouchesOfTest, PassesOverWordsOfOurOwn) {
   EXPECT_THAT(TouchesOf("clock_->Now(); env_->Open(path); open(queue->first); delivery.time(); store->rename(a); file.pread(b);"
                         "int64_t time = 0; timer(nullptr); draft.born_time(0); random->Next(); operand(); runtime(nullptr);"
