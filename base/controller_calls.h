@@ -23,6 +23,7 @@ struct TopicUpdate {
   std::optional<int64_t> max_message_bytes = std::nullopt;
   std::optional<int32_t> queues_per_shard = std::nullopt;  // Only upwards.
   std::optional<bool> idempotent = std::nullopt;
+  std::optional<absl::Duration> transaction_recovery = std::nullopt;
 };
 struct GroupUpdate {
   ResourceName name;

@@ -53,6 +53,9 @@ inline constexpr int32_t kMaxAttempts = 1000;
 inline constexpr size_t kMaxRetryDelays = 64;
 inline constexpr absl::Duration kMaxRetryDelay = absl::Hours(24);
 inline constexpr double kMaxRetryMultiplier = 100;
+inline constexpr absl::Duration kMinGroupExpiry = absl::Seconds(1);
+inline constexpr absl::Duration kMaxGroupExpiry = absl::Hours(24 * 3650);
+inline constexpr absl::Duration kMaxTransactionRecovery = absl::Hours(24);
 
 // kInvalidArgument, saying what was found and what is allowed: `^[%|a-zA-Z0-9_-]+$`, at most the bytes above (behind
 // the prefix of a topic of discarded transactions).
@@ -80,6 +83,9 @@ struct TopicMetadata {
   std::vector<ShardId> placement = {};
   // A message that is sent again soon is answered as the first was, and not stored again (docs/delivery.md).
   bool idempotent = true;
+  // Of a TRANSACTION topic: how long after it was prepared, and then again and again, a producer is asked about a
+  // transaction whose message does not say it. Zero: as the broker is set.
+  absl::Duration transaction_recovery = absl::ZeroDuration();
 
   // How many queues it has in a shard.
   int32_t QueuesIn(ShardId shard) const;

@@ -316,7 +316,7 @@ void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
     log::Prepare::Entry* const entry = prepare.add_entries();
     entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
     entry->set_tag_hash(message.tag_hash);
-    const absl::Duration after = message.check_after.value_or(core_->options().transaction_first_check);
+    const absl::Duration after = message.check_after.value_or(transactions_.FirstCheckAfter(call.topic));
     entry->set_check_at(now_us + absl::ToInt64Microseconds(after));
     SetHashes(message, entry);
     bulk.Append(std::move(message.stored));

@@ -68,6 +68,16 @@ absl::Status Transactions::CheckRoom(int64_t more) const {
                                       " are allowed (setting broker.max_open_transactions); end some"));
 }
 
+absl::Duration Transactions::RecoveryOf(TopicId id, absl::Duration otherwise) const {
+  const TopicMetadata* const topic = metadata_->FindTopic(id);
+  const bool is_said = topic != nullptr && topic->transaction_recovery > absl::ZeroDuration();
+  return is_said ? topic->transaction_recovery : otherwise;
+}
+
+absl::Duration Transactions::FirstCheckAfter(TopicId topic) const {
+  return RecoveryOf(topic, core_->options().transaction_first_check);
+}
+
 void Transactions::End(const EndTransactionCall& call, Callback<EndTransactionResult> done) {
   if (!core_->leading()) {
     return done({core_->halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : core_->halted()});
@@ -135,7 +145,8 @@ void Transactions::TakeChecks(ChecksCall call, Callback<ChecksResult> done) {
     log::CheckTransaction::Entry* const entry = command.add_entries();
     SetRef(entry->mutable_transaction(), key);
     entry->set_checks(transaction.checks);
-    entry->set_next_at(now_us + absl::ToInt64Microseconds(core_->options().transaction_check_interval));
+    const absl::Duration until_next = RecoveryOf(transaction.queue.topic, core_->options().transaction_check_interval);
+    entry->set_next_at(now_us + absl::ToInt64Microseconds(until_next));
     keys.push_back(key);
   }
   if (keys.empty() || BARID_MUTATION(kChecksNotGivenOut)) return done({});

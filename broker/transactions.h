@@ -36,6 +36,9 @@ class Transactions {
   // So many are proposed, or, negative, are not any more.
   void OnPrepare(int64_t change) { preparing_ += change; }
 
+  // How long after it was prepared a producer is asked about a transaction of the topic whose message does not say it.
+  absl::Duration FirstCheckAfter(TopicId topic) const;
+
   void End(const EndTransactionCall& call, Callback<EndTransactionResult> done);
   void TakeChecks(ChecksCall call, Callback<ChecksResult> done);
   void List(const TransactionsCall& call, Callback<TransactionsResult> done);
@@ -48,6 +51,8 @@ class Transactions {
 
  private:
   bool IsToBeDiscarded(const TransactionKey& key, const OpenTransaction& transaction, int64_t now_us) const;
+  // What the topic says, or `otherwise`.
+  absl::Duration RecoveryOf(TopicId topic, absl::Duration otherwise) const;
   // Another proxy should have the next check, and may come for it still.
   bool IsForAnother(const TransactionKey& key, const OpenTransaction& transaction, const std::string& proxy,
                     int64_t now_us) const;

@@ -21,6 +21,7 @@ struct TopicFlags {
   bool keep_unsettled = false;
   int64_t max_message_bytes = 0;
   bool idempotent = true;
+  absl::Duration transaction_recovery;
 
   void Add(FlagSet* flags) {
     const TopicMetadata defaults;
@@ -36,6 +37,10 @@ struct TopicFlags {
                Between(ByteSize(1), ByteSize(kMaxMessageBytes)), "The largest body.");
     flags->Add("idempotent", &idempotent, Default(true),
                "A message that is sent again soon, with the same id and content, is answered as the first was, and not stored again.");
+    flags->Add("transaction_recovery", &transaction_recovery, Default(absl::ZeroDuration()),
+               Between(absl::ZeroDuration(), kMaxTransactionRecovery),
+               "Of a TRANSACTION topic: a producer is asked about an open transaction after so long, and then again and "
+               "again, unless the message says when first. 0: as the brokers are set.");
   }
 
   // Sets what was given: a create leaves the rest to the server, an update as it is.
@@ -47,6 +52,7 @@ struct TopicFlags {
     if (flags.Given("keep_unsettled")) request->set_keep_unsettled(keep_unsettled);
     if (flags.Given("max_message_bytes")) request->set_max_message_bytes(max_message_bytes);
     if (flags.Given("idempotent")) request->set_idempotent(idempotent);
+    if (flags.Given("transaction_recovery")) ToProto(transaction_recovery, request->mutable_transaction_recovery());
   }
 };
 
@@ -62,6 +68,9 @@ void WriteTopic(const admin::Topic& topic, JsonWriter* json) {
   json->Field("retention_seconds", absl::ToDoubleSeconds(FromProto(topic.retention_age())));
   json->Field("retention_bytes", topic.retention_bytes()).Field("keep_unsettled", topic.keep_unsettled());
   json->Field("max_message_bytes", topic.max_message_bytes()).Field("idempotent", topic.idempotent());
+  if (topic.has_transaction_recovery()) {
+    json->Field("transaction_recovery_seconds", absl::ToDoubleSeconds(FromProto(topic.transaction_recovery())));
+  }
   json->Field("created", TimeText(FromProto(topic.created()))).Field("id", topic.id()).End();
 }
 
@@ -79,6 +88,9 @@ void PrintTopic(const admin::Topic& topic, Session* session) {
   table.AddRow({"keep unsettled", topic.keep_unsettled() ? "yes" : "no"});
   table.AddRow({"largest body", BytesText(topic.max_message_bytes())});
   table.AddRow({"idempotent", topic.idempotent() ? "yes" : "no"});
+  if (topic.has_transaction_recovery()) {
+    table.AddRow({"transaction recovery", DurationText(FromProto(topic.transaction_recovery()))});
+  }
   table.AddRow({"created", TimeText(FromProto(topic.created()))});
   table.Print(session->out());
 }
@@ -128,11 +140,12 @@ class TopicUpdate : public Command {
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
     const bool is_given = flags.Given("queues") || flags.Given("retention") || flags.Given("retention_bytes") ||
-                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes") || flags.Given("idempotent");
+                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes") || flags.Given("idempotent") ||
+                          flags.Given("transaction_recovery");
     if (!is_given)
       return UsageError(
           "nothing to change, give at least one of --queues, --retention, --retention-bytes, --keep-unsettled, "
-          "--max-message-bytes, --idempotent");
+          "--max-message-bytes, --idempotent, --transaction-recovery");
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
     admin::UpdateTopicRequest request;
     *request.mutable_name() = client->Name(arguments[0]);

@@ -57,6 +57,7 @@ void Encode(const TopicMetadata& in, controller_pb::Topic* out) {
   out->set_created_us(absl::ToUnixMicros(in.created));
   for (const ShardId shard : in.placement) out->add_placement(shard.value());
   out->set_repeats_are_stored(!in.idempotent);
+  out->set_transaction_recovery_us(absl::ToInt64Microseconds(in.transaction_recovery));
 }
 
 absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
@@ -76,6 +77,7 @@ absl::StatusOr<TopicMetadata> Decode(const controller_pb::Topic& in) {
   out.created = absl::FromUnixMicros(in.created_us());
   for (const uint64_t shard : in.placement()) out.placement.push_back(ShardId(shard));
   out.idempotent = !in.repeats_are_stored();
+  out.transaction_recovery = absl::Microseconds(in.transaction_recovery_us());
   return out;
 }
 
@@ -176,6 +178,7 @@ void Encode(const TopicUpdate& in, controller_pb::UpdateTopicRequest* out) {
   if (in.idempotent) out->set_repeats_are_stored(!*in.idempotent);
 }
 
+  if (in.transaction_recovery) out->set_transaction_recovery_us(absl::ToInt64Microseconds(*in.transaction_recovery));
 TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
   TopicUpdate out;
   out.name = Decode(in.name());
@@ -187,6 +190,7 @@ TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
   if (in.has_repeats_are_stored()) out.idempotent = !in.repeats_are_stored();
   return out;
 }
+  if (in.has_transaction_recovery_us()) out.transaction_recovery = absl::Microseconds(in.transaction_recovery_us());
 
 void Encode(const GroupUpdate& in, controller_pb::UpdateGroupRequest* out) {
   Encode(in.name, out->mutable_name());

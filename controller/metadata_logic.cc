@@ -88,6 +88,12 @@ absl::Status ValidateSettings(const TopicMetadata& topic) {
 absl::Status ValidateBrokerId(absl::string_view id) {
   if (id.empty()) return absl::InvalidArgumentError("the broker id is empty");
   return CheckAlphabet("the broker id", id, kMaxBrokerIdBytes, "_.-");
+  if (topic.transaction_recovery != absl::ZeroDuration() && topic.type != MessageType::kTransaction) {
+    return absl::InvalidArgumentError(absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
+                                                   ", a recovery time is of topics of type transaction only"));
+  }
+  RETURN_IF_ERROR(
+      CheckBetween("transaction_recovery", topic.transaction_recovery, absl::ZeroDuration(), kMaxTransactionRecovery));
 }
 
 absl::Status ValidateEndpoint(absl::string_view endpoint) {
@@ -236,6 +242,7 @@ absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpda
         "go to other queues, and their messages would overtake each other. Create another topic with as many as are needed"));
   }
   RETURN_IF_ERROR(ValidateSettings(updated));
+  if (update.transaction_recovery) updated.transaction_recovery = *update.transaction_recovery;
   if (updated.queues_per_shard < topic->queues_per_shard) {
     return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", updated.queues_per_shard, ", the topic has ",
                                                    topic->queues_per_shard, ": queues are only ever added"));

@@ -126,6 +126,7 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   RETURN_IF_ERROR(Expect(topic.retention.bytes >= 0, "retention_bytes", topic.retention.bytes, "0 (no limit) or more"));
   topic.retention.keep_unsettled = request.keep_unsettled();
   if (request.has_idempotent()) topic.idempotent = request.idempotent();
+  if (request.has_transaction_recovery()) topic.transaction_recovery = FromProto(request.transaction_recovery());
   if (request.has_max_message_bytes()) topic.max_message_bytes = request.max_message_bytes();
   RETURN_IF_ERROR(Expect(topic.max_message_bytes >= 1, "max_message_bytes", topic.max_message_bytes, "1 or more"));
   return topic;
@@ -147,6 +148,7 @@ absl::StatusOr<TopicUpdate> FromProto(const admin::UpdateTopicRequest& request) 
   }
   if (request.has_keep_unsettled()) update.keep_unsettled = request.keep_unsettled();
   if (request.has_idempotent()) update.idempotent = request.idempotent();
+  if (request.has_transaction_recovery()) update.transaction_recovery = FromProto(request.transaction_recovery());
   if (request.has_max_message_bytes()) {
     RETURN_IF_ERROR(Expect(request.max_message_bytes() >= 1, "max_message_bytes", request.max_message_bytes(), "1 or more"));
     update.max_message_bytes = request.max_message_bytes();
@@ -209,6 +211,8 @@ void ToProto(const TopicMetadata& topic, admin::Topic* out) {
   out->set_idempotent(topic.idempotent);
   out->set_max_message_bytes(topic.max_message_bytes);
   ToProto(topic.created, out->mutable_created());
+  if (topic.transaction_recovery > absl::ZeroDuration())
+    ToProto(topic.transaction_recovery, out->mutable_transaction_recovery());
   out->set_id(topic.id.value());
 }
 

@@ -63,7 +63,8 @@ class LookupTest : public testing::Test {
                          checkpoint_executor_.get(),
                          lookup_executor_.get()};
     shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    Metadata::Tables tables;
+    Metadata::Tables& tables = tables_;
+    tables = Metadata::Tables();
     tables.revision = 1;
     for (const auto& [id, name] : {std::pair(kTopic, "orders"), std::pair(kOther, "others")}) {
       TopicMetadata& topic = tables.topics.emplace_back();
@@ -82,7 +83,7 @@ class LookupTest : public testing::Test {
     }
     absl::Status led = absl::UnknownError("no answer");
     world_.RunOn(shard_executor_.get(), [&] {
-      shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
+      shard_->SetMetadata(std::make_shared<const Metadata>(tables));
       shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
     });
     world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
@@ -236,6 +237,7 @@ class LookupTest : public testing::Test {
   SimulatedDisk disk_;
   ShardOptions options_;
   std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_, lookup_executor_;
+  Metadata::Tables tables_;
   std::unique_ptr<Shard> shard_;
   uint64_t next_receive_ = 1;
   Epoch epoch_ = 0;
@@ -308,6 +310,35 @@ TEST_F(LookupTest, FindsMessagesOfTransactionsAndHowTheyEnded) {
   EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "yes"))), ElementsAre("prepared", "transaction_committed"));
   EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "no"))), ElementsAre("prepared", "transaction_rolled_back"));
   EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "open"))), ElementsAre("prepared"));
+}
+
+// Of a topic that says when its producers are asked, they are asked then, and again after the same time.
+TEST_F(LookupTest, ATopicSaysWhenItsProducersAreAsked) {
+  tables_.topics[0].type = MessageType::kTransaction;
+  tables_.topics[0].transaction_recovery = absl::Seconds(90);
+  tables_.topics[1].type = MessageType::kTransaction;
+  ++tables_.revision;
+  world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(std::make_shared<const Metadata>(tables_)); });
+  std::vector<AppendCall::Message> messages = {Message("by-topic"), Message("by-message")};
+  messages[1].check_after = absl::Seconds(300);
+  Send(std::move(messages), /*prepare=*/true);
+  Send({Message("by-broker")}, /*prepare=*/true, kOther);
+  const auto checked = [&](absl::Duration later) {
+    world_.RunFor(later);
+    ChecksCall call;
+    call.shard = kShard;
+    call.proxy = "p";
+    call.topics = {kTopic, kOther};
+    std::vector<std::string> ids;
+    for (const TransactionCheck& check : Ask<ChecksResult>(&Shard::TakeChecks, std::move(call)).checks)
+      ids.emplace_back(DecodeStoredMessage(check.stored.view())->message_id);
+    return ids;
+  };
+  EXPECT_THAT(checked(absl::Seconds(89)), ElementsAre("by-broker"));
+  EXPECT_THAT(checked(absl::Seconds(2)), Contains("by-topic"));
+  EXPECT_THAT(checked(absl::Seconds(88)), testing::Not(Contains("by-topic")));
+  EXPECT_THAT(checked(absl::Seconds(3)), Contains("by-topic"));
+  EXPECT_THAT(checked(absl::Seconds(120)), Contains("by-message"));
 }
 
 TEST_F(LookupTest, SaysThatAMessageHasExpired) {

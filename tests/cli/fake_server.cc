@@ -221,6 +221,8 @@ class FakeServer::Admin : public admin::Admin::Service {
     response->set_keep_unsettled(request->keep_unsettled());
     response->set_idempotent(!request->has_idempotent() || request->idempotent());
     response->set_max_message_bytes(4 << 20);
+    if (request->has_transaction_recovery())
+      *response->mutable_transaction_recovery() = request->transaction_recovery();
     response->mutable_created()->set_seconds(1'780'000'000);
     response->set_id(7);
     state_->topics[name] = *response;

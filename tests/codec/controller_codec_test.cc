@@ -127,6 +127,10 @@ TEST(ControllerCodecTest, CallsSurviveTheWire) {
   EXPECT_EQ(decoded.retention_bytes, 0);
   EXPECT_FALSE(decoded.retention_age.has_value());
   EXPECT_FALSE(decoded.keep_unsettled.has_value());
+  EXPECT_FALSE(decoded.transaction_recovery.has_value());
+  topic_update.transaction_recovery = absl::ZeroDuration();
+  Encode(topic_update, &topic_request);
+  EXPECT_EQ(Decode(topic_request).transaction_recovery, absl::ZeroDuration());
 
   controller_pb::UpdateGroupRequest group_request;
   Encode(GroupUpdate{{"s", "g"}, std::nullopt, GroupKind::kOffset}, &group_request);

@@ -71,6 +71,7 @@ void FakeController::UpdateTopic(TopicUpdate update, Changed done) {
       if (update.max_message_bytes) topic.max_message_bytes = *update.max_message_bytes;
       if (update.queues_per_shard) topic.queues_per_shard = *update.queues_per_shard;
       if (update.idempotent) topic.idempotent = *update.idempotent;
+      if (update.transaction_recovery) topic.transaction_recovery = *update.transaction_recovery;
     }
   });
   Answer(std::move(done));
