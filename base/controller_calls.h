@@ -29,6 +29,15 @@ struct GroupUpdate {
   ResourceName name;
   std::optional<RetryPolicy> retry = std::nullopt;
   std::optional<GroupKind> kind = std::nullopt;  // Decides it. kFailedPrecondition if it is decided otherwise.
+  std::optional<absl::Duration> expire_after = std::nullopt;
+};
+
+// What a proxy saw of the groups that expire since its last report. While there are such groups each proxy reports
+// every few seconds, also that it saw none of them: a group goes only after every proxy has said so
+// (controller/group_activity.h).
+struct GroupReport {
+  std::string proxy;  // Its name, unique in the cluster.
+  std::vector<GroupId> seen;  // That had a member.
 };
 
 // A broker that has started.
@@ -70,6 +79,9 @@ class ControllerApi : public MetadataSource {
   // Records that `group` reads `topic`, from the group's start position, which makes it a group that is delivered to. OK if it is recorded
   // already; kFailedPrecondition if the group is offset-based.
   virtual void Subscribe(GroupId group, TopicId topic, Changed done) = 0;
+
+  // Best effort: one that is lost is as if the proxy had come later with the next.
+  virtual void ReportGroups(GroupReport report) = 0;
 
   // Takes a new epoch for each shard that the broker is to lead. A new broker gets `shards_per_broker` new shards.
   virtual void RegisterBroker(BrokerRegistration registration,

@@ -92,6 +92,7 @@ Metadata::Metadata(Tables tables) : tables_(std::move(tables)) {
   for (const GroupMetadata& group : tables_.groups) {
     groups_by_name_[group.name] = &group;
     groups_by_id_[group.id] = &group;
+    has_expiring_groups_ |= group.expire_after > absl::ZeroDuration();
     add_implicit(DeadLetterTopicId(group.id), {group.name.space, absl::StrCat(kDeadLetterPrefix, group.name.name)},
                  group.created);
   }

@@ -140,6 +140,9 @@ struct GroupMetadata {
   StartFrom start;
   absl::Time created = absl::UnixEpoch();
   GroupKind kind = GroupKind::kUndecided;
+  // The controller deletes it when no proxy has seen a member of it for so long: a group that was made for one member.
+  // Zero: never.
+  absl::Duration expire_after = absl::ZeroDuration();
 
   friend bool operator==(const GroupMetadata&, const GroupMetadata&) = default;
 };
@@ -202,6 +205,8 @@ class Metadata {
 
   int64_t revision() const { return tables_.revision; }
   const Tables& tables() const { return tables_; }
+  // Whether any group expires: else nobody needs to look for their members.
+  bool has_expiring_groups() const { return has_expiring_groups_; }
 
   // nullptr if there is none. A dead-letter topic (%DLQ%<group>) is found while its group exists, by name and by id; so
   // is the topic of what was discarded of a TRANSACTION topic (%TXN_DISCARDED%<topic>) while that exists.
@@ -216,6 +221,7 @@ class Metadata {
 
  private:
   Tables tables_;
+  bool has_expiring_groups_ = false;
   std::vector<TopicMetadata> implicit_topics_;
   absl::flat_hash_map<ResourceName, const TopicMetadata*> topics_by_name_;
   absl::flat_hash_map<TopicId, const TopicMetadata*> topics_by_id_;

@@ -88,6 +88,14 @@ std::string BackoffText(const admin::RetryPolicy& policy) {
   });
 }
 
+// Of the flag --expire-after.
+void AddExpiryFlag(absl::Duration* expire_after, FlagSet* flags) {
+  flags->Add("expire_after", expire_after, Default(absl::ZeroDuration()),
+             Between(absl::ZeroDuration(), kMaxGroupExpiry),
+             "The group is deleted when no member was seen for so long: for groups that are made for one member. 0: "
+             "never.");
+}
+
 absl::Status FillStart(absl::string_view text, admin::StartFrom* start) {
   absl::Time time;
   if (text == "first") {
@@ -117,6 +125,8 @@ void WriteGroup(const admin::Group& group, JsonWriter* json) {
     json->Field("multiplier", group.retry().multiplier()).End();
   }
   json->Field("start", StartText(group.start()));
+  if (group.has_expire_after())
+    json->Field("expire_after_seconds", absl::ToDoubleSeconds(FromProto(group.expire_after())));
   json->Field("created", TimeText(FromProto(group.created()))).Field("id", group.id()).End();
 }
 
@@ -144,6 +154,7 @@ class GroupCreate : public Command {
     flags->Add("start", &start_, Default("first"),
                "Where it starts in a topic that it reads for the first time: first, last or a time such as "
                "2026-08-17T12:00:00Z.");
+    AddExpiryFlag(&expire_after_, flags);
   }
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
@@ -152,6 +163,7 @@ class GroupCreate : public Command {
     request.set_order(order_ == DeliveryOrder::kFifo ? admin::DELIVERY_ORDER_FIFO : admin::DELIVERY_ORDER_NONE);
     request.set_kind(static_cast<admin::GroupKind>(kind_));
     RETURN_IF_ERROR(FillStart(start_, request.mutable_start()));
+    if (flags.Given("expire_after")) ToProto(expire_after_, request.mutable_expire_after());
     if (RetryFlags::Given(flags)) {
       for (const absl::Duration delay : DefaultRetryDelays()) ToProto(delay, request.mutable_retry()->add_delays());
       RETURN_IF_ERROR(retry_.Fill(flags, request.mutable_retry()));
@@ -168,26 +180,33 @@ class GroupCreate : public Command {
   GroupKind kind_ = GroupKind::kUndecided;
   RetryFlags retry_;
   std::string start_;
+  absl::Duration expire_after_;
 };
 
 class GroupUpdate : public Command {
  public:
-  void AddFlags(FlagSet* flags) override { retry_.Add(flags); }
+  void AddFlags(FlagSet* flags) override {
+    retry_.Add(flags);
+    AddExpiryFlag(&expire_after_, flags);
+  }
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
-    if (!RetryFlags::Given(flags))
-      return UsageError("nothing to change, give at least one of --max-attempts, --backoff");
+    if (!RetryFlags::Given(flags) && !flags.Given("expire_after"))
+      return UsageError("nothing to change, give at least one of --max-attempts, --backoff, --expire-after");
     admin::RetryPolicy given;
     RETURN_IF_ERROR(retry_.Fill(flags, &given));  // A bad flag is told before anyone is asked.
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
-    // A policy is replaced as a whole, so what is not given is read first.
-    admin::DescribeGroupRequest describe;
-    *describe.mutable_name() = client->Name(arguments[0]);
-    ASSIGN_OR_RETURN(const admin::DescribeGroupResponse before, client->Call(&Stub::DescribeGroup, describe));
     admin::UpdateGroupRequest request;
-    *request.mutable_name() = describe.name();
-    *request.mutable_retry() = before.group().retry();
-    RETURN_IF_ERROR(retry_.Fill(flags, request.mutable_retry()));
+    *request.mutable_name() = client->Name(arguments[0]);
+    if (flags.Given("expire_after")) ToProto(expire_after_, request.mutable_expire_after());
+    if (RetryFlags::Given(flags)) {
+      // A policy is replaced as a whole, so what is not given is read first.
+      admin::DescribeGroupRequest describe;
+      *describe.mutable_name() = request.name();
+      ASSIGN_OR_RETURN(const admin::DescribeGroupResponse before, client->Call(&Stub::DescribeGroup, describe));
+      *request.mutable_retry() = before.group().retry();
+      RETURN_IF_ERROR(retry_.Fill(flags, request.mutable_retry()));
+    }
     ASSIGN_OR_RETURN(const admin::Group group, client->Call(&Stub::UpdateGroup, request));
     ShowChanged("updated", group, session);
     return absl::OkStatus();
@@ -195,6 +214,7 @@ class GroupUpdate : public Command {
 
  private:
   RetryFlags retry_;
+  absl::Duration expire_after_;
 };
 
 class GroupDelete : public Command {
@@ -279,6 +299,7 @@ class GroupDescribe : public Command {
     head.AddRow({"attempts", absl::StrCat(group.retry().max_attempts())});
     head.AddRow({"backoff", BackoffText(group.retry())});
     head.AddRow({"start", StartText(group.start())});
+    if (group.has_expire_after()) head.AddRow({"expires after", DurationText(FromProto(group.expire_after()))});
     head.AddRow({"created", TimeText(FromProto(group.created()))});
     head.Print(session->out());
 
@@ -410,7 +431,7 @@ void AddGroupCommands(std::vector<CommandEntry>* commands) {
   commands->push_back(
       {"group describe", "NAME", "Shows a group, its places in its queues and its members.", Make<GroupDescribe>()});
   commands->push_back(
-      {"group update", "NAME", "Changes what is given of the retry policy and leaves the rest.", Make<GroupUpdate>()});
+      {"group update", "NAME", "Changes what is given and leaves the rest.", Make<GroupUpdate>()});
   commands->push_back({"group reset-offset", "GROUP TOPIC", "Moves a group's place in a topic, forwards or back.",
                        Make<GroupResetOffset>()});
   commands->push_back(

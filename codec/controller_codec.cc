@@ -107,6 +107,7 @@ void Encode(const GroupMetadata& in, controller_pb::Group* out) {
   Encode(in.start, out->mutable_start());
   out->set_created_us(absl::ToUnixMicros(in.created));
   out->set_kind(static_cast<controller_pb::GroupKind>(in.kind));
+  out->set_expire_after_us(absl::ToInt64Microseconds(in.expire_after));
 }
 
 absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
@@ -125,6 +126,7 @@ absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
   out.retry = Decode(in.retry());
   ASSIGN_OR_RETURN(out.start, Decode(in.start()));
   out.created = absl::FromUnixMicros(in.created_us());
+  out.expire_after = absl::Microseconds(in.expire_after_us());
   return out;
 }
 
@@ -176,9 +178,9 @@ void Encode(const TopicUpdate& in, controller_pb::UpdateTopicRequest* out) {
   if (in.max_message_bytes) out->set_max_message_bytes(*in.max_message_bytes);
   if (in.queues_per_shard) out->set_queues_per_shard(*in.queues_per_shard);
   if (in.idempotent) out->set_repeats_are_stored(!*in.idempotent);
+  if (in.transaction_recovery) out->set_transaction_recovery_us(absl::ToInt64Microseconds(*in.transaction_recovery));
 }
 
-  if (in.transaction_recovery) out->set_transaction_recovery_us(absl::ToInt64Microseconds(*in.transaction_recovery));
 TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
   TopicUpdate out;
   out.name = Decode(in.name());
@@ -188,14 +190,15 @@ TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in) {
   if (in.has_max_message_bytes()) out.max_message_bytes = in.max_message_bytes();
   if (in.has_queues_per_shard()) out.queues_per_shard = in.queues_per_shard();
   if (in.has_repeats_are_stored()) out.idempotent = !in.repeats_are_stored();
+  if (in.has_transaction_recovery_us()) out.transaction_recovery = absl::Microseconds(in.transaction_recovery_us());
   return out;
 }
-  if (in.has_transaction_recovery_us()) out.transaction_recovery = absl::Microseconds(in.transaction_recovery_us());
 
 void Encode(const GroupUpdate& in, controller_pb::UpdateGroupRequest* out) {
   Encode(in.name, out->mutable_name());
   if (in.retry) Encode(*in.retry, out->mutable_retry());
   if (in.kind) out->set_kind(static_cast<controller_pb::GroupKind>(*in.kind));
+  if (in.expire_after) out->set_expire_after_us(absl::ToInt64Microseconds(*in.expire_after));
 }
 
 GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in) {
@@ -205,6 +208,19 @@ GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in) {
   // One that we do not know is none that could be decided.
   if (in.kind() == controller_pb::GROUP_KIND_DELIVERY) out.kind = GroupKind::kDelivery;
   if (in.kind() == controller_pb::GROUP_KIND_OFFSET) out.kind = GroupKind::kOffset;
+  if (in.has_expire_after_us()) out.expire_after = absl::Microseconds(in.expire_after_us());
+  return out;
+}
+
+void Encode(const GroupReport& in, controller_pb::ReportGroupsRequest* out) {
+  out->set_proxy(in.proxy);
+  for (const GroupId group : in.seen) out->add_group_ids(group.value());
+}
+
+GroupReport Decode(const controller_pb::ReportGroupsRequest& in) {
+  GroupReport out;
+  out.proxy = in.proxy();
+  for (const uint64_t id : in.group_ids()) out.seen.push_back(GroupId(id));
   return out;
 }
 

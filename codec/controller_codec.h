@@ -37,11 +37,13 @@ SigningKey Decode(const controller_pb::SigningKey& in);
 
 void Encode(const TopicUpdate& in, controller_pb::UpdateTopicRequest* out);
 void Encode(const GroupUpdate& in, controller_pb::UpdateGroupRequest* out);
+void Encode(const GroupReport& in, controller_pb::ReportGroupsRequest* out);
 void Encode(const BrokerRegistration& in, controller_pb::RegisterBrokerRequest* out);
 void Encode(const BrokerGrant& in, controller_pb::RegisterBrokerResponse* out);
 
 TopicUpdate Decode(const controller_pb::UpdateTopicRequest& in);
 GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in);
+GroupReport Decode(const controller_pb::ReportGroupsRequest& in);
 BrokerRegistration Decode(const controller_pb::RegisterBrokerRequest& in);
 BrokerGrant Decode(const controller_pb::RegisterBrokerResponse& in);
 

@@ -178,6 +178,19 @@ void Controller::Subscribe(GroupId group, TopicId topic, Changed done) {
       std::move(done));
 }
 
+void Controller::ReportGroups(GroupReport report) {
+  executor_->Post([this, report = std::move(report)] {
+    activity_.OnReport(report, clock_->SinceBoot());
+    const std::vector<GroupId> due = activity_.Due(state_, clock_->SinceBoot());
+    if (due.empty()) return;
+    // What fails is due again with the next report.
+    const absl::Status status = Execute("groups expired", [&] { return PlanExpireGroups(state_, due); });
+    if (!status.ok()) {
+      LOG(WARNING) << "groups could not be expired" << KV("count", due.size()) << KV("status", status);
+    }
+  });
+}
+
 void Controller::RegisterReplica(std::string broker, BrokerRegistration::Replica replica, Changed done) {
   Change(
       "replica registered", [this, broker, replica] { return PlanRegisterReplica(state_, broker, replica); },
@@ -237,6 +250,7 @@ absl::Status Controller::Execute(const char* event, Planner make_plan) {
     const absl::StatusOr<int64_t> revision = Commit(plan);
     if (revision.ok()) {
       LOG(INFO) << event << KV("key", plan.puts.empty() ? plan.deletes.front() : KeyOf(plan.puts.back()))
+                << KV("records", plan.puts.size() + plan.deletes.size())
                 << KV("revision", *revision);
       return absl::OkStatus();
     }

@@ -14,6 +14,7 @@
 #include "base/executor.h"
 #include "base/mutex.h"
 #include "base/random.h"
+#include "controller/group_activity.h"
 #include "controller/metadata_logic.h"
 #include "controller/metadata_state.h"
 #include "controller/metadata_store.h"
@@ -59,6 +60,7 @@ class Controller : public ControllerApi {
   void UpdateGroup(GroupUpdate update, Changed done) override;
   void DeleteGroup(ResourceName name, Changed done) override;
   void Subscribe(GroupId group, TopicId topic, Changed done) override;
+  void ReportGroups(GroupReport report) override;
   void RegisterBroker(BrokerRegistration registration,
                       absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)> done) override;
   void RegisterReplica(std::string broker, BrokerRegistration::Replica replica, Changed done) override;
@@ -101,6 +103,7 @@ class Controller : public ControllerApi {
 
   // On the executor.
   MetadataState state_;
+  GroupActivity activity_;
   std::vector<absl::AnyInvocable<void(std::shared_ptr<const Metadata>)>> observers_;
   std::unique_ptr<MetadataStore::Watch> watch_;
 

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
@@ -73,6 +74,11 @@ absl::Status ValidateName(const GroupMetadata& group) {
   return RefuseImplicit("group", group.name.name);
 }
 
+absl::Status ValidateExpiry(absl::Duration expire_after) {
+  if (expire_after == absl::ZeroDuration()) return absl::OkStatus();
+  return CheckBetween("expire_after (0: never)", expire_after, kMinGroupExpiry, kMaxGroupExpiry);
+}
+
 // What may change in a topic's life.
 absl::Status ValidateSettings(const TopicMetadata& topic) {
   if (topic.type == MessageType::kPriority && topic.queues_per_shard != kPriorityLevels) {
@@ -82,18 +88,18 @@ absl::Status ValidateSettings(const TopicMetadata& topic) {
   RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic.queues_per_shard, 1, kMaxQueuesPerShard));
   RETURN_IF_ERROR(CheckBetween("retention.age", topic.retention.age, kMinRetentionAge, kMaxRetentionAge));
   RETURN_IF_ERROR(CheckBetween("retention.bytes", topic.retention.bytes, 0, std::numeric_limits<int64_t>::max()));
-  return CheckBetween("max_message_bytes", topic.max_message_bytes, 1, kMaxMessageBytes);
-}
-
-absl::Status ValidateBrokerId(absl::string_view id) {
-  if (id.empty()) return absl::InvalidArgumentError("the broker id is empty");
-  return CheckAlphabet("the broker id", id, kMaxBrokerIdBytes, "_.-");
   if (topic.transaction_recovery != absl::ZeroDuration() && topic.type != MessageType::kTransaction) {
     return absl::InvalidArgumentError(absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
                                                    ", a recovery time is of topics of type transaction only"));
   }
   RETURN_IF_ERROR(
       CheckBetween("transaction_recovery", topic.transaction_recovery, absl::ZeroDuration(), kMaxTransactionRecovery));
+  return CheckBetween("max_message_bytes", topic.max_message_bytes, 1, kMaxMessageBytes);
+}
+
+absl::Status ValidateBrokerId(absl::string_view id) {
+  if (id.empty()) return absl::InvalidArgumentError("the broker id is empty");
+  return CheckAlphabet("the broker id", id, kMaxBrokerIdBytes, "_.-");
 }
 
 absl::Status ValidateEndpoint(absl::string_view endpoint) {
@@ -236,13 +242,13 @@ absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpda
   if (update.max_message_bytes) updated.max_message_bytes = *update.max_message_bytes;
   if (update.queues_per_shard) updated.queues_per_shard = *update.queues_per_shard;
   if (update.idempotent) updated.idempotent = *update.idempotent;
+  if (update.transaction_recovery) updated.transaction_recovery = *update.transaction_recovery;
   if (topic->type == MessageType::kFifo && updated.queues_per_shard != topic->queues_per_shard) {
     return absl::InvalidArgumentError(absl::StrCat(
         "the FIFO topic has ", topic->placement.size(), " queues, and their number is fixed: with another one message groups would "
         "go to other queues, and their messages would overtake each other. Create another topic with as many as are needed"));
   }
   RETURN_IF_ERROR(ValidateSettings(updated));
-  if (update.transaction_recovery) updated.transaction_recovery = *update.transaction_recovery;
   if (updated.queues_per_shard < topic->queues_per_shard) {
     return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", updated.queues_per_shard, ", the topic has ",
                                                    topic->queues_per_shard, ": queues are only ever added"));
@@ -269,6 +275,7 @@ absl::StatusOr<Plan> PlanCreateGroup(const MetadataState& state, const MetadataL
                                      absl::Time now) {
   RETURN_IF_ERROR(ValidateName(group));
   RETURN_IF_ERROR(ValidateRetryPolicy(group.retry));
+  RETURN_IF_ERROR(ValidateExpiry(group.expire_after));
   if (state.Find<GroupMetadata>(GroupKey(group.name)) != nullptr) {
     return absl::AlreadyExistsError(absl::StrCat("there is a group \"", group.name.ToString(), "\" already"));
   }
@@ -277,6 +284,10 @@ absl::StatusOr<Plan> PlanCreateGroup(const MetadataState& state, const MetadataL
   ClusterRecord cluster = ClusterOf(state);
   group.id = GroupId(cluster.next_group_id++);
   group.created = Microseconds(now);
+  // Whoever makes a group for itself may be sent something before its first receive: the answer to a request.
+  if (group.expire_after > absl::ZeroDuration() && group.start.kind == StartFrom::Kind::kLast) {
+    group.start = {StartFrom::Kind::kTime, group.created - kMemberHeadStart};
+  }
   Plan plan;
   plan.puts = {std::move(cluster), std::move(group)};
   return plan;
@@ -313,23 +324,47 @@ absl::StatusOr<Plan> PlanUpdateGroup(const MetadataState& state, const GroupUpda
     RETURN_IF_ERROR(CheckKind(*group, KindOf(state, *group), *update.kind));
     updated.kind = *update.kind;
   }
+  if (update.expire_after) updated.expire_after = *update.expire_after;
   RETURN_IF_ERROR(ValidateRetryPolicy(updated.retry));
+  RETURN_IF_ERROR(ValidateExpiry(updated.expire_after));
   Plan plan;
   if (!(updated == *group)) plan.puts.push_back(std::move(updated));
   return plan;
 }
 
-absl::StatusOr<Plan> PlanDeleteGroup(const MetadataState& state, const ResourceName& name) {
-  const auto* group = state.Find<GroupMetadata>(GroupKey(name));
-  if (group == nullptr) return NoSuch("group", name);
+namespace {
+
+// With their subscriptions, and those to their dead letters: one pass, however many they are.
+Plan DeleteGroups(const MetadataState& state, const std::vector<const GroupMetadata*>& groups) {
   Plan plan;
-  plan.deletes.push_back(GroupKey(name));
+  absl::flat_hash_set<GroupId> ids;
+  for (const GroupMetadata* const group : groups) {
+    plan.deletes.push_back(GroupKey(group->name));
+    ids.insert(group->id);
+  }
   state.ForEach<SubscriptionMetadata>("subscription/", [&](const SubscriptionMetadata& s) {
-    if (s.group == group->id || s.topic == DeadLetterTopicId(group->id)) {
+    if (ids.contains(s.group) || (IsDeadLetterTopic(s.topic) && ids.contains(DeadLetterGroup(s.topic)))) {
       plan.deletes.push_back(SubscriptionKey(s.group, s.topic));
     }
   });
   return plan;
+}
+
+}  // namespace
+
+absl::StatusOr<Plan> PlanDeleteGroup(const MetadataState& state, const ResourceName& name) {
+  const auto* group = state.Find<GroupMetadata>(GroupKey(name));
+  if (group == nullptr) return NoSuch("group", name);
+  return DeleteGroups(state, {group});
+}
+
+Plan PlanExpireGroups(const MetadataState& state, const std::vector<GroupId>& due) {
+  std::vector<const GroupMetadata*> groups;
+  for (const GroupId id : due) {
+    const GroupMetadata* const group = state.FindGroup(id);
+    if (group != nullptr && group->expire_after > absl::ZeroDuration()) groups.push_back(group);
+  }
+  return groups.empty() ? Plan() : DeleteGroups(state, groups);
 }
 
 absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLimits& limits, GroupId group_id,

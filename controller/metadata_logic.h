@@ -30,6 +30,8 @@ inline constexpr size_t kMaxNamespaceBytes = 64;
 inline constexpr size_t kMaxBrokerIdBytes = 64;
 inline constexpr size_t kMaxEndpointBytes = 262;  // The longest DNS name, and ":65535" with room for brackets.
 inline constexpr size_t kMaxLogIdBytes = 64;
+// So much before it was made begins a group that expires and starts at the last message: clocks differ a little.
+inline constexpr absl::Duration kMemberHeadStart = absl::Seconds(2);
 inline constexpr size_t kSigningKeys = 2;  // Valid at once: a receipt outlives one rotation.
 
 struct Plan {
@@ -59,6 +61,8 @@ absl::StatusOr<Plan> PlanCreateGroup(const MetadataState& state, const MetadataL
 absl::StatusOr<Plan> PlanUpdateGroup(const MetadataState& state, const GroupUpdate& update);
 // Its subscriptions go too, and those of other groups to its dead-letter topic.
 absl::StatusOr<Plan> PlanDeleteGroup(const MetadataState& state, const ResourceName& name);
+// The same for those of `due` (controller/group_activity.h) that are there and still expire.
+Plan PlanExpireGroups(const MetadataState& state, const std::vector<GroupId>& due);
 
 // Empty if the subscription is there. A group that starts at the last message starts at `now`. One whose kind is undecided is
 // delivered to from then on; kFailedPrecondition for one that is offset-based.

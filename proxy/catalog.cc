@@ -36,8 +36,12 @@ void Catalog::NeedTopic(const ResourceName& name, Done done) {
 void Catalog::NeedGroup(const ResourceName& name, Done done) {
   Snapshot snapshot = controller_->Current();
   if (snapshot->FindGroup(name) != nullptr) return done(std::move(snapshot));
-  if (!options_.auto_create_groups) return done(GroupNotFound(name));
+  if (!options_.auto_create_groups && !IsForAMember(name)) return done(GroupNotFound(name));
   Create(Kind::kGroup, name, std::move(done));
+}
+
+bool Catalog::IsForAMember(const ResourceName& group) const {
+  return !options_.member_group_prefix.empty() && absl::StartsWith(group.name, options_.member_group_prefix);
 }
 
 void Catalog::NeedSubscription(GroupId group, TopicId topic, Done done) {
@@ -85,6 +89,10 @@ void Catalog::Create(Kind kind, const ResourceName& name, Done done) {
     GroupMetadata group;
     group.name = name;
     group.retry.delays = DefaultRetryDelays();
+    if (IsForAMember(name)) {
+      group.start.kind = StartFrom::Kind::kLast;
+      group.expire_after = options_.member_group_expiry;
+    }
     controller_->CreateGroup(std::move(group), std::move(created));
   }
 }

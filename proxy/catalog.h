@@ -46,6 +46,8 @@ class Catalog {
   // Creations under way, and who waits for each.
   using Creations = absl::flat_hash_map<std::pair<Kind, ResourceName>, std::vector<Done>>;
 
+  // Whether the name says that the group is made for one member.
+  bool IsForAMember(const ResourceName& group) const;
   void Create(Kind kind, const ResourceName& name, Done done);
   void OnCreated(Kind kind, const ResourceName& name, absl::StatusOr<Snapshot> result);
 

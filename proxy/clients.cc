@@ -154,7 +154,7 @@ void Clients::EndReceive(absl::string_view id, const PendingCall* receive) {
   it->second.last_heard = clock_->SinceBoot();
 }
 
-ClientReport Clients::TakeReport(absl::string_view proxy_name) {
+ClientReport Clients::TakeReport(absl::string_view proxy_name, absl::flat_hash_set<ResourceName>* groups) {
   ClientReport report;
   report.proxy = std::string(proxy_name);
   const absl::Duration now = clock_->SinceBoot();
@@ -167,7 +167,10 @@ ClientReport Clients::TakeReport(absl::string_view proxy_name) {
         stripe.clients.erase(it++);
         continue;
       }
-      if (connected || client.heard_since_report) report.alive.push_back(it->first);
+      if (connected || client.heard_since_report) {
+        report.alive.push_back(it->first);
+        if (groups != nullptr && client.profile.group) groups->insert(*client.profile.group);
+      }
       client.heard_since_report = false;
       ++it;
     }

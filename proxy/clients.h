@@ -110,8 +110,8 @@ class Clients {
   void EndReceive(absl::string_view id, const PendingCall* receive);
 
   // Who was heard of since the last report (a client with an open stream or receive always is) and who has gone. Forgets
-  // the expired.
-  ClientReport TakeReport(absl::string_view proxy_name);
+  // the expired. `groups` gets the groups that those who are alive have named.
+  ClientReport TakeReport(absl::string_view proxy_name, absl::flat_hash_set<ResourceName>* groups = nullptr);
 
   std::vector<std::shared_ptr<ClientSession>> Sessions();
   std::vector<ClientProfile> All();

@@ -42,6 +42,11 @@ struct ProxyOptions {
   bool auto_create_topics = true;
   bool auto_create_groups = true;
   int32_t auto_create_queues = 4;  // Per shard.
+  // A group whose name begins so is made when it is first used, also without auto_create_groups, for the one member
+  // that names it: it starts with what is sent from now on, and goes when no member was seen for `member_group_expiry`.
+  // Empty: no name means that.
+  std::string member_group_prefix = "%MEMBER%";
+  absl::Duration member_group_expiry = absl::Hours(1);
   // A topic takes messages of its own type only.
   bool enforce_message_types = true;
 

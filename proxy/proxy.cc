@@ -15,7 +15,7 @@ Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, Broker
       clients_(clock, options_.limits.max_clients, options_.client_expiry,
                options_.limits.max_waiting_receives_per_client),
       sender_(&router_, options_.limits.max_inflight_send_bytes),
-      receiver_(clock, &catalog_, &router_),
+      receiver_(clock, &catalog_, &router_, &members_),
       puller_(clock, &router_),
       settler_(&router_),
       transaction_checker_(&clients_, &router_, &options_) {}
@@ -37,13 +37,31 @@ void Proxy::Drain() {
   for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->End();
 }
 
+// Also that there were none: a group goes only after every proxy has said so.
+void Proxy::ReportGroups(const Metadata& metadata, const absl::flat_hash_set<ResourceName>& declared) {
+  absl::flat_hash_set<GroupId> seen = members_.Take();
+  if (!metadata.has_expiring_groups()) return;
+  for (const ResourceName& name : declared) {
+    if (const GroupMetadata* const group = metadata.FindGroup(name)) seen.insert(group->id);
+  }
+  GroupReport report;
+  report.proxy = options_.name;
+  for (const GroupId id : seen) {
+    const GroupMetadata* const group = metadata.FindGroup(id);
+    if (group != nullptr && group->expire_after > absl::ZeroDuration()) report.seen.push_back(id);
+  }
+  controller_->ReportGroups(std::move(report));
+}
+
 void Proxy::Tick() {
   const Snapshot metadata = router_.Snapshot();
-  const ClientReport report = clients_.TakeReport(options_.name);
+  absl::flat_hash_set<ResourceName> declared;
+  const ClientReport report = clients_.TakeReport(options_.name, &declared);
   for (const BrokerMetadata& broker : metadata->tables().brokers) {
     // One that cannot be reached keeps everyone alive until it hears otherwise (docs/delivery.md).
     if (BrokerApi* const api = router_.brokers()->Find(broker.id)) api->ReportClients(report);
   }
+  ReportGroups(*metadata, declared);
   if (metadata->revision() != refreshed_revision_) {
     refreshed_revision_ = metadata->revision();
     for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->Refresh(*metadata);

@@ -9,6 +9,7 @@
 #include "filter/filter_cache.h"
 #include "proxy/catalog.h"
 #include "proxy/clients.h"
+#include "proxy/members.h"
 #include "proxy/options.h"
 #include "proxy/ports.h"
 #include "proxy/puller.h"
@@ -29,8 +30,8 @@ class Proxy {
   // All outlive it, but for the executor.
   Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options);
 
-  // Begins to tell brokers which clients are alive, clients which settings have changed, and to ask producers about
-  // transactions.
+  // Begins to tell brokers which clients are alive, the controller which groups have members, clients which settings
+  // have changed, and to ask producers about transactions.
   void Start();
 
   // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look for
@@ -44,6 +45,7 @@ class Proxy {
   Catalog& catalog() { return catalog_; }
   Clients& clients() { return clients_; }
   Sender& sender() { return sender_; }
+  Members& members() { return members_; }
   Receiver& receiver() { return receiver_; }
   Puller& puller() { return puller_; }
   Settler& settler() { return settler_; }
@@ -52,6 +54,7 @@ class Proxy {
 
  private:
   void Tick();
+  void ReportGroups(const Metadata& metadata, const absl::flat_hash_set<ResourceName>& declared);
   void CheckTransactions();
 
   Clock* const clock_;
@@ -62,6 +65,7 @@ class Proxy {
   Catalog catalog_;
   Clients clients_;
   Sender sender_;
+  Members members_;
   Receiver receiver_;
   Puller puller_;
   Settler settler_;

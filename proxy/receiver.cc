@@ -15,9 +15,11 @@ struct Receiver::Journey {
   absl::Duration wait_until;  // By Clock::SinceBoot.
   ReceiveOutcome outcome;     // Filled on the way.
   TopicId topic;
+  Members* members = nullptr;  // Of whose group this receive is a member, from the moment the group is known.
 
   void End(absl::Status status) {
     outcome.status = std::move(status);
+    if (members != nullptr) members->End(outcome.group);
     std::move(done)(std::move(outcome));
   }
 };
@@ -58,6 +60,7 @@ void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {
   }
   journey->topic = topic->id;
   journey->outcome.group = group->id;
+  if (members_->Begin(*metadata, group->id)) journey->members = members_;
   catalog_->NeedSubscription(group->id, topic->id, [this, journey = std::move(journey)](absl::StatusOr<Snapshot> found) mutable {
     if (!found.ok()) return journey->End(found.status());
     AskShard(std::move(journey), *std::move(found));

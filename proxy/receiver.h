@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/metadata.h"
 #include "proxy/catalog.h"
+#include "proxy/members.h"
 #include "proxy/pending_call.h"
 #include "proxy/receipt.h"
 #include "proxy/router.h"
@@ -48,7 +49,8 @@ struct ReceiveOutcome {
 class Receiver {
  public:
   // All outlive it and the receives that it started.
-  Receiver(Clock* clock, Catalog* catalog, Router* router) : clock_(clock), catalog_(catalog), router_(router) {}
+  Receiver(Clock* clock, Catalog* catalog, Router* router, Members* members)
+      : clock_(clock), catalog_(catalog), router_(router), members_(members) {}
 
   // Finds or makes topic, group and subscription, then waits at the shard, unless `pending` is cancelled. `done` runs exactly once.
   void Start(ReceiveRequest request, std::shared_ptr<PendingCall> pending, Callback<ReceiveOutcome> done);
@@ -71,6 +73,7 @@ class Receiver {
   Clock* const clock_;
   Catalog* const catalog_;
   Router* const router_;
+  Members* const members_;
   PendingCalls under_way_;
 };
 

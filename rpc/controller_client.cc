@@ -399,6 +399,13 @@ void ControllerClient::Subscribe(GroupId group, TopicId topic, Changed done) {
   core_->Change<controller_pb::SubscribeRequest>(&Async::Subscribe, std::move(request), std::move(done));
 }
 
+void ControllerClient::ReportGroups(GroupReport report) {
+  controller_pb::ReportGroupsRequest request;
+  Encode(report, &request);
+  core_->Call<controller_pb::ReportGroupsRequest, controller_pb::ReportGroupsResponse>(
+      &Async::ReportGroups, std::move(request), [](absl::StatusOr<controller_pb::ReportGroupsResponse>) {});
+}
+
 void ControllerClient::RegisterBroker(BrokerRegistration registration,
                                       absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)> done) {
   controller_pb::RegisterBrokerRequest request;

@@ -117,6 +117,15 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "Whether an unknown topic that is asked for or sent to is created, of type normal.");
   t->Add("auto_create.groups", &p->auto_create_groups, Default(standalone), kNeedsRestart,
          "Whether an unknown group that receives is created.");
+  t->Add("auto_create.member_prefix", &p->member_group_prefix, Default(standalone ? "%MEMBER%" : ""), kNeedsRestart,
+         "An unknown group whose name begins so is created for one member: it starts with what is sent from now on, and "
+         "goes when no member was seen for auto_create.member_expiry. Empty: none is.");
+  t->Add("auto_create.member_expiry", &p->member_group_expiry, Default(absl::Hours(1)),
+         Between(kMinGroupExpiry, kMaxGroupExpiry), kNeedsRestart, "And it is deleted after so long without a member.");
+  t->Add("proxy.report_interval", &p->client_report_interval, Default(absl::Seconds(5)),
+         Between(absl::Milliseconds(100), absl::Seconds(30)), kNeedsRestart,
+         "How often brokers are told which clients are alive, and the controller which groups that expire have a "
+         "member.");
   t->Add("auto_create.queues", &p->auto_create_queues, Default(int32_t{4}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
          "Queues per shard of a topic that is created so.");
 }

@@ -201,6 +201,15 @@ grpc::ServerUnaryReactor* ControllerService::Subscribe(grpc::CallbackServerConte
   return reactor;
 }
 
+grpc::ServerUnaryReactor* ControllerService::ReportGroups(grpc::CallbackServerContext* context,
+                                                          const v1::ReportGroupsRequest* request,
+                                                          v1::ReportGroupsResponse*) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  api_->ReportGroups(Decode(*request));
+  reactor->Finish(grpc::Status::OK);
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* ControllerService::RegisterBroker(grpc::CallbackServerContext* context,
                                                             const v1::RegisterBrokerRequest* request,
                                                             v1::RegisterBrokerResponse* response) {

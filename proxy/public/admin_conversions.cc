@@ -168,6 +168,7 @@ absl::StatusOr<GroupMetadata> FromProto(const admin::CreateGroupRequest& request
   }
   group.kind = static_cast<GroupKind>(request.kind());
   group.order = request.order() == admin::DELIVERY_ORDER_FIFO ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
+  if (request.has_expire_after()) group.expire_after = FromProto(request.expire_after());
   // An absent message reads as an empty one: the default policy.
   ASSIGN_OR_RETURN(group.retry, PolicyFromProto(request.retry()));
   switch (request.start().position_case()) {
@@ -190,6 +191,7 @@ absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request) 
   if (request.has_retry()) {
     ASSIGN_OR_RETURN(update.retry, PolicyFromProto(request.retry()));
   }
+  if (request.has_expire_after()) update.expire_after = FromProto(request.expire_after());
   return update;
 }
 
@@ -209,10 +211,10 @@ void ToProto(const TopicMetadata& topic, admin::Topic* out) {
   out->set_retention_bytes(topic.retention.bytes);
   out->set_keep_unsettled(topic.retention.keep_unsettled);
   out->set_idempotent(topic.idempotent);
-  out->set_max_message_bytes(topic.max_message_bytes);
-  ToProto(topic.created, out->mutable_created());
   if (topic.transaction_recovery > absl::ZeroDuration())
     ToProto(topic.transaction_recovery, out->mutable_transaction_recovery());
+  out->set_max_message_bytes(topic.max_message_bytes);
+  ToProto(topic.created, out->mutable_created());
   out->set_id(topic.id.value());
 }
 
@@ -234,6 +236,7 @@ void ToProto(const GroupMetadata& group, admin::Group* out) {
   ToProto(group.created, out->mutable_created());
   out->set_id(group.id.value());
   out->set_kind(static_cast<admin::GroupKind>(group.kind));
+  if (group.expire_after > absl::ZeroDuration()) ToProto(group.expire_after, out->mutable_expire_after());
 }
 
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out) {

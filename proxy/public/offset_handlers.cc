@@ -70,6 +70,7 @@ void GetOffset(GetExchange exchange) {
   const ResourceName name = NameOf(request.group(), exchange->caller().space);
   if (const absl::Status status = CheckGroup(name); !status.ok()) return exchange->Answer(status);
   const Snapshot metadata = proxy->router().Snapshot();
+  proxy->members().Seen(*metadata, name);
   const absl::StatusOr<QueuePlace> place = PlaceOf(request.message_queue(), *metadata, exchange->caller(), proxy);
   if (!place.ok()) return exchange->Answer(place.status());
   const absl::StatusOr<const GroupMetadata*> group = Catalog::FindStoringGroup(*metadata, name);
@@ -104,6 +105,7 @@ void UpdateOffset(UpdateExchange exchange) {
   proxy->catalog().NeedStoringGroup(
       name, [exchange = std::move(exchange), name, place = *place, proxy](absl::StatusOr<Snapshot> metadata) mutable {
         if (!metadata.ok()) return exchange->Answer(metadata.status());
+        proxy->members().Seen(**metadata, name);
         const GroupMetadata* const group = (*metadata)->FindGroup(name);
         if (group == nullptr) return exchange->Answer(absl::UnavailableError("the group was deleted just now: try again"));
         const UpdateOffsetCall call{place.target.shard, group->id, place.queue, (*metadata)->revision(), exchange->request().offset()};

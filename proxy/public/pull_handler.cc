@@ -61,6 +61,7 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
   // Set in Start, before the result can come.
   std::shared_ptr<PendingCall> pending_;
   ResourceName topic_as_named_;
+  std::optional<GroupId> member_of_;  // One that expires.
 };
 
 absl::Status PullStream::Start(const Bytes& message) {
@@ -68,7 +69,8 @@ absl::Status PullStream::Start(const Bytes& message) {
   RETURN_IF_ERROR(Parse(message, &proto));
   RETURN_IF_ERROR(CheckCaller(caller_));
   const ProxyOptions& options = proxy_->options();
-  RETURN_IF_ERROR(CheckGroup(NameOf(proto.group(), caller_.space)));
+  const ResourceName group_name = NameOf(proto.group(), caller_.space);
+  RETURN_IF_ERROR(CheckGroup(group_name));
   const v2::Resource& topic = proto.message_queue().topic();
   const ResourceName name = NameOf(topic, caller_.space);
   RETURN_IF_ERROR(CheckTopic(name));
@@ -98,6 +100,9 @@ absl::Status PullStream::Start(const Bytes& message) {
     return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
                                                          " receives waiting already, that many are allowed"));
   }
+  const Snapshot metadata = proxy_->router().Snapshot();
+  const GroupMetadata* const group = metadata->FindGroup(group_name);
+  if (group != nullptr && proxy_->members().Begin(*metadata, group->id)) member_of_ = group->id;
   // A shard's thread does not make frames.
   pending_ = pending;
   proxy_->puller().Start(std::move(call), place.target, pending, [self = shared_from_this()](PullResult result) {
@@ -108,6 +113,7 @@ absl::Status PullStream::Start(const Bytes& message) {
 
 void PullStream::OnResult(PullResult result) {
   proxy_->clients().EndReceive(caller_.id, pending_.get());
+  if (member_of_) proxy_->members().End(*member_of_);
   writer_.PushLast(Frames(result));
 }
 

@@ -61,6 +61,7 @@ void AckMessage(AckExchange exchange) {
 
   proxy->clients().Heard(exchange->caller().id);
   const Snapshot metadata = proxy->router().Snapshot();
+  proxy->members().Seen(*metadata, names->group);
   std::vector<Settlement> settlements(request.entries_size());
   for (int i = 0; i < request.entries_size(); ++i) {
     settlements[i].receipt = OpenReceipt(*metadata, names->topic, names->group, request.entries(i).receipt_handle());
@@ -84,8 +85,10 @@ void ChangeInvisibleDuration(ChangeExchange exchange) {
   if (const absl::Status status = CheckChangedInvisible(delay, proxy->options()); !status.ok()) return exchange->Answer(status);
 
   proxy->clients().Heard(exchange->caller().id);
+  const Snapshot metadata = proxy->router().Snapshot();
+  proxy->members().Seen(*metadata, names->group);
   std::vector<Settlement> settlements(1);
-  settlements[0].receipt = OpenReceipt(*proxy->router().Snapshot(), names->topic, names->group, request.receipt_handle());
+  settlements[0].receipt = OpenReceipt(*metadata, names->topic, names->group, request.receipt_handle());
   if (!settlements[0].receipt.ok()) return exchange->Answer(settlements[0].receipt.status());
   settlements[0].kind = KindOfChange(proxy->clients().Find(exchange->caller().id), *settlements[0].receipt);
   settlements[0].delay = delay;
@@ -102,8 +105,10 @@ void ForwardMessageToDeadLetterQueue(ForwardExchange exchange) {
   if (!names.ok()) return exchange->Answer(names.status());
 
   proxy->clients().Heard(exchange->caller().id);
+  const Snapshot metadata = proxy->router().Snapshot();
+  proxy->members().Seen(*metadata, names->group);
   std::vector<Settlement> settlements(1);
-  settlements[0].receipt = OpenReceipt(*proxy->router().Snapshot(), names->topic, names->group, request.receipt_handle());
+  settlements[0].receipt = OpenReceipt(*metadata, names->topic, names->group, request.receipt_handle());
   settlements[0].kind = SettleKind::kDeadLetter;
   settlements[0].reason = absl::StrCat("forwarded by the consumer after attempt ", request.delivery_attempt(), " of ",
                                        request.max_delivery_attempts());

@@ -273,6 +273,7 @@ class FakeServer::Admin : public admin::Admin::Service {
     *response->mutable_retry() = request->retry();
     *response->mutable_start() = request->start();
     response->set_kind(request->kind());
+    if (request->has_expire_after()) *response->mutable_expire_after() = request->expire_after();
     state_->groups[request->name().name()] = *response;
     return grpc::Status::OK;
   }
@@ -282,7 +283,8 @@ class FakeServer::Admin : public admin::Admin::Service {
     MutexLock lock(&state_->mu);
     const auto found = state_->groups.find(request->name().name());
     if (found == state_->groups.end()) return NotFound("group", request->name().name());
-    *found->second.mutable_retry() = request->retry();
+    if (request->has_retry()) *found->second.mutable_retry() = request->retry();
+    if (request->has_expire_after()) *found->second.mutable_expire_after() = request->expire_after();
     *response = found->second;
     return grpc::Status::OK;
   }

@@ -139,6 +139,14 @@ TEST(ControllerCodecTest, CallsSurviveTheWire) {
   Encode(GroupUpdate{{"s", "g"}}, &group_request);
   group_request.clear_kind();
   EXPECT_FALSE(Decode(group_request).kind.has_value()) << "left as it is";
+  EXPECT_FALSE(Decode(group_request).expire_after.has_value());
+  Encode(GroupUpdate{{"s", "g"}, std::nullopt, std::nullopt, absl::ZeroDuration()}, &group_request);
+  EXPECT_EQ(Decode(group_request).expire_after, absl::ZeroDuration());
+
+  controller_pb::ReportGroupsRequest report_request;
+  Encode(GroupReport{"proxy-7", {GroupId(3), GroupId(5)}}, &report_request);
+  EXPECT_EQ(Decode(report_request).proxy, "proxy-7");
+  EXPECT_EQ(Decode(report_request).seen, (std::vector<GroupId>{GroupId(3), GroupId(5)}));
 
   BrokerRegistration registration{"b", "h:1", {{ShardId(3), "ab"}}, "cluster"};
   controller_pb::RegisterBrokerRequest broker_request;

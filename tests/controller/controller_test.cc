@@ -300,6 +300,27 @@ TEST_F(ControllerTest, CallsAreAnsweredWhenTheExecutorIsDestroyed) {
   EXPECT_THAT(*broker, Fails(absl::StatusCode::kUnavailable));
 }
 
+TEST_F(ControllerTest, AGroupGoesWhenNoProxyHasSeenAMember) {
+  GroupMetadata group = Group("mine");
+  group.expire_after = absl::Seconds(30);
+  ASSERT_THAT(Create(group), IsOk());
+  ASSERT_THAT(Create(Group("stays")), IsOk());
+  const auto report = [&](std::vector<GroupId> seen) {
+    world_.clock()->Advance(absl::Seconds(5));
+    controller_->ReportGroups({"proxy-0", std::move(seen)});
+    world_.RunUntilIdle();
+    return controller_->Current()->FindGroup({"", "mine"}) != nullptr;
+  };
+  for (int i = 0; i < 20; ++i) ASSERT_TRUE(report({GroupId(1)}));
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(report({}));
+  Restart();  // A new controller gives it all of its time again, from the first report on.
+  for (int i = 0; i < 6; ++i) ASSERT_TRUE(report({})) << i;
+  EXPECT_FALSE(report({}));
+  EXPECT_NE(controller_->Current()->FindGroup({"", "stays"}), nullptr);
+  Restart();
+  EXPECT_EQ(controller_->Current()->FindGroup({"", "mine"}), nullptr);
+}
+
 TEST_F(ControllerTest, EveryCallReachesItsLogic) {
   ASSERT_THAT(Create(Topic("t")), IsOk());
   ASSERT_THAT(Create(Group("g")), IsOk());

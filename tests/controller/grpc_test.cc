@@ -165,6 +165,7 @@ TEST_F(ControllerGrpcTest, EveryCallArrives) {
   GroupMetadata group = Group("g");
   group.order = DeliveryOrder::kFifo;
   group.retry.delays = DefaultRetryDelays();
+  group.expire_after = absl::Minutes(1);
   ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->CreateGroup(group, std::move(done)); }), IsOk());
   TopicUpdate update{.name = {"", "t"}, .retention_bytes = 6, .queues_per_shard = 9};
   ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->UpdateTopic(update, std::move(done)); }), IsOk());

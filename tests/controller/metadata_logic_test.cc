@@ -267,6 +267,46 @@ TEST_F(MetadataLogicTest, TheLastMessageBecomesATime) {
   EXPECT_TRUE(PlanSubscribe(state_, limits_, GroupId(1), TopicId(1), kNow + absl::Hours(1))->empty());
 }
 
+TEST_F(MetadataLogicTest, AGroupForAMemberIsOwedWhatComesFromWhenItWasMade) {
+  ASSERT_THAT(Create(Topic("t")), IsOk());
+  GroupMetadata group = Group("mine");
+  group.start.kind = StartFrom::Kind::kLast;
+  group.expire_after = absl::Minutes(1);
+  ASSERT_THAT(Create(group), IsOk());
+  ASSERT_THAT(Do(PlanSubscribe(state_, limits_, FindGroup("mine")->id, TopicId(1), kNow + absl::Hours(1))), IsOk());
+  const auto* subscription = state_.Find<SubscriptionMetadata>(SubscriptionKey(GroupId(1), TopicId(1)));
+  EXPECT_EQ(subscription->start.kind, StartFrom::Kind::kTime);
+  EXPECT_EQ(subscription->start.time, kNow - kMemberHeadStart);
+}
+
+TEST_F(MetadataLogicTest, AGroupsExpiryIsBounded) {
+  GroupMetadata group = Group("g");
+  group.expire_after = kMinGroupExpiry / 2;
+  EXPECT_THAT(Create(group), FailsWith(absl::StatusCode::kInvalidArgument,
+                                       "expire_after (0: never) is 500ms, allowed is 1s to"));
+  group.expire_after = -absl::Seconds(1);
+  EXPECT_THAT(Create(group), Fails(absl::StatusCode::kInvalidArgument));
+  group.expire_after = kMaxGroupExpiry;
+  ASSERT_THAT(Create(group), IsOk());
+  EXPECT_THAT(PlanUpdateGroup(state_, {{"", "g"}, std::nullopt, std::nullopt, kMaxGroupExpiry + absl::Seconds(1)}),
+              Fails(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(Do(PlanUpdateGroup(state_, {{"", "g"}, std::nullopt, std::nullopt, absl::ZeroDuration()})), IsOk());
+  EXPECT_EQ(FindGroup("g")->expire_after, absl::ZeroDuration());
+}
+
+TEST_F(MetadataLogicTest, ARecoveryTimeIsOfTransactionTopics) {
+  TopicMetadata topic = Topic("t");
+  topic.transaction_recovery = absl::Seconds(20);
+  EXPECT_THAT(Create(topic), FailsWith(absl::StatusCode::kInvalidArgument, "topics of type transaction only"));
+  topic.type = MessageType::kTransaction;
+  ASSERT_THAT(Create(topic), IsOk());
+  const absl::Duration too_long = kMaxTransactionRecovery + absl::Seconds(1);
+  EXPECT_THAT(PlanUpdateTopic(state_, {.name = {"", "t"}, .transaction_recovery = too_long}),
+              Fails(absl::StatusCode::kInvalidArgument));
+  ASSERT_THAT(Do(PlanUpdateTopic(state_, {.name = {"", "t"}, .transaction_recovery = absl::ZeroDuration()})), IsOk());
+  EXPECT_EQ(FindTopic("t")->transaction_recovery, absl::ZeroDuration());
+}
+
 TEST_F(MetadataLogicTest, SubscribesOnlyWhatExists) {
   ASSERT_THAT(Create(Topic("t")), IsOk());
   ASSERT_THAT(Create(Group("g")), IsOk());

@@ -32,6 +32,8 @@ INVISIBLE = 10  # The shortest invisible duration that servers accept.
 
 EXIT_BAD_SETTING, EXIT_IN_USE, EXIT_DAMAGE = 2, 3, 4
 CTL_REFUSED, CTL_NOTHING_RECEIVED, CTL_UNREACHABLE = 1, 3, 4
+# Groups for one member are made when they are first used, and are deleted a second after their member was seen.
+MEMBERS_GO_SOON = ["--auto-create.member-prefix=%MEMBER%", "--auto-create.member-expiry=1s", "--proxy.report-interval=200ms"]
 
 # The ports of each role, by the names they have in the ports file; the first is the one that others come for.
 PORTS = {
@@ -207,7 +209,7 @@ class Standalone(Deployment):
     def __init__(self, directory):
         # Off, as in a cluster: a topic that was deleted does not come back by itself.
         only = Process("standalone", "standalone", directory,
-                       ["--auto-create.topics=false", "--auto-create.groups=false", "--storage.zero-ahead=1MiB"])
+                       ["--auto-create.topics=false", "--auto-create.groups=false", "--storage.zero-ahead=1MiB", *MEMBERS_GO_SOON])
         only.start()
         self.tiers = [[only]]
         self.broker = self.producers = self.consumers = only
@@ -221,7 +223,8 @@ class Separate(Deployment):
         reach = [f"--controller.endpoints={controller.endpoint}"]
         brokers = [Process("broker", name, directory, [*reach, f"--broker.id={name}", "--storage.zero-ahead=1MiB"])
                    for name in ("b1", "b2")]
-        proxies = [Process("proxy", name, directory, [*reach, f"--proxy.name={name}"]) for name in ("p1", "p2")]
+        proxies = [Process("proxy", name, directory, [*reach, f"--proxy.name={name}", "--public.admin=true", *MEMBERS_GO_SOON])
+                   for name in ("p1", "p2")]
         start_all(brokers[:1])  # So that the first shards are its own.
         start_all([*brokers[1:], *proxies])
         self.tiers = [[controller], brokers, proxies]
@@ -350,6 +353,24 @@ class Scenarios:
         self.assertIn("billing", self.admin("group", "describe", "billing").expect(CTL_REFUSED).err)
         self.assertIn("billing", self.receive("orders", "billing", "--wait", "0s", through=self.server.producers)
                       .expect(CTL_REFUSED).err)
+
+    def groups(self):
+        (listed,) = self.admin("group", "list").expect(0).objects
+        return sorted(group["name"] for group in listed)
+
+    def test_broadcast_to_members_whose_groups_expire(self):
+        self.create("news", "stays")
+        members = [start_baridctl(self.server.consumers.endpoint, "receive", "news", "--group", f"%MEMBER%{name}", "--wait", "15s",
+                                  stderr=subprocess.DEVNULL) for name in ("a", "b")]
+        self.eventually(lambda: self.groups() == ["%MEMBER%a", "%MEMBER%b", "stays"], "both members have a group")
+        self.receive("news", "%MEMBER%gone", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        # Whoever waits is there, for longer than its group lives without it; who has gone is not.
+        self.eventually(lambda: self.groups() == ["%MEMBER%a", "%MEMBER%b", "stays"], "the group of the member that has gone is deleted")
+        (sent,) = self.send("news", "--body", "x").expect(0).objects
+        for member in members:
+            out, _ = member.communicate(timeout=PATIENCE)
+            self.assertEqual((member.returncode, json.loads(out)["id"]), (0, sent["id"]))
+        self.eventually(lambda: self.groups() == ["stays"], "no member is left")
 
     def test_deleted_topic_is_unreachable(self):
         self.create("orders", "billing")

@@ -114,11 +114,16 @@ TEST_F(AdminServiceTest, GroupsHaveOrderPolicyAndStart) {
   request.mutable_retry()->mutable_max()->set_seconds(60);
   request.mutable_retry()->set_multiplier(3);
   request.mutable_start()->mutable_time()->set_seconds(1000);
+  request.mutable_expire_after()->set_seconds(60);
   const auto group = Do<admin::Group>("CreateGroup", request);
   EXPECT_EQ(group.order(), admin::DELIVERY_ORDER_FIFO);
   EXPECT_EQ(group.retry().delays_size(), 0);
   EXPECT_EQ(group.retry().multiplier(), 3);
   EXPECT_EQ(group.start().time().seconds(), 1000);
+  EXPECT_EQ(group.expire_after().seconds(), 60);
+  auto update = For<admin::UpdateGroupRequest>("team");
+  update.mutable_expire_after()->set_seconds(0);
+  EXPECT_FALSE(Do<admin::Group>("UpdateGroup", update).has_expire_after());
   request.mutable_retry()->set_max_attempts(-1);
   EXPECT_TRUE(absl::IsInvalidArgument(Failure("CreateGroup", request)));
   request.mutable_retry()->set_max_attempts(1);

@@ -105,6 +105,7 @@ void FakeController::UpdateGroup(GroupUpdate update, Changed done) {
     for (GroupMetadata& group : tables->groups) {
       if (group.name != update.name) continue;
       if (update.retry) group.retry = *update.retry;
+      if (update.expire_after) group.expire_after = *update.expire_after;
       if (update.kind && group.kind == GroupKind::kUndecided && failure_.ok()) group.kind = *update.kind;
     }
   });

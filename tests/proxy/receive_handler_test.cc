@@ -238,6 +238,41 @@ TEST_F(ReceiveHandlerTest, AnUnknownGroupIsMadeAtTheFirstReceiveOrNot) {
   EXPECT_EQ(ReceiveCode(ReceiveRequestOf("workers", "missing")), v2::TOPIC_NOT_FOUND);
 }
 
+TEST_F(ReceiveHandlerTest, AGroupForAMemberIsMadeAlsoWithoutAutoCreate) {
+  ProxyOptions options;
+  options.auto_create_groups = false;
+  Restart(options);
+  EXPECT_EQ(ReceiveCode(ReceiveRequestOf("%MEMBER%me")), v2::MESSAGE_NOT_FOUND);
+  const GroupMetadata* const group = controller_.Current()->FindGroup(ResourceName{"", "%MEMBER%me"});
+  ASSERT_NE(group, nullptr);
+  EXPECT_EQ(group->expire_after, options.member_group_expiry);
+  EXPECT_EQ(group->start.kind, StartFrom::Kind::kLast);
+  options.member_group_prefix = "";
+  Restart(options);
+  EXPECT_EQ(ReceiveCode(ReceiveRequestOf("%MEMBER%you")), v2::CONSUMER_GROUP_NOT_FOUND);
+}
+
+TEST_F(ReceiveHandlerTest, TheControllerHearsWhichExpiringGroupsHaveAMember) {
+  EXPECT_EQ(ReceiveCode(ReceiveRequestOf("plain")), v2::MESSAGE_NOT_FOUND);
+  world_.RunFor(absl::Seconds(6));
+  EXPECT_THAT(controller_.group_reports, IsEmpty()) << "no group expires: nothing to say";
+  v2::ReceiveMessageRequest request = ReceiveRequestOf("%MEMBER%me");
+  request.mutable_long_polling_timeout()->set_seconds(15);
+  const auto stream = StartReceive(request);
+  const GroupId me = controller_.Current()->FindGroup(ResourceName{"", "%MEMBER%me"})->id;
+  world_.RunFor(absl::Seconds(10));
+  ASSERT_THAT(controller_.group_reports, SizeIs(2));
+  for (const GroupReport& report : controller_.group_reports) {
+    EXPECT_EQ(report.proxy, "proxy-0");
+    EXPECT_THAT(report.seen, ElementsAre(me)) << "its receive waits";
+  }
+  broker(0).EndWaits();
+  world_.RunFor(absl::Seconds(10));
+  ASSERT_THAT(controller_.group_reports, SizeIs(4));
+  EXPECT_THAT(controller_.group_reports[2].seen, ElementsAre(me));
+  EXPECT_THAT(controller_.group_reports[3].seen, IsEmpty()) << "it says so too";
+}
+
 TEST_F(ReceiveHandlerTest, AnUnknownBrokerNameIsServedFromAnyShard) {
   Send("x");
   v2::ReceiveMessageRequest request = ReceiveRequestOf();

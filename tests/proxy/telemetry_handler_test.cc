@@ -255,6 +255,18 @@ TEST_F(TelemetryHandlerTest, BrokersHearWhoIsAliveAndWhoHasGone) {
   EXPECT_THAT(broker(1).reports[1].gone, ElementsAre("client-2"));
 }
 
+TEST_F(TelemetryHandlerTest, AnOpenStreamIsAMemberOfItsGroup) {
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].expire_after = absl::Minutes(1); });
+  const auto stream = OpenTelemetry();
+  SendSettings(*stream, ConsumerSettings(v2::JAVA));
+  world_.RunFor(absl::Seconds(20));
+  ASSERT_THAT(controller_.group_reports, SizeIs(4));
+  EXPECT_THAT(controller_.group_reports[3].seen, ElementsAre(workers_));
+  stream->Cancel();
+  world_.RunFor(absl::Seconds(10));
+  EXPECT_THAT(controller_.group_reports[5].seen, IsEmpty());
+}
+
 TEST_F(TelemetryHandlerTest, HeartbeatsAreAlwaysWelcome) {
   EXPECT_EQ(Heartbeat(v2::CLIENT_TYPE_UNSPECIFIED, "").status().code(), v2::OK);
   EXPECT_EQ(Heartbeat(v2::PRODUCER, "").status().code(), v2::OK);
