@@ -180,6 +180,19 @@ absl::StatusOr<Client::Pulled> Client::Pull(const v2::PullMessageRequest& reques
   return pulled;
 }
 
+absl::StatusOr<v2::SendResultEntry> Client::Send(v2::Message message) {
+  v2::SendMessageRequest request;
+  *request.add_messages() = std::move(message);
+  v2::SystemProperties* const system = request.mutable_messages(0)->mutable_system_properties();
+  system->set_message_id(NextMessageId());
+  ToProto(RealClock()->Now(), system->mutable_born_timestamp());
+  ASSIGN_OR_RETURN(const v2::SendMessageResponse response, Call(&v2::MessagingService::Stub::SendMessage, request));
+  for (const v2::SendResultEntry& entry : response.entries()) RETURN_IF_ERROR(OutcomeOf(entry.status()));
+  RETURN_IF_ERROR(OutcomeOf(response.status()));
+  if (response.entries_size() != 1) return RefusedError("the server answered a send without saying what became of it");
+  return response.entries(0);
+}
+
 absl::Status Client::Ack(absl::string_view topic, absl::string_view group, const std::vector<v2::Message>& messages) {
   if (messages.empty()) return absl::OkStatus();
   v2::AckMessageRequest request;

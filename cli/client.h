@@ -73,6 +73,9 @@ class Client {
   };
   absl::StatusOr<Pulled> Pull(const v2::PullMessageRequest& request);
 
+  // Sends one message, under a new id and with the time of now; done means that it is durable.
+  absl::StatusOr<v2::SendResultEntry> Send(v2::Message message);
+
   // Settles what Receive returned.
   absl::Status Ack(absl::string_view topic, absl::string_view group, const std::vector<v2::Message>& messages);
   // Makes it visible to others again; the delivery does not count.

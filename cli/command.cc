@@ -167,6 +167,8 @@ const std::vector<CommandEntry>& Commands() {
     AddReceiveCommand(all);
     AddPullCommand(all);
     AddTailCommand(all);
+    AddRequestCommand(all);
+    AddReplyCommand(all);
     AddMessageCommands(all);
     AddDeadLetterCommands(all);
     AddTransactionCommand(all);

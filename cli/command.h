@@ -77,6 +77,8 @@ const std::vector<CommandEntry>& Commands();
 void AddTopicCommands(std::vector<CommandEntry>* commands);
 void AddGroupCommands(std::vector<CommandEntry>* commands);
 void AddSendCommand(std::vector<CommandEntry>* commands);
+void AddRequestCommand(std::vector<CommandEntry>* commands);
+void AddReplyCommand(std::vector<CommandEntry>* commands);
 void AddRecallCommand(std::vector<CommandEntry>* commands);
 void AddPullCommand(std::vector<CommandEntry>* commands);
 void AddReceiveCommand(std::vector<CommandEntry>* commands);

@@ -1,31 +1,20 @@
-#include <fstream>
-#include <iterator>
-
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
 #include "base/metadata.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/describe.h"
+#include "cli/message_body.h"
 #include "cli/table.h"
 #include "cli/text.h"
 
 namespace barid::cli {
 namespace {
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::string content((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  if (!file.good() && !file.eof())
-    return UsageError(absl::StrCat("--file ", path, " cannot be read, name a readable file"));
-  return content;
-}
-
 class Send : public Command {
  public:
   void AddFlags(FlagSet* flags) override {
-    flags->Add("body", &body_, Default(""), "The message's body.");
-    flags->Add("file", &file_, Default(""), "A file with the body, in place of --body.");
+    body_.Add(flags);
     flags->Add("tag", &tag_, Default(""), "One word by which consumers filter.");
     flags->AddRepeated("key", &keys_, "A word by which the message can be looked up.");
     flags->AddRepeated("property", &properties_, "A property, NAME=VALUE.");
@@ -63,32 +52,14 @@ class Send : public Command {
 
  private:
   absl::Status Fill(const FlagSet& flags, v2::Message* message) const {
-    if (flags.Given("body") == flags.Given("file"))
-      return UsageError("give the body either by --body TEXT or by --file PATH");
-    if (flags.Given("file")) {
-      ASSIGN_OR_RETURN(*message->mutable_body(), ReadFile(file_));
-    } else {
-      message->set_body(body_);
-    }
-    if (message->body().empty()) return UsageError("the body is empty, give at least one byte");
-    if (static_cast<int64_t>(message->body().size()) > kMaxMessageBytes) {
-      return UsageError(absl::StrCat("the body has ", message->body().size(), " bytes, no topic takes more than ",
-                                     kMaxMessageBytes));
-    }
+    ASSIGN_OR_RETURN(*message->mutable_body(), body_.Read(flags));
     v2::SystemProperties* const system = message->mutable_system_properties();
     if (flags.Given("tag")) system->set_tag(tag_);
     for (const std::string& key : keys_) system->add_keys(key);
     if (flags.Given("group")) system->set_message_group(group_);
     RETURN_IF_ERROR(FillTypeAndTime(flags, system));
     system->set_body_encoding(v2::IDENTITY);
-    for (const std::string& property : properties_) {
-      const size_t equals = property.find('=');
-      if (equals == 0 || equals == property.npos) {
-        return UsageError(absl::StrCat("--property is \"", property, "\", expected NAME=VALUE"));
-      }
-      (*message->mutable_user_properties())[property.substr(0, equals)] = property.substr(equals + 1);
-    }
-    return absl::OkStatus();
+    return FillProperties(properties_, message);
   }
 
   absl::Status FillTypeAndTime(const FlagSet& flags, v2::SystemProperties* system) const {
@@ -127,8 +98,7 @@ class Send : public Command {
     }
   }
 
-  std::string body_;
-  std::string file_;
+  BodyFlags body_;
   std::string tag_;
   std::vector<std::string> keys_;
   std::vector<std::string> properties_;

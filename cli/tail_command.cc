@@ -1,14 +1,10 @@
-#include <unistd.h>
-
 #include <memory>
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/str_cat.h"
-#include "base/random.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/describe.h"
 #include "cli/interrupt.h"
+#include "cli/own_group.h"
 #include "cli/receiver.h"
 
 namespace barid::cli {
@@ -31,7 +27,7 @@ class Tail : public Command {
     options.topic = arguments[0];
     options.tags = tags_;
     options.sql = sql_;
-    ASSIGN_OR_RETURN(options.group, CreateGroup(client));
+    ASSIGN_OR_RETURN(options.group, CreateOwnGroup(client, "tail", absl::ZeroDuration()));
     absl::StatusOr<std::unique_ptr<Receiver>> created = Receiver::Create(client, options);
     absl::Status followed = created.status();
     if (created.ok()) {
@@ -39,33 +35,12 @@ class Tail : public Command {
       interrupt.Do([&receiver] { receiver->Stop(); });
       followed = Follow(client, receiver.get(), options, session);
     }
-    const absl::Status deleted = DeleteGroup(client, options.group);
+    const absl::Status deleted = DeleteOwnGroup(client, options.group);
     RETURN_IF_ERROR(followed);
     return deleted;
   }
 
  private:
-  // Sees only what is sent from now on, and does not try anything twice.
-  static absl::StatusOr<std::string> CreateGroup(Client* client) {
-    const std::string name = absl::StrCat("tail-", getpid(), "-", absl::BytesToHexString(RealRandom()->Bytes(4)));
-    admin::CreateGroupRequest request;
-    *request.mutable_name() = client->Name(name);
-    request.set_order(admin::DELIVERY_ORDER_NONE);
-    request.mutable_start()->set_last(true);
-    RETURN_IF_ERROR(client->Call(&admin::Admin::Stub::CreateGroup, request).status());
-    return name;
-  }
-
-  static absl::Status DeleteGroup(Client* client, const std::string& name) {
-    admin::DeleteGroupRequest request;
-    *request.mutable_name() = client->Name(name);
-    const absl::Status status = client->Call(&admin::Admin::Stub::DeleteGroup, request).status();
-    if (status.ok()) return status;
-    const std::string message = absl::StrCat("the group ", name, " is left over (", status.message(),
-                                             "), delete it with baridctl group delete ", name);
-    return ExitCodeOf(status) == ExitCode::kUnreachable ? UnreachableError(message) : RefusedError(message);
-  }
-
   absl::Status Follow(Client* client, Receiver* receiver, const ReceiverOptions& options, Session* session) {
     int shown = 0;
     while (!receiver->stopped() && (max_ == 0 || shown < max_)) {

@@ -397,6 +397,80 @@ TEST_F(CliTest, TailShowsWhatComesAndLeavesNoGroup) {
   EXPECT_THAT(server_.groups(), IsEmpty());
 }
 
+TEST_F(CliTest, ARequestIsAnsweredAndLeavesNoGroup) {
+  Do("topic create sums");
+  Do("group create adders");
+  Result reply;
+  std::thread thread([&] { reply = Run("reply sums --group adders --exec md5sum --max 1"); });
+  server_.AwaitReceive("adders");
+  const Result asked = Run("request sums --body abc --tag add --property n=1 --reply-topic answers -o json");
+  thread.join();
+  EXPECT_EQ(asked.code, ExitCode::kDone) << asked.err;
+  EXPECT_EQ(reply.code, ExitCode::kDone) << reply.err;
+  EXPECT_THAT(asked.out, HasSubstr("900150983cd24fb0d6963f7d28e17f72"));
+  EXPECT_THAT(reply.out, HasSubstr("answered "));
+  EXPECT_THAT(server_.groups(), SizeIs(1));
+  EXPECT_EQ(server_.topics().at("answers").retention_age().seconds(), 3600);
+  const v2::Message request = server_.sent("sums").at(0);
+  const v2::Message answer = server_.sent("answers").at(0);
+  EXPECT_EQ(request.system_properties().tag(), "add");
+  EXPECT_EQ(request.user_properties().at("n"), "1");
+  EXPECT_EQ(request.user_properties().at("reply_topic"), "answers");
+  EXPECT_EQ(request.user_properties().at("reply_ttl_ms"), "5000");
+  EXPECT_EQ(answer.system_properties().tag(), request.user_properties().at("reply_tag"));
+  EXPECT_EQ(answer.user_properties().at("correlation_id"), request.user_properties().at("correlation_id"));
+  EXPECT_EQ(server_.acked(), 1);
+  EXPECT_EQ(server_.last_filter().type(), v2::TAG);
+}
+
+TEST_F(CliTest, AFailureWhereItIsAnsweredIsTold) {
+  Do("topic create sums");
+  Do("group create adders");
+  std::thread thread([&] { Run("reply sums --group adders --exec false --max 1"); });
+  server_.AwaitReceive("adders");
+  const Result asked = Run("request sums --body abc");
+  thread.join();
+  EXPECT_EQ(asked.code, ExitCode::kRefused);
+  EXPECT_THAT(asked.err, HasSubstr("it ended with 1"));
+}
+
+TEST_F(CliTest, ARequestThatNobodyAnswersEndsAndLeavesNoGroup) {
+  Do("topic create sums");
+  const Result asked = Run("request sums --body abc --timeout 1s");
+  EXPECT_EQ(asked.code, ExitCode::kNothingReceived);
+  EXPECT_THAT(asked.err, HasSubstr("no answer came to replies within 1s"));
+  EXPECT_THAT(server_.groups(), IsEmpty());
+  // Whoever comes later does not answer what nobody waits for.
+  Do("group create adders");
+  const std::string late = Do("reply sums --group adders --echo --max 1");
+  EXPECT_THAT(late, HasSubstr("did not answer "));
+  EXPECT_THAT(server_.sent("replies"), IsEmpty());
+  EXPECT_EQ(server_.acked(), 1);
+}
+
+TEST_F(CliTest, WhatIsNoRequestIsAcknowledgedAndTold) {
+  Do("topic create sums");
+  Do("group create adders");
+  Do("send sums --body abc");
+  const Result reply = Run("reply sums --group adders --body fixed --max 1");
+  EXPECT_EQ(reply.code, ExitCode::kDone);
+  EXPECT_THAT(reply.err, HasSubstr("has no property reply_topic"));
+  EXPECT_EQ(server_.acked(), 1);
+  EXPECT_EQ(Run("reply sums --group adders --echo --exec cat").code, ExitCode::kUsage);
+  EXPECT_EQ(Run("reply sums --echo").code, ExitCode::kUsage);
+}
+
+TEST_F(CliTest, AGroupMayExpireAndATopicSayWhenToAsk) {
+  Do("group create mine --expire-after 1m");
+  EXPECT_EQ(server_.groups().at("mine").expire_after().seconds(), 60);
+  EXPECT_THAT(Do("group describe mine"), HasSubstr("expires after"));
+  Do("group update mine --expire-after 0s");
+  EXPECT_EQ(server_.groups().at("mine").expire_after().seconds(), 0);
+  Do("topic create paid --type transaction --transaction-recovery 90s");
+  EXPECT_EQ(server_.topics().at("paid").transaction_recovery().seconds(), 90);
+  EXPECT_THAT(Do("topic describe paid -o json"), HasSubstr("\"transaction_recovery_seconds\":90"));
+}
+
 TEST_F(CliTest, TailOfNoTopicLeavesNoGroup) {
   EXPECT_EQ(Run("tail nowhere").code, ExitCode::kRefused);
   EXPECT_THAT(server_.groups(), IsEmpty());

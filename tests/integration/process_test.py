@@ -372,6 +372,22 @@ class Scenarios:
             self.assertEqual((member.returncode, json.loads(out)["id"]), (0, sent["id"]))
         self.eventually(lambda: self.groups() == ["stays"], "no member is left")
 
+    def test_requests_are_answered(self):
+        self.create("sums", "adders")
+        self.create("answers")
+        replier = start_baridctl(self.server.consumers.endpoint, "reply", "sums", "--group", "adders", "--exec", "tr a-z A-Z",
+                                 stderr=subprocess.DEVNULL)
+        requesters = {body: start_baridctl(self.server.producers.endpoint, "request", "sums", "--body", body, "--reply-topic",
+                                           "answers", "--timeout", "15s", stderr=subprocess.PIPE)
+                      for body in ("one", "two", "three")}
+        for body, requester in requesters.items():
+            out, err = requester.communicate(timeout=PATIENCE)
+            self.assertEqual((requester.returncode, json.loads(out or "{}").get("body")), (0, body.upper()), err)
+        os.kill(replier.pid, signal.SIGINT)
+        out, _ = replier.communicate(timeout=PATIENCE)
+        self.assertEqual((replier.returncode, len(out.splitlines())), (0, 3))
+        self.assertEqual(self.groups(), ["adders"])
+
     def test_deleted_topic_is_unreachable(self):
         self.create("orders", "billing")
         self.send("orders", "--body", "old", "--count", 20).expect(0)
