@@ -27,6 +27,7 @@ REFERENCE = {
     "sql-filter": "refused unless `enablePropertyFilter` is set",
     "retry": "every attempt is 2 s late",
     "dlq": "the dead letter has attempt 5 and no properties",
+    "request-reply": "its own request/reply is of the older protocol, which no gRPC client speaks",
     "batch-send": "one entry for all messages of the call",
     "empty-body": "the Rust client panics at the code, which is younger than it",
     "end-while-polling": "the poll of an ended process takes the next message: seen 65 s later",

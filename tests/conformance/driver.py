@@ -96,6 +96,8 @@ def run_scenarios(arguments, server, directory, report):
     for name in names:
         options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
         server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
+        if "reply-topic" in options:
+            server.create_topic(options["reply-topic"])
         server.create_group(options["group"], **SCENARIOS[name].group)
         if "simple-group" in options:
             server.create_group(options["simple-group"], **SCENARIOS[name].group)

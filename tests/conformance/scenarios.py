@@ -358,6 +358,24 @@ def check_fifo(run):
         check_order(run, via)
 
 
+MEMBERS = ("a", "b")  # As in the programs.
+
+
+def check_members(run):
+    told = {event["body"]: event["id"] for event in run.named("sent") if event["tag"] == "news"}
+    run.about = "broadcast"
+    run.check(len(told) == run.options["count"], f"{len(told)} messages were told to all")
+    for member in MEMBERS:
+        heard = sorted((event["body"], event["id"]) for event in run.named("heard") if event["member"] == member)
+        run.check(heard == sorted(told.items()), f"member {member} heard all of them, once" + ("" if heard == sorted(told.items()) else f"? {heard}"))
+    run.about = "request-reply"
+    for member in MEMBERS:
+        wanted = sorted((f"{member}-{index}", f"re:{run.options['run']}-{member}-{index}") for index in range(run.options["count"]))
+        replied = sorted((event["correlation"], event["body"]) for event in run.named("replied") if event["member"] == member)
+        run.check(replied == wanted, f"member {member} got an answer to each of its {len(wanted)} requests, and no other"
+                  + ("" if replied == wanted else f"? {replied}"))
+
+
 # What users are promised, and the scenario that shows it. docs/compatibility.md has one row for each.
 PROMISES = {
     "normal-push": ("normal-push", "push consumer: 1,000 messages, each once, by its id"),
@@ -371,6 +389,8 @@ PROMISES = {
     "sql-filter": ("tags", "SQL filter over properties and tag"),
     "retry": ("retry", "attempts and their back-off"),
     "dlq": ("dlq", "after the last attempt a dead letter, with id and body"),
+    "request-reply": ("members", "requests are answered; each requester gets the answers to its own, and no other"),
+    "broadcast": ("members", "every member, with a group of its own, gets every message"),
     "props": ("props", "Unicode in body, tag, keys and properties"),
     "binary-body": ("props", "bodies that are no text"),
     "large-body": ("props", "a body of 4 MiB less 4 KiB"),
@@ -400,6 +420,7 @@ class Scenario:
     group: dict = field(default_factory=dict)  # Arguments of Server.create_group.
     dead_letters: bool = False
     topic_kind: str = "normal"
+    replies: bool = False  # Needs a topic for them.
     without: tuple = ()  # Clients that cannot do it.
 
     def options_for(self, client, name, messages):
@@ -411,6 +432,8 @@ class Scenario:
             options["invisible"] = RUST_INVISIBLE_SECONDS
         if self.topic_kind == "fifo" or "sql" in options:
             options["simple-group"] = f"{name}-{client}-simple"
+        if self.replies:
+            options["reply-topic"] = f"{name}-{client}-replies"
         if self.dead_letters:
             options["dead-group"] = f"{name}-{client}-dead"
         return options
@@ -431,6 +454,8 @@ SCENARIOS = {
     "transaction": Scenario(check_transaction, 90, {"count": 6}, topic_kind="transaction"),
     "fifo": Scenario(check_fifo, 180, {"count": 24, "change": CHANGED_SECONDS}, {"backoff": f"{FIFO_BACKOFF}s", "order": "fifo"},
                      topic_kind="fifo"),
+    # Rust's simple consumers ask one shard after the other, so they do not ask long.
+    "members": Scenario(check_members, 60, {"count": 5, "await": 1}, replies=True),
     "props": Scenario(check_props, 45, {
         "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
         "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),

@@ -12,6 +12,8 @@ START_SECONDS = 20
 DRAIN_SECONDS = 30
 # By default a producer is asked after 6 s, and again after 30 s.
 CHECK_SOONER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s"]
+# Groups for one member are made when they are first used: the default of standalone only.
+MEMBER_GROUPS = ["--auto-create.member-prefix=%MEMBER%"]
 
 # The ports of each role, by the names they have in the ports file; the first is the one that others come for.
 PORTS = {
@@ -109,7 +111,7 @@ class Server:
                 Process(barid, role, name, directory, [*reach, *more])
                 for role, name, more in (("broker", "b1", ["--broker.id", "b1", *CHECK_SOONER]),
                                          ("broker", "b2", ["--broker.id", "b2", *CHECK_SOONER]),
-                                         ("proxy", "p1", []), ("proxy", "p2", []))]
+                                         ("proxy", "p1", MEMBER_GROUPS), ("proxy", "p2", MEMBER_GROUPS))]
         for process in self.processes:
             if not process.ports:
                 process.start()

@@ -36,6 +36,8 @@ var (
 	started  = time.Now()
 	printing sync.Mutex
 	stopped  atomic.Bool
+
+	memberNames = []string{"a", "b"}
 )
 
 type fields map[string]any
@@ -121,6 +123,7 @@ func (t *tally) wait(bodies, times int) {
 type options struct {
 	endpoint, consumerEndpoint           string
 	topic, group, simpleGroup, deadGroup string
+	replyTopic                           string
 	run                                  string
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
@@ -536,6 +539,59 @@ func fifo(o options) {
 	acked.wait(o.count, 1)
 }
 
+// members are two, each with a group of its own: they hear what is told to all, and each asks and is answered.
+func members(o options) {
+	heard, replied := newTally(), newTally()
+	for _, name := range memberNames {
+		filters := map[string]*rmq.FilterExpression{
+			o.topic: rmq.NewFilterExpression("news"), o.replyTopic: rmq.NewFilterExpression(name)}
+		startPushOf(o, "%MEMBER%"+o.run+"-"+name, filters, func(message *rmq.MessageView) bool {
+			body := string(message.GetBody())
+			event := fields{"member": name, "id": message.GetMessageId(), "body": body}
+			if message.GetTopic() == o.topic {
+				emit("heard", event)
+				heard.add(name + body)
+			} else {
+				emit("replied", with(event, "correlation", message.GetProperties()["correlation_id"]))
+				replied.add(name + body)
+			}
+			return true
+		})
+	}
+	producer := startProducer(o)
+	startPushOf(o, o.group, filter(o.topic, "ask"), func(message *rmq.MessageView) bool {
+		properties := message.GetProperties()
+		reply := &rmq.Message{Topic: properties["reply_topic"], Body: append([]byte("re:"), message.GetBody()...)}
+		reply.SetTag(properties["reply_tag"])
+		reply.AddProperty("correlation_id", properties["correlation_id"])
+		if _, err := producer.Send(context.Background(), reply); err != nil {
+			fail("answer", err)
+		}
+		return true
+	})
+	tagged := func(body, tag string) *rmq.Message {
+		message := &rmq.Message{Topic: o.topic, Body: []byte(body)}
+		message.SetTag(tag)
+		return message
+	}
+	for index := 0; index < o.count; index++ {
+		if err := send(producer, tagged(fmt.Sprintf("%s-%d", o.run, index), "news")); err != nil {
+			fail("send", err)
+		}
+		for _, name := range memberNames {
+			request := tagged(fmt.Sprintf("%s-%s-%d", o.run, name, index), "ask")
+			request.AddProperty("correlation_id", fmt.Sprintf("%s-%d", name, index))
+			request.AddProperty("reply_topic", o.replyTopic)
+			request.AddProperty("reply_tag", name)
+			if err := send(producer, request); err != nil {
+				fail("send", err)
+			}
+		}
+	}
+	heard.wait(len(memberNames)*o.count, 1)
+	replied.wait(len(memberNames)*o.count, 1)
+}
+
 func props(o options) {
 	bodies := newTally()
 	startPush(o, func(message *rmq.MessageView) bool {
@@ -678,8 +734,8 @@ func obeyStdin() {
 }
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
-	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "props": props, "errors": errors,
-	"loop": loop}
+	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
+	"props": props, "errors": errors, "loop": loop}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
@@ -690,6 +746,7 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.endpoint, "endpoint", "", "")
 	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
 	flags.StringVar(&o.topic, "topic", "", "")
+	flags.StringVar(&o.replyTopic, "reply-topic", "", "")
 	flags.StringVar(&o.group, "group", "", "")
 	flags.StringVar(&o.simpleGroup, "simple-group", "", "")
 	flags.StringVar(&o.deadGroup, "dead-group", "", "")

@@ -56,6 +56,7 @@ public final class Conformance {
   private static final int LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // An answer with it stays below 4 MiB.
   private static final String BYTES = "bytes"; // The tag of messages whose body is no text.
   private static final int MESSAGE_GROUPS = 4;
+  private static final String[] MEMBERS = {"a", "b"};
 
   private static volatile boolean sending = true;
 
@@ -532,6 +533,56 @@ public final class Conformance {
     acked.await(count(), 1);
   }
 
+  /** Two members, each with a group of its own: they hear what is told to all, and each asks and is answered. */
+  private void members() throws Exception {
+    String replyTopic = text("reply-topic");
+    Tally heard = new Tally();
+    Tally replied = new Tally();
+    for (String name : MEMBERS) {
+      Map<String, FilterExpression> filters = Map.of(text("topic"), new FilterExpression("news", FilterExpressionType.TAG),
+          replyTopic, new FilterExpression(name, FilterExpressionType.TAG));
+      startPush("%MEMBER%" + text("run") + "-" + name, filters, message -> {
+        String body = bodyOf(message);
+        Map<String, Object> fields = fields("member", name, "id", message.getMessageId().toString(), "body", body);
+        if (message.getTopic().equals(replyTopic)) {
+          emit("replied", with(fields, "correlation", message.getProperties().get("correlation_id")));
+          replied.add(name + body);
+        } else {
+          emit("heard", fields);
+          heard.add(name + body);
+        }
+        return true;
+      });
+    }
+    Producer producer = startProducer();
+    startPush(text("group"), Collections.singletonMap(text("topic"), new FilterExpression("ask", FilterExpressionType.TAG)),
+        request -> answer(producer, request));
+    for (int index = 0; index < count(); index++) {
+      String news = text("run") + "-" + index;
+      send(producer, messageWith(news).setTag("news").build(), news);
+      for (String name : MEMBERS) {
+        String body = text("run") + "-" + name + "-" + index;
+        send(producer, messageWith(body).setTag("ask").addProperty("correlation_id", name + "-" + index)
+            .addProperty("reply_topic", replyTopic).addProperty("reply_tag", name).build(), body);
+      }
+    }
+    heard.await(MEMBERS.length * count(), 1);
+    replied.await(MEMBERS.length * count(), 1);
+  }
+
+  private static boolean answer(Producer producer, MessageView request) {
+    Map<String, String> properties = request.getProperties();
+    try {
+      producer.send(PROVIDER.newMessageBuilder().setTopic(properties.get("reply_topic")).setTag(properties.get("reply_tag"))
+          .addProperty("correlation_id", properties.get("correlation_id"))
+          .setBody(("re:" + bodyOf(request)).getBytes(StandardCharsets.UTF_8)).build());
+      return true;
+    } catch (Exception error) {
+      fail("answer", error);
+      return false;
+    }
+  }
+
   private void props() throws Exception {
     Tally bodies = new Tally();
     startPush(message -> {
@@ -688,6 +739,7 @@ public final class Conformance {
         Map.entry("retry", conformance::retry), Map.entry("dlq", conformance::dlq),
         Map.entry("delay", conformance::delay), Map.entry("recall", conformance::recall),
         Map.entry("transaction", conformance::transaction), Map.entry("fifo", conformance::fifo),
+        Map.entry("members", conformance::members),
         Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
         Map.entry("loop", conformance::loop));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {

@@ -20,6 +20,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // This client takes no answer of more than 4 MiB.
 const BYTES = 'bytes'; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS = 4;
+const MEMBERS = ['a', 'b'];
 
 let sending = true;
 
@@ -388,6 +389,57 @@ async function fifo(options) {
   await acked.wait(options.count);
 }
 
+// Two members, each with a group of its own: they hear what is told to all, and each asks and is answered.
+async function members(options) {
+  const heard = new Tally();
+  const replied = new Tally();
+  for (const name of MEMBERS) {
+    const consume = message => {
+      const fields = { member: name, id: message.messageId, body: bodyOf(message) };
+      if (message.topic === options.topic) {
+        emit('heard', fields);
+        heard.add(name + fields.body);
+      } else {
+        emit('replied', { ...fields, correlation: message.properties.get('correlation_id') });
+        replied.add(name + fields.body);
+      }
+      return ConsumeResult.SUCCESS;
+    };
+    await new PushConsumer({
+      ...connection(options.consumerEndpoint),
+      consumerGroup: `%MEMBER%${options.run}-${name}`,
+      subscriptions: new Map([[options.topic, 'news'], [options.replyTopic, name]]),
+      messageListener: { consume },
+    }).startup();
+  }
+  const producer = await startProducer(options);
+  // Its listeners are not asynchronous, so an answer is sent after they return.
+  const answer = message => {
+    const properties = message.properties;
+    producer.send({
+      topic: properties.get('reply_topic'),
+      tag: properties.get('reply_tag'),
+      properties: new Map([['correlation_id', properties.get('correlation_id')]]),
+      body: Buffer.from(`re:${bodyOf(message)}`),
+    }).catch(error => fail('answer', error));
+    return true;
+  };
+  await startPush(options, options.group, answer, 'ask');
+  for (let index = 0; index < options.count; index++) {
+    await send(producer, { topic: options.topic, tag: 'news', body: Buffer.from(`${options.run}-${index}`) });
+    for (const name of MEMBERS) {
+      await send(producer, {
+        topic: options.topic,
+        tag: 'ask',
+        properties: new Map([['correlation_id', `${name}-${index}`], ['reply_topic', options.replyTopic], ['reply_tag', name]]),
+        body: Buffer.from(`${options.run}-${name}-${index}`),
+      });
+    }
+  }
+  await heard.wait(MEMBERS.length * options.count);
+  await replied.wait(MEMBERS.length * options.count);
+}
+
 async function props(options) {
   const received = new Tally();
   await startPush(options, options.group, message => {
@@ -502,11 +554,11 @@ function obeyStdin() {
 }
 
 const SCENARIOS = {
-  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, props, errors, loop,
+  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, members, props, errors, loop,
 };
 
 const DEFAULTS = {
-  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
+  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
   'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
   'expression': '*', 'sql': '', 'sql-count': '0', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
@@ -519,6 +571,7 @@ function parseOptions(args) {
   return {
     ...values,
     consumerEndpoint: values['consumer-endpoint'] || values.endpoint,
+    replyTopic: values['reply-topic'],
     simpleGroup: values['simple-group'],
     sqlCount: values['sql-count'],
     deadGroup: values['dead-group'],

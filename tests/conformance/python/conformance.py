@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096  # What is left when an answer with it may have 4 MiB.
 BYTES = "bytes"  # The tag of messages whose body is no text.
 MESSAGE_GROUPS = 4
+MEMBERS = ("a", "b")
 
 
 def emit(event, **fields):
@@ -416,6 +417,51 @@ def fifo(options):
     acked.wait(options.count)
 
 
+def members(options):
+    """Two members, each with a group of its own: they hear what is told to all, and each asks and is answered."""
+    heard, replied = Tally(), Tally()
+    for name in MEMBERS:
+        def consume(message, name=name):
+            body = body_of(message)
+            if message.topic == options.topic:
+                emit("heard", member=name, id=message.message_id, body=body)
+                heard.add(name + body)
+            else:
+                emit("replied", member=name, id=message.message_id, body=body, correlation=message.properties["correlation_id"])
+                replied.add(name + body)
+            return True
+
+        # A consumer each: one alone polls at six shards at a time on two cores, and these may be eight (README.md).
+        for topic, tag in ((options.topic, "news"), (options.reply_topic, name)):
+            PushConsumer(configuration(options.consumer_endpoint), f"%MEMBER%{options.run}-{name}", Listener(consume),
+                         {topic: FilterExpression(tag)}).startup()
+    producer = start_producer(options)
+
+    def answer(message):
+        reply = Message()
+        reply.topic = message.properties["reply_topic"]
+        reply.tag = message.properties["reply_tag"]
+        reply.add_property("correlation_id", message.properties["correlation_id"])
+        reply.body = b"re:" + message.body
+        producer.send(reply)
+        return True
+
+    start_push(options, options.group, answer, FilterExpression("ask"))
+    try:
+        for index in range(options.count):
+            send(producer, message_for(options, f"{options.run}-{index}", "news"))
+            for name in MEMBERS:
+                request = message_for(options, f"{options.run}-{name}-{index}", "ask")
+                request.add_property("correlation_id", f"{name}-{index}")
+                request.add_property("reply_topic", options.reply_topic)
+                request.add_property("reply_tag", name)
+                send(producer, request)
+    except Exception as error:
+        fail("send", error)
+    heard.wait(len(MEMBERS) * options.count)
+    replied.wait(len(MEMBERS) * options.count)
+
+
 def props(options):
     message = message_for(options, options.body, options.tag)
     for key in options.keys.split(","):
@@ -542,8 +588,8 @@ def obey_stdin():
 
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
-             "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "props": props, "errors": errors,
-             "loop": loop}
+             "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
+             "props": props, "errors": errors, "loop": loop}
 
 
 def main():
@@ -552,6 +598,7 @@ def main():
     parser.add_argument("--endpoint", required=True)
     parser.add_argument("--consumer-endpoint")
     parser.add_argument("--topic", required=True)
+    parser.add_argument("--reply-topic")
     parser.add_argument("--group", required=True)
     parser.add_argument("--simple-group")
     parser.add_argument("--dead-group")

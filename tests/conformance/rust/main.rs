@@ -29,6 +29,7 @@ const MAX_BODY_BYTES: usize = 4 * 1024 * 1024;
 const LARGE_BODY_BYTES: usize = MAX_BODY_BYTES - 4096; // This client takes no answer of more than 4 MiB.
 const BYTES: &str = "bytes"; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS: usize = 4;
+const MEMBERS: [&str; 2] = ["a", "b"];
 
 static SENDING: AtomicBool = AtomicBool::new(true);
 static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -471,6 +472,106 @@ async fn fifo(options: Arc<Options>) {
     acked.wait(options.count(), 1).await;
 }
 
+/// Two members, each with a group of its own: they hear what is told to all, and each asks and is answered.
+async fn members(options: Arc<Options>) {
+    let reply_topic = options.text("reply-topic").to_string();
+    let (heard, replied) = (Arc::new(Tally::default()), Arc::new(Tally::default()));
+    for name in MEMBERS {
+        let mut client = ClientOption::default();
+        client.set_access_url(options.consumer_endpoint());
+        client.set_long_polling_timeout(options.seconds("await", 5.0));
+        let mut option = SimpleConsumerOption::default();
+        option.set_consumer_group(format!("%MEMBER%{}-{name}", options.text("run")));
+        option.set_topics(vec![options.topic(), reply_topic.clone()]);
+        let mut consumer = SimpleConsumer::new(option, client).or_fail("new simple consumer");
+        consumer.start().await.or_fail("start simple consumer");
+        let consumer = Arc::new(consumer);
+        for (topic, tag, tally) in [(options.topic(), "news", heard.clone()), (reply_topic.clone(), name, replied.clone())] {
+            let judge = move |message: &MessageView| {
+                let event = json!({"member": name, "id": message.message_id(), "body": body_of(message)});
+                match message.properties().get("correlation_id") {
+                    Some(id) => emit("replied", with(event, "correlation", json!(id))),
+                    None => emit("heard", event),
+                }
+                tally.add(&format!("{name}{}", body_of(message)));
+            };
+            receive_topic_forever(&options, consumer.clone(), topic, FilterExpression::new(FilterType::Tag, tag), judge);
+        }
+    }
+    let producer = start_producer(&options).await;
+    answer_forever(options.clone(), producer.clone());
+    for index in 0..options.count() {
+        let news = format!("{}-{index}", options.text("run"));
+        send(&producer, message_with(options.text("topic"), &news, Some("news")), &news, Some("news")).await.or_fail("send");
+        for name in MEMBERS {
+            let body = format!("{}-{name}-{index}", options.text("run"));
+            let correlation = format!("{name}-{index}");
+            let properties =
+                HashMap::from([("correlation_id", correlation.as_str()), ("reply_topic", reply_topic.as_str()), ("reply_tag", name)]);
+            let request = MessageBuilder::builder()
+                .set_topic(options.topic())
+                .set_body(body.as_bytes().to_vec())
+                .set_tag("ask")
+                .set_properties(properties)
+                .build()
+                .or_fail("build message");
+            send(&producer, request, &body, Some("ask")).await.or_fail("send");
+        }
+    }
+    heard.wait(MEMBERS.len() * options.count(), 1).await;
+    replied.wait(MEMBERS.len() * options.count(), 1).await;
+}
+
+/// As many receives side by side as there are shards to ask, or so; acknowledges everything.
+fn receive_topic_forever(
+    options: &Arc<Options>,
+    consumer: Arc<SimpleConsumer>,
+    topic: String,
+    filter: FilterExpression,
+    judge: impl Fn(&MessageView) + Send + Sync + 'static,
+) {
+    let (filter, judge) = (Arc::new(filter), Arc::new(judge));
+    for _ in 0..options.number("receivers", 1) {
+        let (options, consumer, topic) = (options.clone(), consumer.clone(), topic.clone());
+        let (filter, judge) = (filter.clone(), judge.clone());
+        tokio::spawn(async move {
+            loop {
+                let invisible = options.seconds("invisible", 10.0);
+                for message in consumer.receive_with(topic.clone(), &filter, BATCH, invisible).await.or_fail("receive") {
+                    judge(&message);
+                    consumer.ack(&message).await.or_fail("ack");
+                }
+            }
+        });
+    }
+}
+
+fn answer_forever(options: Arc<Options>, producer: Arc<Producer>) {
+    for _ in 0..options.number("receivers", 1) {
+        let (options, producer) = (options.clone(), producer.clone());
+        tokio::spawn(async move {
+            let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
+            let asked = FilterExpression::new(FilterType::Tag, "ask");
+            loop {
+                let invisible = options.seconds("invisible", 10.0);
+                for message in consumer.receive_with(options.topic(), &asked, BATCH, invisible).await.or_fail("receive") {
+                    let property = |name: &str| message.properties().get(name).cloned().unwrap_or_default();
+                    let correlation = property("correlation_id");
+                    let reply = MessageBuilder::builder()
+                        .set_topic(property("reply_topic"))
+                        .set_body([b"re:".as_slice(), message.body()].concat())
+                        .set_tag(property("reply_tag"))
+                        .set_properties(HashMap::from([("correlation_id", correlation.as_str())]))
+                        .build()
+                        .or_fail("build message");
+                    producer.send(reply).await.or_fail("answer");
+                    consumer.ack(&message).await.or_fail("ack");
+                }
+            }
+        });
+    }
+}
+
 async fn props(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("group")).await;
     let acked = Arc::new(Tally::default());
@@ -635,6 +736,7 @@ async fn main() {
         "delay" => delay(options).await,
         "transaction" => transaction(options).await,
         "fifo" => fifo(options).await,
+        "members" => members(options).await,
         "props" => props(options).await,
         "errors" => errors(options).await,
         "loop" => crash_loop(options).await,
