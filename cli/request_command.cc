@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <memory>
+#include <utility>
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
@@ -22,6 +24,7 @@ using Stub = admin::Admin::Stub;
 
 // Of the group that reads the answers, if this process does not come to delete it.
 constexpr absl::Duration kGroupExpiry = absl::Minutes(5);
+constexpr absl::Duration kCallTimeout = absl::Seconds(5);
 constexpr int kReplies = 32;  // Taken at once; more than one only if a request was answered several times.
 
 // Sends a request and waits for its answer. It reads the reply topic with a group of its own, and there only what has
@@ -37,7 +40,8 @@ class Request : public Command {
                "Where the answer is sent to. It is created if it is not there, and keeps answers for "
                "--reply-retention.");
     flags->Add("reply_retention", &reply_retention_, Default(absl::Hours(1)),
-               Between(kMinRetentionAge, kMaxRetentionAge), "How long a reply topic that is created here keeps answers that come too late.");
+               Between(kMinRetentionAge, kMaxRetentionAge),
+               "How long a reply topic that is created here keeps answers that come too late.");
   }
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
@@ -45,7 +49,11 @@ class Request : public Command {
     RETURN_IF_ERROR(Fill(flags, &request));
     std::unique_ptr<Receiver> receiver;
     OnInterrupt interrupt;  // Lives until the group is deleted, and looks at the receiver as long.
-    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    // However short the wait for the answer is, a call may take its time.
+    ClientOptions connection = session->options().client;
+    const absl::Duration wait = std::exchange(connection.timeout, std::max(connection.timeout, kCallTimeout));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Client> connected, Client::Connect(connection));
+    Client* const client = connected.get();
     *request.mutable_topic() = client->Resource(arguments[0]);
     RETURN_IF_ERROR(MakeReplyTopic(client));
     ReceiverOptions options;
@@ -58,7 +66,7 @@ class Request : public Command {
     if (created.ok()) {
       receiver = *std::move(created);
       interrupt.Do([&receiver] { receiver->Stop(); });
-      answered = Ask(client, receiver.get(), request, session);
+      answered = Ask(client, receiver.get(), request, wait, session);
     }
     const absl::Status deleted = DeleteOwnGroup(client, options.group);
     RETURN_IF_ERROR(answered);
@@ -104,8 +112,8 @@ class Request : public Command {
     return is_there_now ? absl::OkStatus() : created;
   }
 
-  static absl::Status Ask(Client* client, Receiver* receiver, v2::Message request, Session* session) {
-    const absl::Duration timeout = client->options().timeout;
+  static absl::Status Ask(Client* client, Receiver* receiver, v2::Message request, absl::Duration timeout,
+                          Session* session) {
     const absl::Duration end = RealClock()->SinceBoot() + timeout;
     auto& properties = *request.mutable_user_properties();
     properties[kReplyTtl] = absl::StrCat(absl::ToInt64Milliseconds(timeout));
