@@ -458,11 +458,12 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
     MutexLock lock(&gathering->mu);
     gathering->missing = 1;
   }
-  const auto arrived = [gathering](std::vector<QueueStats> queues) {
+  const auto arrived = [gathering](std::vector<QueueStats> queues, std::vector<GroupCount> counts) {
     std::optional<StatsResult> complete;
     {
       MutexLock lock(&gathering->mu);
       for (QueueStats& stats : queues) gathering->result.queues.push_back(std::move(stats));
+      for (GroupCount& count : counts) gathering->result.counts.push_back(std::move(count));
       if (--gathering->missing == 0) complete = std::move(gathering->result);
     }
     if (complete) gathering->done(*std::move(complete));
@@ -475,11 +476,14 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
     }
     for (const auto& [id, owner] : hosted_) {
       owner->executor->Post([hosted = owner.get(), call, arrived] {
-        arrived(hosted->shard == nullptr ? std::vector<QueueStats>() : hosted->shard->Stats(call));
+        if (hosted->shard == nullptr) return arrived({}, {});
+        hosted->shard->Count(call, [arrived, queues = hosted->shard->Stats(call)](std::vector<GroupCount> counts) mutable {
+          arrived(std::move(queues), std::move(counts));
+        });
       });
     }
   }
-  arrived({});
+  arrived({}, {});
 }
 
 template <typename Call, typename Result>

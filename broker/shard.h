@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/broker_calls.h"
+#include "broker/audit.h"
 #include "broker/dispatcher.h"
 #include "broker/positions.h"
 #include "broker/puller.h"
@@ -74,6 +75,11 @@ class Shard {
   void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
   void ReportClients(const ClientReport& report) { visibility_.ReportClients(report); }
   std::vector<QueueStats> Stats(const StatsCall& call) const;
+  // What the shard counts, with the age of the oldest message, for which index blocks may have to be read.
+  void Count(const StatsCall& call, Callback<std::vector<GroupCount>> done);
+  // Recounts now; broker/audit.h.
+  void RunAudit(absl::AnyInvocable<void(absl::Status)> done) { audit_.Run(std::move(done)); }
+  const Audit::Report& audit() const { return audit_.report(); }
 
   // The process is about to end: no receive waits any more.
   void Drain() {
@@ -128,6 +134,7 @@ class Shard {
   Lookup lookup_;
   Redrive redrive_;
   Retention retention_;
+  Audit audit_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   bool serving_ = false;

@@ -56,6 +56,8 @@ struct ShardOptions {
   absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
   absl::Duration client_silence = absl::Seconds(120);   // Without a sign of life a client is gone,
   absl::Duration client_grace = absl::Seconds(30);      // and what it holds is visible this much later.
+  absl::Duration audit_interval = absl::Minutes(10);    // Between two recounts of what is counted,
+  int64_t audit_entries_per_second = 50'000;            // and how much of a checkpoint one reads.
   LookupOptions lookup;
 };
 

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "broker/command.h"
+#include "broker/counts.h"
 #include "broker/cursor.h"
 #include "broker/cursor_key.h"
 #include "broker/index.h"
@@ -129,6 +130,7 @@ class State {
   const TransactionTable& transactions() const { return transactions_; }
   const OffsetTable& offsets() const { return offsets_; }
   const SendWindow& sends() const { return sends_; }
+  const Counts& counts() const { return counts_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
@@ -208,6 +210,8 @@ class State {
   absl::Status Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
                      const OpenTransaction& transaction, Outcome* outcome);
   void OpenCursor(const CursorKey& key, QueueOffset start, bool ordered);
+  // Messages above the scan position.
+  int64_t CountAbove(const CursorKey& key, const Cursor& cursor) const;
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
   void DropDeliveries(const CursorKey& key, Cursor* cursor);
   void DropParked(const CursorKey& key, Cursor* cursor);
@@ -228,6 +232,8 @@ class State {
   void ExpireCursors(const QueueKey& key, QueueOffset first);
   // Drops the entries of a queue below `first`, of which it has some.
   absl::Status ExpireTo(const QueueKey& key, QueueOffset first);
+  // If the queue has dead letters.
+  void CountDeadLetter(const QueueKey& key, const IndexBlock& block, QueueOffset offset, int64_t change);
   // Empties an entry of a dead-letter queue, for all who read it.
   absl::StatusOr<IndexEntry> TakeDeadLetter(const QueueKey& key, QueueOffset offset);
   // Whether it is an entry that is empty.
@@ -251,6 +257,7 @@ class State {
   SendWindow sends_;
 
   // Derived.
+  Counts counts_;
   absl::btree_set<Deadline> deadlines_;
   absl::btree_map<std::string, int64_t> holders_;
   absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> clients_;
