@@ -4,6 +4,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "broker/shard_metrics.h"
 
 namespace barid::broker {
 namespace {
@@ -71,6 +72,11 @@ void Audit::OnEnd(const Job& job, const absl::Status& status) {
   }
   ++report_.runs;
   report_.counts += job.scan.counts();
+  if (ShardMetrics* const metrics = core_->context().metrics) {
+    metrics->audits->Add();
+    metrics->audited_counts->Add(static_cast<uint64_t>(job.scan.counts()));
+    metrics->audit_mismatches->Add(job.scan.mismatches().size());
+  }
   const std::vector<CountMismatch>& mismatches = job.scan.mismatches();
   if (mismatches.empty()) return;
   report_.mismatches += static_cast<int64_t>(mismatches.size());

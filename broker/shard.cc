@@ -142,6 +142,7 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   redrive_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
   audit_.SetMetadata(metadata_);
+  if (core_->context().metrics != nullptr) core_->context().metrics->SetMetadata(metadata_);
 }
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {
@@ -477,6 +478,7 @@ void Shard::CountRepeats(const Outcome& outcome) {
 
 void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   EndIdle();
+  if (core_->context().metrics != nullptr) core_->context().metrics->OnApplied(command, outcome);
   if (!outcome.repeats.empty() || outcome.reused_ids > 0) CountRepeats(outcome);
   const auto wake = [this](const log::DeliveryRef& ref) {
     dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
@@ -536,6 +538,7 @@ void Shard::ArmTick() {
   if (tick_armed_ || !leading()) return;
   tick_armed_ = true;
   tick_is_slow_ = IsIdle();
+  tick_due_ = core_->context().clock->SinceBoot() + (tick_is_slow_ ? kIdleTick : kTick);
   core_->context().shard_executor->PostAfter(tick_is_slow_ ? kIdleTick : kTick, core_->IfAlive([this, tick = ++tick_] {
                                                if (tick == tick_) Tick();
                                              }));
@@ -558,6 +561,9 @@ void Shard::EndIdle() {
 void Shard::Tick() {
   tick_armed_ = false;
   if (!leading()) return;
+  if (ShardMetrics* const metrics = core_->context().metrics) {
+    metrics->lateness_seconds->Observe(std::max(core_->context().clock->SinceBoot() - tick_due_, absl::ZeroDuration()));
+  }
   const int64_t now = core_->NowMicros();
   visibility_.Tick(now);
   timers_.Tick(now);
@@ -577,7 +583,27 @@ void Shard::Tick() {
   }
   core_->MaybeCheckpoint();
   audit_.Tick(now);
+  if (core_->context().metrics != nullptr && now >= next_metrics_us_) {
+    next_metrics_us_ = now + absl::ToInt64Microseconds(core_->options().metrics_interval);
+    ShowMetrics();
+  }
   ArmTick();
+}
+
+void Shard::ShowMetrics() {
+  ShardMetrics* const metrics = core_->context().metrics;
+  const State& state = core_->state();
+  int64_t timers = 0;
+  for (const auto& [topic, delayed] : state.counts().delayed()) timers += delayed;
+  metrics->timers_pending->Set(static_cast<double>(timers));
+  metrics->transactions_open->Set(static_cast<double>(state.transactions().open().size()));
+  metrics->waiting_receives->Set(static_cast<double>(dispatcher_.waiting()));
+  metrics->proposals->Set(static_cast<double>(core_->pending_bytes()));
+  metrics->log_size_bytes->Set(static_cast<double>(state.applied().end_position - core_->log_first_position()));
+  metrics->disk_reserve_bytes->Set(static_cast<double>(core_->options().disk_reserve_bytes));
+  Count(StatsCall(), [alive = core_->IfAlive([metrics, now_us = core_->NowMicros()](std::vector<GroupCount> counts) {
+                        metrics->Show(counts, absl::FromUnixMicros(now_us));
+                      })](std::vector<GroupCount> counts) mutable { alive(std::move(counts)); });
 }
 
 void Shard::CheckDisk() {
@@ -594,6 +620,9 @@ void Shard::CheckDisk() {
                                    }
                                  }
                                  low_disk_ = low;
+                                 if (ShardMetrics* const metrics = core_->context().metrics) {
+                                   metrics->disk_available_bytes->Set(static_cast<double>(available));
+                                 }
                                })]() mutable {
     const absl::StatusOr<Env::Space> space = env->GetSpace(dir);
     if (!space.ok()) return;

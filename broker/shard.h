@@ -14,6 +14,7 @@
 #include "broker/redrive.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
+#include "broker/shard_metrics.h"
 #include "broker/timers.h"
 #include "broker/transactions.h"
 #include "broker/visibility.h"
@@ -50,6 +51,12 @@ class Shard {
   void Find(LookupCall call, Callback<LookupResult> done) { lookup_.Find(std::move(call), std::move(done)); }
   void SendBack(RedriveCall call, Callback<RedriveResult> done) { redrive_.Run(std::move(call), std::move(done)); }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
+    if (ShardMetrics* const metrics = core_->context().metrics) {
+      done = [metrics, topic = call.topic, group = call.group, done = std::move(done)](ReceiveResult result) mutable {
+        metrics->OnReceived(topic, group, result);
+        done(std::move(result));
+      };
+    }
     dispatcher_.Receive(id, std::move(call), std::move(done));
     EndIdle();
     ArmTick();
@@ -120,6 +127,8 @@ class Shard {
   // Something has happened: the next tick comes as soon as it does in a busy shard.
   void EndIdle();
   void CheckDisk();
+  // Sets the gauges.
+  void ShowMetrics();
   // Counts what the outcome says of repeats.
   void CountRepeats(const Outcome& outcome);
 
@@ -154,6 +163,8 @@ class Shard {
   uint64_t tick_ = 0;  // The newest; an older one does nothing.
   int64_t next_scan_record_us_ = 0;
   int64_t next_retention_us_ = 0;
+  int64_t next_metrics_us_ = 0;
+  absl::Duration tick_due_;  // Since boot.
 };
 
 }  // namespace barid::broker

@@ -74,6 +74,7 @@ struct Outcome {
   struct Ended {
     bool now = false;                  // By this record,
     std::optional<Resolution> before;  // or by an earlier one, in this way. Neither: nothing is known of it (any more).
+    TopicId topic{};                   // Of its message, if now.
   };
   std::vector<Ended> ended;  // EndTransaction: what each entry came to.
   int64_t dropped_in_flight = 0;  // SeekCursor: deliveries, visible ones included,

@@ -2,9 +2,11 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "base/coding.h"
 #include "broker/audit_scan.h"
 #include "broker/sealed_entry.h"
+#include "broker/shard_metrics.h"
 #include "tests/broker/state_fixture.h"
 
 namespace barid::broker {
@@ -309,6 +311,71 @@ TEST_F(CountsTest, AnAuditSeesOneMoment) {
   }
   EXPECT_THAT(scan.mismatches(), IsEmpty());
   EXPECT_EQ(scan.counts(), 12);
+}
+
+GroupCount CountOf(int64_t ready, int64_t in_flight, int64_t blocked) {
+  GroupCount count;
+  count.group = kGroup;
+  count.topic = kTopic;
+  count.ready = ready;
+  count.in_flight = in_flight;
+  count.blocked = blocked;
+  return count;
+}
+
+TEST(ShardMetricsTest, ShardsAddUpAndWhatIsGoneIsZero) {
+  Metrics metrics;
+  BrokerMetrics families(&metrics);
+  ShardMetrics one(&families, ShardId(1));
+  ShardMetrics two(&families, ShardId(2));
+  const absl::Time now = absl::FromUnixSeconds(1000);
+  GroupCount count = CountOf(1, 2, 3);
+  count.oldest = now - absl::Seconds(7);
+  one.Show({count}, now);
+  two.Show({CountOf(10, 20, 30)}, now);
+  const auto lag = [&](int64_t expected) {
+    return ::testing::HasSubstr(
+        absl::StrCat("rocketmq_consumer_lag_messages{topic=\"7\",consumer_group=\"3\"} ", expected, "\n"));
+  };
+  EXPECT_THAT(metrics.CollectText(), lag(66));
+  EXPECT_THAT(metrics.CollectText(), ::testing::HasSubstr("consumer_group=\"3\",shard=\"1\"} 7\n"));
+  one.Show({CountOf(2, 2, 3)}, now);
+  EXPECT_THAT(metrics.CollectText(), lag(67));
+  two.Show({}, now);
+  EXPECT_THAT(metrics.CollectText(), lag(7));
+}
+
+TEST_F(CountsTest, WhatIsAppliedIsCountedUp) {
+  Metrics metrics;
+  BrokerMetrics families(&metrics);
+  ShardMetrics shard(&families, ShardId(1));
+  Configure();
+  Subscribe();
+  log::Append append;
+  SetKey(append.mutable_queue(), kQueue);
+  append.add_entries()->set_bytes(10);
+  append.add_entries()->set_bytes(20);
+  shard.OnApplied(append, Apply(append));
+  Deliver(0, 2);
+  log::Settle ack;
+  *ack.add_entries()->mutable_delivery() = Receipt(0);
+  ack.mutable_entries(0)->set_action(log::Settle::Entry::ACK);
+  shard.OnApplied(ack, Apply(ack));
+  shard.OnApplied(ack, Apply(ack));  // Stale by now.
+  Prepare({now_us_ + kSecond});
+  log::EndTransaction end;
+  end.add_entries()->mutable_transaction()->set_log_index(LastTransaction().index);
+  end.mutable_entries(0)->set_resolution(log::EndTransaction::Entry::COMMIT);
+  end.set_remember(10);
+  shard.OnApplied(end, Apply(end));
+  shard.OnApplied(end, Apply(end));
+  const std::string text = metrics.CollectText();
+  for (const char* line :
+       {"rocketmq_messages_in_total{topic=\"7\"} 2\n", "rocketmq_throughput_in_total{topic=\"7\"} 30\n",
+        "barid_broker_settlements_total{shard=\"1\",action=\"acknowledged\"} 1\n",
+        "rocketmq_commit_messages_total{topic=\"7\"} 1\n"}) {
+    EXPECT_THAT(text, ::testing::HasSubstr(line));
+  }
 }
 
 }  // namespace
