@@ -417,13 +417,28 @@ struct QueueStats {
   };
   std::vector<Group> groups;
 };
+// What a shard counts of a group in a topic. Every message that the group has not settled is in one of ready, in flight and blocked.
+// Without a group: what is the topic's own, which is how many are delayed.
+struct GroupCount {
+  ShardId shard;
+  GroupId group;
+  TopicId topic;
+  int64_t ready = 0;          // May be delivered now, but for filters: nobody has looked at it, or it came back.
+  int64_t in_flight = 0;      // Delivered and not settled, and invisible.
+  int64_t blocked = 0;        // Waits for a message of its message group that is in flight.
+  int64_t delayed = 0;        // Without a group only: scheduled messages that have not entered their queues.
+  int64_t dead_lettered = 0;  // Came from this topic and are among the group's dead letters.
+  std::optional<absl::Time> oldest = std::nullopt;  // When the oldest that is not settled entered its queue.
+};
 struct StatsCall {
   TopicId topic;  // 0: all.
   GroupId group;  // 0: all.
+  bool counts_only = false;  // No queues, and no times of the oldest: costs nothing.
 };
 struct StatsResult {
   absl::Status status;
   std::vector<QueueStats> queues;
+  std::vector<GroupCount> counts = {};
 };
 
 // Any thread.

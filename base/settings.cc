@@ -154,6 +154,10 @@ absl::StatusOr<CommandLine> ParseCommandLine(const SettingsTable& table, absl::S
       result.wants_settings = true;
       continue;
     }
+    if (arg == "--print-metrics") {
+      result.wants_metrics = true;
+      continue;
+    }
     if (arg.size() < 2 || arg[0] != '-') {
       result.positional.emplace_back(arg);
       continue;

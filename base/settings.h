@@ -91,6 +91,7 @@ struct CommandLine {
   std::string config_path;      // --config, or BARID_CONFIG.
   bool wants_help = false;      // --help, -h
   bool wants_settings = false;  // --print-settings
+  bool wants_metrics = false;   // --print-metrics
 };
 
 // `--name=value`, `--name value`, and `--name` for true; "-" stands for "_" in names. What follows "--" is positional.

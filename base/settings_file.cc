@@ -83,7 +83,7 @@ absl::StatusOr<std::vector<SettingValue>> ParseSettingsYaml(absl::string_view te
 absl::StatusOr<CommandLine> LoadSettings(SettingsTable* table, Env* env, absl::Span<const std::string> args,
                                          absl::Span<const std::string> environment) {
   ASSIGN_OR_RETURN(CommandLine line, ParseCommandLine(*table, args));
-  if (line.wants_help || line.wants_settings) return line;
+  if (line.wants_help || line.wants_settings || line.wants_metrics) return line;
   if (line.config_path.empty()) {
     for (absl::string_view variable : environment) {
       if (absl::ConsumePrefix(&variable, "BARID_CONFIG=")) line.config_path = std::string(variable);

@@ -27,7 +27,7 @@ std::string LogIdText(uint64_t log_id) { return absl::StrCat(absl::Hex(log_id, a
 }  // namespace
 
 Broker::Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor, ControllerApi* controller,
-               BrokerOptions options, OnHalt on_halt)
+               BrokerOptions options, OnHalt on_halt, BrokerMetrics* metrics)
     : env_(env),
       clock_(clock),
       random_(random),
@@ -35,6 +35,7 @@ Broker::Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor,
       controller_(controller),
       options_(std::move(options)),
       on_halt_(std::move(on_halt)),
+      metrics_(metrics),
       read_executor_(new_executor_("barid-read", ThreadPriority::kNormal)),
       checkpoint_executor_(new_executor_("barid-checkpt", ThreadPriority::kNormal)),
       lookup_executor_(new_executor_("barid-lookup", ThreadPriority::kBackground)),
@@ -178,13 +179,15 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
   hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()), ThreadPriority::kNormal);
   ShardOptions options = options_.shard;
   options.log.log_id = identity.log_id;
+  if (metrics_ != nullptr) hosted->metrics = std::make_unique<ShardMetrics>(metrics_, hosted->id);
   const ShardContext context{env_,
                              clock_,
                              hosted->executor.get(),
                              hosted->executor.get(),
                              read_executor_.get(),
                              checkpoint_executor_.get(),
-                             lookup_executor_.get()};
+                             lookup_executor_.get(),
+                             hosted->metrics.get()};
   ASSIGN_OR_RETURN(hosted->shard, Shard::Open(shard.shard.id, ShardDir(shard.shard.id), options, context));
   absl::Status status;
   if (identity.has_records && hosted->shard->state().applied_index() == 0) {
@@ -458,11 +461,12 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
     MutexLock lock(&gathering->mu);
     gathering->missing = 1;
   }
-  const auto arrived = [gathering](std::vector<QueueStats> queues) {
+  const auto arrived = [gathering](std::vector<QueueStats> queues, std::vector<GroupCount> counts) {
     std::optional<StatsResult> complete;
     {
       MutexLock lock(&gathering->mu);
       for (QueueStats& stats : queues) gathering->result.queues.push_back(std::move(stats));
+      for (GroupCount& count : counts) gathering->result.counts.push_back(std::move(count));
       if (--gathering->missing == 0) complete = std::move(gathering->result);
     }
     if (complete) gathering->done(*std::move(complete));
@@ -475,11 +479,14 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
     }
     for (const auto& [id, owner] : hosted_) {
       owner->executor->Post([hosted = owner.get(), call, arrived] {
-        arrived(hosted->shard == nullptr ? std::vector<QueueStats>() : hosted->shard->Stats(call));
+        if (hosted->shard == nullptr) return arrived({}, {});
+        hosted->shard->Count(call, [arrived, queues = hosted->shard->Stats(call)](std::vector<GroupCount> counts) mutable {
+          arrived(std::move(queues), std::move(counts));
+        });
       });
     }
   }
-  arrived({});
+  arrived({}, {});
 }
 
 template <typename Call, typename Result>

@@ -35,9 +35,9 @@ class Broker : public BrokerApi {
   using OnHalt = std::function<void(const absl::Status&)>;
   using NewExecutor = std::function<std::unique_ptr<Executor>(absl::string_view name, ThreadPriority priority)>;
 
-  // All outlive it.
+  // All outlive it. Without `metrics` none are kept.
   Broker(Env* env, Clock* clock, Random* random, NewExecutor new_executor, ControllerApi* controller,
-         BrokerOptions options, OnHalt on_halt);
+         BrokerOptions options, OnHalt on_halt, BrokerMetrics* metrics = nullptr);
   ~Broker() override;
 
   // Registers with the address by which proxies reach it (empty in standalone), opens what the controller grants, and leads
@@ -76,6 +76,7 @@ class Broker : public BrokerApi {
   // A shard and what it runs on. Its members but `executor` belong to the executor.
   struct Hosted {
     ShardId id;
+    std::unique_ptr<ShardMetrics> metrics;  // Null: nobody looks.
     std::unique_ptr<Shard> shard;  // Null once it is closed.
     int64_t metadata_revision = 0;
     // Calls that know of newer metadata than the shard does: run when it is there, or with why they are not.
@@ -117,6 +118,7 @@ class Broker : public BrokerApi {
   ControllerApi* const controller_;
   const BrokerOptions options_;
   const OnHalt on_halt_;
+  BrokerMetrics* const metrics_;
   std::unique_ptr<Executor> read_executor_;
   std::unique_ptr<Executor> checkpoint_executor_;
   std::unique_ptr<Executor> lookup_executor_;

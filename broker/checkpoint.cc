@@ -11,6 +11,11 @@
 //   t due index entry               broker/timer_table.h
 //   x index entry                   broker/transaction_table.h: an open transaction
 //   y chunk                         the same: ends recorded in 256 log indexes
+//   e                               broker/counts.h: the log index of what follows
+//   e g group topic                 the same: ready, in flight, blocked
+//   e t topic                       the same: timers
+//   e d group name                  the same: dead letters that came from the topic of this name
+//   f topic queue block             the same: which offsets of 256 are empty
 //   n                               broker/send_window.h: which sends are remembered
 //   n chunk                         the same: 1,024 of them
 //
@@ -191,6 +196,7 @@ State::Checkpoint State::TakeCheckpoint() {
   }
   transactions_.AppendChanges(&operations);
   offsets_.AppendChanges(&operations);
+  counts_.AppendChanges(checkpoint.applied.index, &operations);
   dirty_queues_.clear();
   dirty_cursors_.clear();
   dirty_chunks_.clear();
@@ -274,8 +280,10 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     // Absent from what was written before there were timers.
     if (!value.empty() && !GetFixed(&value, &queue.delayed)) return false;
     queues_[queue_key] = queue;
+    if (queue.delayed != 0) counts_.AddDelayed(queue_key.topic, queue.delayed);
     return true;
   }));
+  RETURN_IF_ERROR(counts_.Load(store, applied_.index));
   RETURN_IF_ERROR(scan("c", "d", [&](absl::string_view key, absl::string_view value) {
     CursorKey cursor_key;
     if (!GetCursorKey(&key, &cursor_key)) return false;
@@ -285,6 +293,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     // Absent from one that is not, and from what was written before there were any.
     if (!value.empty() && !GetFixed(&value, &ordered)) return false;
     cursor.ordered = ordered != 0;
+    cursor.counts = counts_.Open(cursor_key, CountAbove(cursor_key, cursor));
     return true;
   }));
   RETURN_IF_ERROR(scan("d", "e", [&](absl::string_view key, absl::string_view value) {
@@ -325,6 +334,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
   RETURN_IF_ERROR(sends_.Load(store));
+  counts_.EndLoad();
   dirty_chunks_.clear();
   dirty_parked_.clear();
   // What Link added is in it; inspect and the tests recompute the sum.

@@ -51,7 +51,33 @@ void Cursor::Offer(uint64_t message_group) {
   if (head) OfferOne(*head);
 }
 
+void Cursor::Count(int64_t ready, int64_t in_flight, int64_t blocked_change) {
+  waits += ready + blocked_change;
+  blocked += blocked_change;
+  invisible += in_flight;
+  if (counts != nullptr) counts->Add(ready, in_flight, blocked_change);
+}
+
+void Cursor::CountWaiting(uint64_t message_group, int64_t change) {
+  if (message_group != 0) {
+    const auto it = waits_of.try_emplace(message_group, 0).first;
+    it->second += change;
+    if (it->second == 0) waits_of.erase(it);
+  }
+  const bool is_blocked = message_group != 0 && locks.contains(message_group);
+  Count(is_blocked ? 0 : change, 0, is_blocked ? change : 0);
+}
+
+void Cursor::CountLocked(uint64_t message_group, bool locked) {
+  if (BARID_MUTATION(kCountForgetsLocks)) return;
+  const auto it = waits_of.find(message_group);
+  if (it == waits_of.end()) return;
+  const int64_t change = locked ? it->second : -it->second;
+  Count(-change, 0, change);
+}
+
 void Cursor::Wait(QueueOffset offset, uint64_t message_group) {
+  CountWaiting(message_group, 1);
   if (message_group == 0) {
     OfferOne(offset);
     return;
@@ -62,6 +88,7 @@ void Cursor::Wait(QueueOffset offset, uint64_t message_group) {
 }
 
 void Cursor::StopWaiting(QueueOffset offset, uint64_t message_group) {
+  CountWaiting(message_group, -1);
   if (message_group == 0) {
     WithdrawOne(offset);
     return;
@@ -73,22 +100,23 @@ void Cursor::StopWaiting(QueueOffset offset, uint64_t message_group) {
 
 void Cursor::Note(QueueOffset offset, const InFlight& delivery) {
   if (delivery.visible) return Wait(offset, delivery.message_group);
-  ++invisible;
+  Count(0, 1, 0);
   if (ordered && delivery.attempt_id_hash != 0) by_attempt.insert({delivery.attempt_id_hash, offset});
   if (delivery.message_group == 0) return;
   Withdraw(delivery.message_group);
-  ++locks[delivery.message_group];
+  if (++locks[delivery.message_group] == 1) CountLocked(delivery.message_group, true);
 }
 
 void Cursor::Forget(QueueOffset offset, const InFlight& delivery) {
   if (delivery.visible) return StopWaiting(offset, delivery.message_group);
-  --invisible;
+  Count(0, BARID_MUTATION(kCountForgetsSettled) && delivery.attempts > 1 ? 0 : -1, 0);
   by_attempt.erase({delivery.attempt_id_hash, offset});
   if (delivery.message_group == 0) return;
   const auto it = locks.find(delivery.message_group);
   CHECK(it != locks.end()) << "an invisible delivery of a message group that is not locked";
   if (--it->second > 0) return;
   locks.erase(it);
+  CountLocked(delivery.message_group, false);
   Offer(delivery.message_group);
 }
 
@@ -122,8 +150,10 @@ absl::Status Cursor::Verify() const {
     return absl::DataLossError(absl::StrCat(by_attempt.size(), " deliveries are found by attempt id, ", fresh.by_attempt.size(),
                                             " should be"));
   }
-  if (fresh.invisible != invisible) {
-    return absl::DataLossError(absl::StrCat(invisible, " deliveries are invisible, there are ", fresh.invisible));
+  if (fresh.invisible != invisible || fresh.waits != waits || fresh.blocked != blocked) {
+    return absl::DataLossError(absl::StrCat(invisible, " deliveries are invisible, ", waits, " messages wait and ", blocked,
+                                            " of those are blocked; there are ", fresh.invisible, ", ", fresh.waits, " and ",
+                                            fresh.blocked));
   }
   return absl::OkStatus();
 }

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "base/ids.h"
+#include "broker/counts.h"
 
 namespace barid::broker {
 
@@ -51,11 +52,17 @@ struct Cursor {
   absl::btree_set<QueueOffset> again;
   absl::btree_set<QueueOffset> released;
   int64_t invisible = 0;               // How many of in_flight are.
+  int64_t waits = 0;                   // How many messages are visible or parked,
+  int64_t blocked = 0;                 // and how many of those are of a message group that is locked.
   // By message group, what is visible or parked; and how many deliveries are invisible, if any.
   absl::btree_set<std::pair<uint64_t, QueueOffset>> waiting;
   absl::flat_hash_map<uint64_t, int32_t> locks;
+  absl::flat_hash_map<uint64_t, int64_t> waits_of;  // How many of `waiting` each message group has.
   // By attempt id, what is invisible.
   absl::btree_set<std::pair<uint64_t, QueueOffset>> by_attempt;
+
+  // Where its figures are added up; nullptr: nowhere.
+  GroupCounts* counts = nullptr;
 
   // Everything below is settled.
   QueueOffset floor() const;
@@ -84,6 +91,11 @@ struct Cursor {
   void WithdrawOne(QueueOffset offset) {
     if (again.erase(offset) == 0) released.erase(offset);
   }
+  void Count(int64_t ready, int64_t in_flight, int64_t blocked_change);
+  // A message that is visible or parked came or goes.
+  void CountWaiting(uint64_t message_group, int64_t change);
+  // A message group was locked or unlocked: what of it waits is blocked, or is not any more.
+  void CountLocked(uint64_t message_group, bool locked);
   // While a message group changes, it offers nothing.
   void Withdraw(uint64_t message_group);
   void Offer(uint64_t message_group);

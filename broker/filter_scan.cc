@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "base/stored_message.h"
 #include "broker/mutation.h"
+#include "broker/shard_metrics.h"
 
 namespace barid::broker {
 namespace {
@@ -131,6 +132,7 @@ void FilterScan::Remember(const Key& key, bool matches) {
 
 void FilterScan::NoteProblem(const Running& done, size_t place, const Judged& judged) {
   ++problems_;
+  if (ShardMetrics* const metrics = core_->context().metrics) metrics->filter_problems->Add();
   const absl::Duration now = core_->context().clock->SinceBoot();
   if (now - last_logged_ < kLogEvery) return;
   last_logged_ = now;

@@ -100,6 +100,12 @@ namespace barid::broker {
   X(kCheckpointForgetsDeliveries)                                                                                      \
   X(kCheckpointForgetsBlocks)                                                                                          \
   X(kCheckpointIndexTooHigh)    /* the checkpoint claims one record more than it holds */                              \
+  X(kCountForgetsWhatExpires)   /* what expires unread is still counted as ready */                                     \
+  X(kCountForgetsEmptyOffsets)  /* a dead letter that went back is still counted as ready */                            \
+  X(kCountForgetsSettled)       /* settled messages of a second attempt are still counted as in flight */               \
+  X(kCountForgetsLocks)         /* what waits behind a locked message group is not counted as blocked */                \
+  X(kCountForgetsTimersThatGo)  /* a scheduled message that entered its queue is still counted as delayed */            \
+  X(kCountForgetsDeadLettersThatGo)/* a dead letter that went back is still counted as one */                              \
   X(kReplaySkipsFirst)          /* the first record behind the checkpoint is not replayed */
 
 enum class Mutation {

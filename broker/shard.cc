@@ -75,7 +75,8 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       positions_(id, core_.get(), &dispatcher_),
       lookup_(core_.get()),
       redrive_(id, core_.get()),
-      retention_(core_.get()) {
+      retention_(core_.get()),
+      audit_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
@@ -140,6 +141,8 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   lookup_.SetMetadata(metadata_);
   redrive_.SetMetadata(metadata_);
   retention_.SetMetadata(metadata_);
+  audit_.SetMetadata(metadata_);
+  if (core_->context().metrics != nullptr) core_->context().metrics->SetMetadata(metadata_);
 }
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {
@@ -348,8 +351,13 @@ void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
 
 std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   std::vector<QueueStats> all;
-  for (const auto& [key, queue] : core_->state().queues()) {
-    if (queue.deleted || (call.topic != TopicId() && key.topic != call.topic)) continue;
+  if (call.counts_only) return all;
+  const State& state = core_->state();
+  auto it = call.topic == TopicId() ? state.queues().begin() : state.queues().lower_bound({call.topic, 0});
+  for (; it != state.queues().end(); ++it) {
+    const auto& [key, queue] = *it;
+    if (call.topic != TopicId() && key.topic != call.topic) break;
+    if (queue.deleted) continue;
     QueueStats& stats = all.emplace_back();
     stats.shard = id_;
     stats.queue = key;
@@ -361,21 +369,100 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
       stats.repeated_sends = counts->second.repeated;
       stats.reused_ids = counts->second.reused_ids;
     }
-  }
-  for (const auto& [key, cursor] : core_->state().cursors()) {
-    if (call.group != GroupId() && key.group != call.group) continue;
-    for (QueueStats& stats : all) {
-      if (stats.queue != key.queue) continue;
+    for (const Counts::Reader& reader : state.counts().ReadersOf(key)) {
+      if (call.group != GroupId() && reader.group != call.group) continue;
+      const Cursor& cursor = *state.FindCursor({reader.group, key});
       QueueStats::Group& group = stats.groups.emplace_back();
-      group.group = key.group;
+      group.group = reader.group;
       group.floor = cursor.floor();
       group.next = cursor.next;
       group.in_flight = cursor.invisible;
       group.ready_again = static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible;
       group.parked = static_cast<int64_t>(cursor.parked.size());
     }
+    std::sort(stats.groups.begin(), stats.groups.end(),
+              [](const QueueStats::Group& a, const QueueStats::Group& b) { return a.group < b.group; });
   }
   return all;
+}
+
+void Shard::Count(const StatsCall& call, Callback<std::vector<GroupCount>> done) {
+  struct Gathering {
+    std::vector<GroupCount> counts;
+    size_t missing = 1;  // Ages, and one for the loop below.
+    Callback<std::vector<GroupCount>> done;
+    // Also when the shard closes, and some blocks never come.
+    ~Gathering() {
+      if (done) done(std::move(counts));
+    }
+    void Arrived() {
+      if (--missing == 0) std::exchange(done, nullptr)(std::move(counts));
+    }
+  };
+  auto gathering = std::make_shared<Gathering>();
+  gathering->done = std::move(done);
+  const State& state = core_->state();
+  // What is dead has no place in a topic any more: it is counted by the topic's name.
+  const auto add = [&](const GroupTopic& key) -> GroupCount& {
+    GroupCount& count = gathering->counts.emplace_back();
+    count.shard = id_;
+    count.group = key.group;
+    count.topic = key.topic;
+    return count;
+  };
+  const auto wanted = [&call](const GroupTopic& key) {
+    return (call.group == GroupId() || key.group == call.group) && (call.topic == TopicId() || key.topic == call.topic);
+  };
+  absl::btree_map<GroupTopic, size_t> places;
+  const auto& groups = state.counts().groups();
+  for (auto it = groups.lower_bound({call.group, TopicId()}); it != groups.end(); ++it) {
+    if (call.group != GroupId() && it->first.group != call.group) break;
+    if (!wanted(it->first)) continue;
+    places[it->first] = gathering->counts.size();
+    GroupCount& count = add(it->first);
+    const GroupFigures& figures = it->second->figures();
+    count.ready = figures.ready;
+    count.in_flight = figures.in_flight;
+    count.blocked = figures.blocked;
+  }
+  const auto& dead_letters = state.counts().dead_letters();
+  for (auto it = dead_letters.lower_bound({call.group, ""}); it != dead_letters.end(); ++it) {
+    const auto& [group_id, origin] = it->first;
+    if (call.group != GroupId() && group_id != call.group) break;
+    const GroupMetadata* const group = metadata_->FindGroup(group_id);
+    const TopicMetadata* const topic = group == nullptr ? nullptr : metadata_->FindTopic(ResourceName{group->name.space, origin});
+    if (topic == nullptr || !wanted({group_id, topic->id})) continue;
+    const auto [place, is_new] = places.try_emplace(GroupTopic{group_id, topic->id}, gathering->counts.size());
+    GroupCount& count = is_new ? add(place->first) : gathering->counts[place->second];
+    count.dead_lettered += it->second;
+  }
+  const auto& delayed = state.counts().delayed();
+  for (auto it = delayed.lower_bound(call.topic); it != delayed.end(); ++it) {
+    if (call.topic != TopicId() && it->first != call.topic) break;
+    add({GroupId(), it->first}).delayed = it->second;
+  }
+  if (call.counts_only) places.clear();
+  for (const auto& [key, place] : places) {
+    // The oldest message of each of the topic's queues.
+    const auto& cursors = state.cursors();
+    for (auto it = cursors.lower_bound({key.group, {key.topic, 0}});
+         it != cursors.end() && it->first.group == key.group && it->first.queue.topic == key.topic; ++it) {
+      const QueueKey& queue = it->first.queue;
+      const QueueOffset oldest = state.counts().SkipEmpty(queue, it->second.floor());
+      if (oldest >= state.FindQueue(queue)->end) continue;
+      ++gathering->missing;
+      core_->WithBlock(BlockOf(queue, oldest), [gathering, place = place, oldest](absl::StatusOr<const IndexBlock*> block) {
+        const auto entry = static_cast<size_t>(oldest % kBlockEntries);
+        if (block.ok() && entry < (*block)->entries.size()) {
+          const absl::Time since = absl::FromUnixMicros((*block)->entries[entry].time_us);
+          std::optional<absl::Time>& so_far = gathering->counts[place].oldest;
+          so_far = so_far ? std::min(*so_far, since) : since;
+        }
+        gathering->Arrived();
+      });
+    }
+  }
+  gathering->Arrived();
 }
 
 void Shard::CountRepeats(const Outcome& outcome) {
@@ -391,6 +478,7 @@ void Shard::CountRepeats(const Outcome& outcome) {
 
 void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   EndIdle();
+  if (core_->context().metrics != nullptr) core_->context().metrics->OnApplied(command, outcome);
   if (!outcome.repeats.empty() || outcome.reused_ids > 0) CountRepeats(outcome);
   const auto wake = [this](const log::DeliveryRef& ref) {
     dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
@@ -450,6 +538,7 @@ void Shard::ArmTick() {
   if (tick_armed_ || !leading()) return;
   tick_armed_ = true;
   tick_is_slow_ = IsIdle();
+  tick_due_ = core_->context().clock->SinceBoot() + (tick_is_slow_ ? kIdleTick : kTick);
   core_->context().shard_executor->PostAfter(tick_is_slow_ ? kIdleTick : kTick, core_->IfAlive([this, tick = ++tick_] {
                                                if (tick == tick_) Tick();
                                              }));
@@ -472,6 +561,9 @@ void Shard::EndIdle() {
 void Shard::Tick() {
   tick_armed_ = false;
   if (!leading()) return;
+  if (ShardMetrics* const metrics = core_->context().metrics) {
+    metrics->lateness_seconds->Observe(std::max(core_->context().clock->SinceBoot() - tick_due_, absl::ZeroDuration()));
+  }
   const int64_t now = core_->NowMicros();
   visibility_.Tick(now);
   timers_.Tick(now);
@@ -490,7 +582,28 @@ void Shard::Tick() {
     CheckDisk();
   }
   core_->MaybeCheckpoint();
+  audit_.Tick(now);
+  if (core_->context().metrics != nullptr && now >= next_metrics_us_) {
+    next_metrics_us_ = now + absl::ToInt64Microseconds(core_->options().metrics_interval);
+    ShowMetrics();
+  }
   ArmTick();
+}
+
+void Shard::ShowMetrics() {
+  ShardMetrics* const metrics = core_->context().metrics;
+  const State& state = core_->state();
+  int64_t timers = 0;
+  for (const auto& [topic, delayed] : state.counts().delayed()) timers += delayed;
+  metrics->timers_pending->Set(static_cast<double>(timers));
+  metrics->transactions_open->Set(static_cast<double>(state.transactions().open().size()));
+  metrics->waiting_receives->Set(static_cast<double>(dispatcher_.waiting()));
+  metrics->proposals->Set(static_cast<double>(core_->pending_bytes()));
+  metrics->log_size_bytes->Set(static_cast<double>(state.applied().end_position - core_->log_first_position()));
+  metrics->disk_reserve_bytes->Set(static_cast<double>(core_->options().disk_reserve_bytes));
+  Count(StatsCall(), [alive = core_->IfAlive([metrics, now_us = core_->NowMicros()](std::vector<GroupCount> counts) {
+                        metrics->Show(counts, absl::FromUnixMicros(now_us));
+                      })](std::vector<GroupCount> counts) mutable { alive(std::move(counts)); });
 }
 
 void Shard::CheckDisk() {
@@ -507,6 +620,9 @@ void Shard::CheckDisk() {
                                    }
                                  }
                                  low_disk_ = low;
+                                 if (ShardMetrics* const metrics = core_->context().metrics) {
+                                   metrics->disk_available_bytes->Set(static_cast<double>(available));
+                                 }
                                })]() mutable {
     const absl::StatusOr<Env::Space> space = env->GetSpace(dir);
     if (!space.ok()) return;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "base/broker_calls.h"
+#include "broker/audit.h"
 #include "broker/dispatcher.h"
 #include "broker/positions.h"
 #include "broker/puller.h"
@@ -13,6 +14,7 @@
 #include "broker/redrive.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
+#include "broker/shard_metrics.h"
 #include "broker/timers.h"
 #include "broker/transactions.h"
 #include "broker/visibility.h"
@@ -49,6 +51,12 @@ class Shard {
   void Find(LookupCall call, Callback<LookupResult> done) { lookup_.Find(std::move(call), std::move(done)); }
   void SendBack(RedriveCall call, Callback<RedriveResult> done) { redrive_.Run(std::move(call), std::move(done)); }
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
+    if (ShardMetrics* const metrics = core_->context().metrics) {
+      done = [metrics, topic = call.topic, group = call.group, done = std::move(done)](ReceiveResult result) mutable {
+        metrics->OnReceived(topic, group, result);
+        done(std::move(result));
+      };
+    }
     dispatcher_.Receive(id, std::move(call), std::move(done));
     EndIdle();
     ArmTick();
@@ -74,6 +82,11 @@ class Shard {
   void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
   void ReportClients(const ClientReport& report) { visibility_.ReportClients(report); }
   std::vector<QueueStats> Stats(const StatsCall& call) const;
+  // What the shard counts, with the age of the oldest message, for which index blocks may have to be read.
+  void Count(const StatsCall& call, Callback<std::vector<GroupCount>> done);
+  // Recounts now; broker/audit.h.
+  void RunAudit(absl::AnyInvocable<void(absl::Status)> done) { audit_.Run(std::move(done)); }
+  const Audit::Report& audit() const { return audit_.report(); }
 
   // The process is about to end: no receive waits any more.
   void Drain() {
@@ -114,6 +127,8 @@ class Shard {
   // Something has happened: the next tick comes as soon as it does in a busy shard.
   void EndIdle();
   void CheckDisk();
+  // Sets the gauges.
+  void ShowMetrics();
   // Counts what the outcome says of repeats.
   void CountRepeats(const Outcome& outcome);
 
@@ -128,6 +143,7 @@ class Shard {
   Lookup lookup_;
   Redrive redrive_;
   Retention retention_;
+  Audit audit_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   bool serving_ = false;
@@ -147,6 +163,8 @@ class Shard {
   uint64_t tick_ = 0;  // The newest; an older one does nothing.
   int64_t next_scan_record_us_ = 0;
   int64_t next_retention_us_ = 0;
+  int64_t next_metrics_us_ = 0;
+  absl::Duration tick_due_;  // Since boot.
 };
 
 }  // namespace barid::broker

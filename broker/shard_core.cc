@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "broker/mutation.h"
+#include "broker/shard_metrics.h"
 #include "broker/single_replica_committer.h"
 
 namespace barid::broker {
@@ -99,7 +100,8 @@ void ShardCore::Lead(Epoch epoch, const std::string& leader, Applied done) {
   epoch_ = epoch;
   clock_.Start(log_->last_time_us());
   committer_ = std::make_unique<SingleReplicaCommitter>(log_, context_.shard_executor, context_.disk_executor,
-                                                        static_cast<Committer::Listener*>(this));
+                                                        static_cast<Committer::Listener*>(this), context_.clock,
+                                                        context_.metrics == nullptr ? nullptr : context_.metrics->log_write_seconds);
   leading_ = true;
   log::EpochStart start;
   start.set_leader(leader);
@@ -155,6 +157,11 @@ void ShardCore::Flush() {
 }
 
 void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
+  if (ShardMetrics* const metrics = context_.metrics; metrics != nullptr && !records.empty()) {
+    metrics->log_batch_records->Observe(static_cast<double>(records.size()));
+    metrics->log_records->Add(records.size());
+    metrics->log_bytes->Add(records.back().end_position - records.front().position);
+  }
   for (const storage::CommitLog::Placed& placed : records) {
     // An answer to an earlier one may have ended the term.
     if (proposals_.empty()) return;

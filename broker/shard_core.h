@@ -56,8 +56,13 @@ struct ShardOptions {
   absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
   absl::Duration client_silence = absl::Seconds(120);   // Without a sign of life a client is gone,
   absl::Duration client_grace = absl::Seconds(30);      // and what it holds is visible this much later.
+  absl::Duration metrics_interval = absl::Seconds(10);  // How old the counts of messages may be that metrics show.
+  absl::Duration audit_interval = absl::Minutes(10);    // Between two recounts of what is counted,
+  int64_t audit_entries_per_second = 50'000;            // and how much of a checkpoint one reads.
   LookupOptions lookup;
 };
+
+class ShardMetrics;
 
 // What a shard runs on. All outlive it.
 struct ShardContext {
@@ -68,6 +73,7 @@ struct ShardContext {
   Executor* read_executor = nullptr;        // Reads index blocks and older messages.
   Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
   Executor* lookup_executor = nullptr;      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
+  ShardMetrics* metrics = nullptr;          // nullptr: nobody looks.
 };
 
 // The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index blocks that

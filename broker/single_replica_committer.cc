@@ -21,11 +21,14 @@ absl::StatusOr<std::vector<storage::CommitLog::Placed>> AppendAndSync(storage::C
 }  // namespace
 
 SingleReplicaCommitter::SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor,
-                                               Executor* disk_executor, Listener* listener)
+                                               Executor* disk_executor, Listener* listener, Clock* clock,
+                                               Histogram* write_seconds)
     : log_(std::move(log)),
       shard_executor_(shard_executor),
       disk_executor_(disk_executor),
       listener_(listener),
+      clock_(clock),
+      write_seconds_(write_seconds),
       self_(std::make_shared<SingleReplicaCommitter*>(this)) {}
 
 SingleReplicaCommitter::~SingleReplicaCommitter() { *self_ = nullptr; }
@@ -43,8 +46,11 @@ void SingleReplicaCommitter::Append(std::vector<storage::RecordDraft> batch) {
 void SingleReplicaCommitter::Write() {
   writing_ = true;
   disk_executor_->Post(
-      [log = log_, batch = std::exchange(collecting_, {}), home = shard_executor_, self = self_]() mutable {
+      [log = log_, batch = std::exchange(collecting_, {}), home = shard_executor_, self = self_, clock = clock_,
+       write_seconds = write_seconds_]() mutable {
+        const absl::Duration begin = write_seconds == nullptr ? absl::ZeroDuration() : clock->SinceBoot();
         Written written = AppendAndSync(log.get(), batch);
+        if (write_seconds != nullptr) write_seconds->Observe(clock->SinceBoot() - begin);
         const bool healthy = written.ok();
         home->Post([self, written = std::move(written)]() mutable {
           if (*self != nullptr) (*self)->OnWritten(std::move(written));

@@ -4,7 +4,9 @@
 #include <memory>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/executor.h"
+#include "base/metrics.h"
 #include "broker/committer.h"
 
 namespace barid::broker {
@@ -13,9 +15,10 @@ namespace barid::broker {
 // synced while the next collects.
 class SingleReplicaCommitter : public Committer {
  public:
-  // All outlive the committer, but the log: both executors may hold it until their last task is done.
+  // All outlive the committer, but the log: both executors may hold it until their last task is done. `write_seconds`, if there is
+  // one, hears how long each write and sync took.
   SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor, Executor* disk_executor,
-                         Listener* listener);
+                         Listener* listener, Clock* clock, Histogram* write_seconds);
   ~SingleReplicaCommitter() override;
 
   void Append(std::vector<storage::RecordDraft> batch) override;
@@ -32,6 +35,8 @@ class SingleReplicaCommitter : public Committer {
   Executor* const shard_executor_;
   Executor* const disk_executor_;
   Listener* const listener_;
+  Clock* const clock_;
+  Histogram* const write_seconds_;
   std::vector<storage::RecordDraft> collecting_;
   bool writing_ = false;
   bool lost_ = false;

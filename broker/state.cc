@@ -170,7 +170,9 @@ void State::MaybeEraseQueue(const QueueKey& key) {
   CHECK(it != queues_.end());
   if (!it->second.deleted || it->second.first != it->second.end || it->second.delayed > 0) return;
   // What has expired stays in its block until that goes.
-  index_.DropBelow(key, it->second.end, (it->second.end + kBlockEntries - 1) / kBlockEntries * kBlockEntries);
+  const QueueOffset end_of_blocks = (it->second.end + kBlockEntries - 1) / kBlockEntries * kBlockEntries;
+  index_.DropBelow(key, it->second.end, end_of_blocks);
+  counts_.DropEmptyBelow(key, end_of_blocks);
   hash_ -= HashQueue(key, it->second);
   queues_.erase(it);
   dirty_queues_.insert(key);
@@ -187,12 +189,16 @@ void State::AddLive(LogIndex index, int64_t change) {
 
 absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::optional<Provenance> provenance) {
   Queue queue = queues_[key];
+  if (IsDeadLetterTopic(key.topic) && provenance) {
+    counts_.AddDeadLetters(DeadLetterGroup(key.topic), provenance->topic, 1);
+  }
   RETURN_IF_ERROR(index_.Append(key, queue.end, entry, std::move(provenance)));
   hash_ += HashEntry(key, queue.end, entry);
   AddLive(entry.index, 1);
   ++queue.end;
   queue.bytes += entry.bytes;
   SetQueue(key, queue);
+  counts_.Entered(key);
   return absl::OkStatus();
 }
 
@@ -203,6 +209,7 @@ void State::CountDelayed(const QueueKey& key, int64_t change) {
   queue.delayed += change;
   CHECK_GE(queue.delayed, 0);
   SetQueue(key, queue);
+  counts_.AddDelayed(key.topic, change);
 }
 
 void State::AddTimer(const TimerKey& key, const Timer& timer) {
@@ -223,6 +230,11 @@ absl::StatusOr<std::optional<Timer>> State::TakeTimer(const TimerKey& key) {
 
 void State::SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next) {
   hash_ -= HashNext(key, *cursor);
+  const QueueOffset first = std::min(cursor->next, next);
+  const QueueOffset end = std::max(cursor->next, next);
+  const int64_t passed = end - first - counts_.EmptyIn(key.queue, first, end);
+  const bool forgets = BARID_MUTATION(kCountForgetsWhatExpires) && FindQueue(key.queue)->first == next;
+  if (!forgets) cursor->counts->Add(next > cursor->next ? -passed : passed, 0, 0);
   cursor->next = next;
   hash_ += HashNext(key, *cursor);
   dirty_cursors_.insert(key);
@@ -289,8 +301,15 @@ void State::OpenCursor(const CursorKey& key, QueueOffset start, bool ordered) {
   CHECK(inserted);
   it->second.next = start;
   it->second.ordered = ordered;
+  it->second.counts = counts_.Open(key, CountAbove(key, it->second));
   hash_ += HashNext(key, it->second);
   dirty_cursors_.insert(key);
+}
+
+int64_t State::CountAbove(const CursorKey& key, const Cursor& cursor) const {
+  const Queue* const queue = FindQueue(key.queue);
+  if (queue == nullptr) return 0;
+  return queue->end - cursor.next - counts_.EmptyIn(key.queue, cursor.next, queue->end);
 }
 
 void State::DropDeliveries(const CursorKey& key, Cursor* cursor) {
@@ -305,6 +324,7 @@ absl::btree_map<CursorKey, Cursor>::iterator State::EraseCursor(absl::btree_map<
   DropDeliveries(it->first, &it->second);
   DropParked(it->first, &it->second);
   hash_ -= HashNext(it->first, it->second);
+  counts_.Close(it->first, CountAbove(it->first, it->second));
   dirty_cursors_.insert(it->first);
   return cursors_.erase(it);
 }
@@ -643,9 +663,9 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
 }
 
 void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
-  // Cursors are ordered by group, then queue. Linear in the groups of this shard.
-  for (auto& [cursor_key, cursor] : cursors_) {
-    if (cursor_key.queue != key) continue;
+  for (const Counts::Reader& reader : counts_.ReadersOf(key)) {
+    const CursorKey cursor_key{reader.group, key};
+    Cursor& cursor = cursors_.find(cursor_key)->second;
     while (!cursor.in_flight.empty() && cursor.in_flight.begin()->first < first &&
            !BARID_MUTATION(kExpireKeepsDeliveries)) {
       EraseDelivery(cursor_key, &cursor, cursor.in_flight.begin()->first);
@@ -655,6 +675,13 @@ void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
     }
     if (cursor.next < first) SetNext(cursor_key, &cursor, first);
   }
+}
+
+void State::CountDeadLetter(const QueueKey& key, const IndexBlock& block, QueueOffset offset, int64_t change) {
+  if (!IsDeadLetterTopic(key.topic)) return;
+  const auto provenance = block.provenance.find(offset);
+  const bool is_known = provenance != block.provenance.end();
+  counts_.AddDeadLetters(DeadLetterGroup(key.topic), is_known ? provenance->second.topic : "", change);
 }
 
 absl::Status State::ExpireTo(const QueueKey& key, QueueOffset first) {
@@ -669,16 +696,20 @@ absl::Status State::ExpireTo(const QueueKey& key, QueueOffset first) {
     const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
     hash_ -= HashEntry(key, offset, entry);
     if (!entry.is_redriven()) AddLive(entry.index, -1);
+    if (!entry.is_redriven()) CountDeadLetter(key, *block, offset, -1);
     queue.bytes -= entry.bytes;
   }
   index_.DropBelow(key, old_first, first);
   queue.first = first;
   SetQueue(key, queue);
   ExpireCursors(key, first);
+  counts_.DropEmptyBelow(key, first);
   return absl::OkStatus();
 }
 
 absl::StatusOr<IndexEntry> State::TakeDeadLetter(const QueueKey& key, QueueOffset offset) {
+  ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
+  CountDeadLetter(key, *block, offset, -1);
   ASSIGN_OR_RETURN(const IndexEntry entry, index_.Empty(key, offset));
   IndexEntry empty;
   empty.time_us = entry.time_us;
@@ -687,9 +718,11 @@ absl::StatusOr<IndexEntry> State::TakeDeadLetter(const QueueKey& key, QueueOffse
   Queue queue = *FindQueue(key);
   queue.bytes -= entry.bytes;
   SetQueue(key, queue);
-  // Linear in the groups of this shard, as an expiry is.
-  for (auto& [cursor_key, cursor] : cursors_) {
-    if (cursor_key.queue != key) continue;
+  counts_.Empty(key, offset);
+  for (const Counts::Reader& reader : counts_.ReadersOf(key)) {
+    const CursorKey cursor_key{reader.group, key};
+    Cursor& cursor = cursors_.find(cursor_key)->second;
+    if (cursor.next <= offset) reader.counts->Add(-1, 0, 0);
     if (cursor.in_flight.contains(offset)) EraseDelivery(cursor_key, &cursor, offset);
     if (cursor.parked.contains(offset)) Unpark(cursor_key, &cursor, offset);
   }

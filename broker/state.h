@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "broker/command.h"
+#include "broker/counts.h"
 #include "broker/cursor.h"
 #include "broker/cursor_key.h"
 #include "broker/index.h"
@@ -73,6 +74,7 @@ struct Outcome {
   struct Ended {
     bool now = false;                  // By this record,
     std::optional<Resolution> before;  // or by an earlier one, in this way. Neither: nothing is known of it (any more).
+    TopicId topic{};                   // Of its message, if now.
   };
   std::vector<Ended> ended;  // EndTransaction: what each entry came to.
   int64_t dropped_in_flight = 0;  // SeekCursor: deliveries, visible ones included,
@@ -129,6 +131,7 @@ class State {
   const TransactionTable& transactions() const { return transactions_; }
   const OffsetTable& offsets() const { return offsets_; }
   const SendWindow& sends() const { return sends_; }
+  const Counts& counts() const { return counts_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
@@ -208,6 +211,8 @@ class State {
   absl::Status Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
                      const OpenTransaction& transaction, Outcome* outcome);
   void OpenCursor(const CursorKey& key, QueueOffset start, bool ordered);
+  // Messages above the scan position.
+  int64_t CountAbove(const CursorKey& key, const Cursor& cursor) const;
   void SetNext(const CursorKey& key, Cursor* cursor, QueueOffset next);
   void DropDeliveries(const CursorKey& key, Cursor* cursor);
   void DropParked(const CursorKey& key, Cursor* cursor);
@@ -228,6 +233,8 @@ class State {
   void ExpireCursors(const QueueKey& key, QueueOffset first);
   // Drops the entries of a queue below `first`, of which it has some.
   absl::Status ExpireTo(const QueueKey& key, QueueOffset first);
+  // If the queue has dead letters.
+  void CountDeadLetter(const QueueKey& key, const IndexBlock& block, QueueOffset offset, int64_t change);
   // Empties an entry of a dead-letter queue, for all who read it.
   absl::StatusOr<IndexEntry> TakeDeadLetter(const QueueKey& key, QueueOffset offset);
   // Whether it is an entry that is empty.
@@ -251,6 +258,7 @@ class State {
   SendWindow sends_;
 
   // Derived.
+  Counts counts_;
   absl::btree_set<Deadline> deadlines_;
   absl::btree_map<std::string, int64_t> holders_;
   absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> clients_;

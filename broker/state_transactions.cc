@@ -115,10 +115,11 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::EndTransa
     const OpenTransaction* const open = transactions_.FindOpen(key);
     if (open == nullptr) {
       ended.before = transactions_.FindEnded(key);
-      if (BARID_MUTATION(kEndAgainTaken)) ended = {true, std::nullopt};
+      if (BARID_MUTATION(kEndAgainTaken)) ended = {true, std::nullopt, TopicId()};
     } else {
       ended.now = true;
       const OpenTransaction transaction = BARID_MUTATION(kCommitTwice) ? *open : CloseOne(key);
+      ended.topic = transaction.queue.topic;
       RETURN_IF_ERROR(Enter(record, entry, key, transaction, &outcome));
       if (!BARID_MUTATION(kOutcomeForgotten) && !BARID_MUTATION(kCommitTwice)) {
         transactions_.Remember({record.index, place}, key, resolution);

@@ -58,6 +58,33 @@ void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& qu
   json->End();
 }
 
+void WriteCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& counts, JsonWriter* json) {
+  json->BeginArray();
+  for (const admin::GroupCount& count : counts) {
+    json->BeginObject().Key("group").BeginObject();
+    WriteName(count.group(), json);
+    json->End().Key("topic").BeginObject();
+    WriteName(count.topic(), json);
+    json->End().Field("ready", count.ready()).Field("in_flight", count.in_flight()).Field("blocked", count.blocked());
+    json->Field("delayed", count.delayed()).Field("dead_lettered", count.dead_lettered());
+    if (count.has_oldest()) json->Field("oldest", TimeText(FromProto(count.oldest())));
+    json->End();
+  }
+  json->End();
+}
+
+void PrintCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& counts, CountedBy by, std::ostream& out) {
+  Table table({by == CountedBy::kGroup ? "GROUP" : "TOPIC", "READY", "IN FLIGHT", "BLOCKED", "DELAYED", "DEAD-LETTERED", "OLDEST"});
+  for (const admin::GroupCount& count : counts) {
+    table.AddRow({NameText(by == CountedBy::kGroup ? count.group() : count.topic()), absl::StrCat(count.ready()),
+                  absl::StrCat(count.in_flight()), absl::StrCat(count.blocked()), absl::StrCat(count.delayed()),
+                  absl::StrCat(count.dead_lettered()), count.has_oldest() ? TimeText(FromProto(count.oldest())) : ""});
+  }
+  if (table.empty()) return;
+  out << "\n";
+  table.Print(out);
+}
+
 void WarnOfSilentBrokers(const google::protobuf::RepeatedPtrField<std::string>& brokers, std::ostream& err) {
   if (brokers.empty()) return;
   err << "baridctl: the figures of " << absl::StrJoin(brokers, ", ") << " are missing because "

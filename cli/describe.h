@@ -19,6 +19,11 @@ std::string TypeText(admin::TopicType type);
 void WriteName(const admin::Name& name, JsonWriter* json);
 void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& queues, JsonWriter* json);
 
+void WriteCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& counts, JsonWriter* json);
+// A row for each, named by its group, or by its topic; nothing if there is none.
+enum class CountedBy { kGroup, kTopic };
+void PrintCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& counts, CountedBy by, std::ostream& out);
+
 // Tells on `err` whose figures are missing.
 void WarnOfSilentBrokers(const google::protobuf::RepeatedPtrField<std::string>& brokers, std::ostream& err);
 

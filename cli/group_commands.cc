@@ -280,6 +280,8 @@ class GroupDescribe : public Command {
     WriteGroup(response.group(), &json);
     json.Key("queues");
     WriteQueues(response.queues(), &json);
+    json.Key("counts");
+    WriteCounts(response.counts(), &json);
     json.Key("clients").BeginArray();
     for (const admin::Client& client : response.clients()) {
       json.BeginObject().Field("id", client.id()).Field("type", client.type());
@@ -302,6 +304,7 @@ class GroupDescribe : public Command {
     if (group.has_expire_after()) head.AddRow({"expires after", DurationText(FromProto(group.expire_after()))});
     head.AddRow({"created", TimeText(FromProto(group.created()))});
     head.Print(session->out());
+    PrintCounts(response.counts(), CountedBy::kTopic, session->out());
 
     Table places({"TOPIC", "SHARD", "QUEUE", "END", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "PARKED", "LAG"});
     for (const admin::QueueStats& queue : response.queues()) {

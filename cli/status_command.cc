@@ -1,6 +1,7 @@
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
 #include "cli/command.h"
+#include "cli/describe.h"
 #include "cli/json.h"
 #include "cli/table.h"
 
@@ -13,6 +14,7 @@ class ClusterStatus : public Command {
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
     ASSIGN_OR_RETURN(const admin::DescribeClusterResponse cluster,
                      client->Call(&admin::Admin::Stub::DescribeCluster, admin::DescribeClusterRequest()));
+    WarnOfSilentBrokers(cluster.silent_brokers(), session->err());
     if (session->json()) {
       PrintJson(cluster, session->out());
     } else {
@@ -27,6 +29,11 @@ class ClusterStatus : public Command {
     json.BeginObject().Field("cluster", cluster.cluster()).Field("version", cluster.version());
     json.Field("metadata_revision", cluster.metadata_revision()).Field("topics", cluster.topics());
     json.Field("groups", cluster.groups()).Field("clients_connected", cluster.clients_connected());
+    json.Field("ready", cluster.ready()).Field("in_flight", cluster.in_flight()).Field("blocked", cluster.blocked());
+    json.Field("delayed", cluster.delayed()).Field("dead_lettered", cluster.dead_lettered());
+    json.Key("silent_brokers").BeginArray();
+    for (const std::string& broker : cluster.silent_brokers()) json.Value(broker);
+    json.End();
     json.Key("brokers").BeginArray();
     for (const auto& broker : cluster.brokers()) {
       json.BeginObject().Field("id", broker.id()).Field("endpoint", broker.endpoint());
@@ -48,6 +55,11 @@ class ClusterStatus : public Command {
     head.AddRow({"topics", absl::StrCat(cluster.topics())});
     head.AddRow({"groups", absl::StrCat(cluster.groups())});
     head.AddRow({"clients", absl::StrCat(cluster.clients_connected())});
+    head.AddRow({"ready", absl::StrCat(cluster.ready())});
+    head.AddRow({"in flight", absl::StrCat(cluster.in_flight())});
+    head.AddRow({"blocked", absl::StrCat(cluster.blocked())});
+    head.AddRow({"delayed", absl::StrCat(cluster.delayed())});
+    head.AddRow({"dead-lettered", absl::StrCat(cluster.dead_lettered())});
     head.Print(out);
     Table brokers({"BROKER", "ENDPOINT", "SHARDS LED"});
     for (const auto& broker : cluster.brokers())

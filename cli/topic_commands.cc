@@ -214,6 +214,8 @@ class TopicDescribe : public Command {
       WriteTopic(response.topic(), &json);
       json.Key("queues");
       WriteQueues(response.queues(), &json);
+      json.Key("counts");
+      WriteCounts(response.counts(), &json);
       json.Key("silent_brokers").BeginArray();
       for (const std::string& broker : response.silent_brokers()) json.Value(broker);
       session->out() << json.End().End().text() << "\n";
@@ -234,6 +236,7 @@ class TopicDescribe : public Command {
     }
     session->out() << "\n";
     queues.Print(session->out());
+    PrintCounts(response.counts(), CountedBy::kGroup, session->out());
     if (!groups.empty()) {
       session->out() << "\n";
       groups.Print(session->out());

@@ -191,6 +191,7 @@ void Encode(const ClientReport& in, broker_pb::ClientReport* out) {
 void Encode(const StatsCall& in, broker_pb::Stats* out) {
   out->set_topic(in.topic.value());
   out->set_group(in.group.value());
+  out->set_counts_only(in.counts_only);
 }
 
 void Encode(const PullCall& in, broker_pb::Pull* out) {
@@ -360,7 +361,7 @@ ClientReport Decode(const broker_pb::ClientReport& in) {
   return {in.proxy(), {in.alive().begin(), in.alive().end()}, {in.gone().begin(), in.gone().end()}};
 }
 
-StatsCall Decode(const broker_pb::Stats& in) { return {TopicId(in.topic()), GroupId(in.group())}; }
+StatsCall Decode(const broker_pb::Stats& in) { return {TopicId(in.topic()), GroupId(in.group()), in.counts_only()}; }
 
 PullCall Decode(const broker_pb::Pull& in) {
   PullCall out;
@@ -544,6 +545,18 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
   }
 }
 
+void Encode(const GroupCount& in, broker_pb::GroupCount* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  out->set_topic(in.topic.value());
+  out->set_ready(in.ready);
+  out->set_in_flight(in.in_flight);
+  out->set_blocked(in.blocked);
+  out->set_delayed(in.delayed);
+  out->set_dead_lettered(in.dead_lettered);
+  if (in.oldest) out->set_oldest(absl::ToUnixMicros(*in.oldest));
+}
+
 void Encode(const OffsetResult& in, broker_pb::OffsetAnswer* out) {
   EncodeUnlessOk(in.status, out);
   if (in.offset) out->set_offset(*in.offset);
@@ -693,6 +706,20 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
     out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }
+  return out;
+}
+
+GroupCount Decode(const broker_pb::GroupCount& in) {
+  GroupCount out;
+  out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
+  out.topic = TopicId(in.topic());
+  out.ready = in.ready();
+  out.in_flight = in.in_flight();
+  out.blocked = in.blocked();
+  out.delayed = in.delayed();
+  out.dead_lettered = in.dead_lettered();
+  if (in.has_oldest()) out.oldest = absl::FromUnixMicros(in.oldest());
   return out;
 }
 

@@ -7,6 +7,7 @@
 #include "base/controller_calls.h"
 #include "base/executor.h"
 #include "filter/filter_cache.h"
+#include "proxy/call_metrics.h"
 #include "proxy/catalog.h"
 #include "proxy/clients.h"
 #include "proxy/members.h"
@@ -38,6 +39,11 @@ class Proxy {
   // another proxy.
   void Drain();
 
+  // Before there is a table of methods; outlives it. Without, calls are not counted.
+  void SetCallMetrics(CallMetrics* metrics) { call_metrics_ = metrics; }
+  // Null: none are kept.
+  MethodMetrics* MetricsOf(absl::string_view method) { return call_metrics_ == nullptr ? nullptr : call_metrics_->Of(method); }
+
   const ProxyOptions& options() const { return options_; }
   Clock* clock() { return clock_; }
   ControllerApi* controller() { return controller_; }
@@ -61,6 +67,7 @@ class Proxy {
   Executor* const executor_;
   ControllerApi* const controller_;
   const ProxyOptions options_;
+  CallMetrics* call_metrics_ = nullptr;
   Router router_;
   Catalog catalog_;
   Clients clients_;

@@ -14,6 +14,7 @@
 #include "base/version.h"
 #include "standalone/memory.h"
 #include "standalone/process.h"
+#include "standalone/process_metrics.h"
 #include "standalone/roles.h"
 #include "standalone/inspect.h"
 #include "standalone/settings.h"
@@ -33,7 +34,8 @@ constexpr char kUsage[] =
     "  inspect DIR  prints and verifies a stopped data directory\n"
     "  version\n"
     "\n"
-    "`barid ROLE --help` lists the settings, `--print-settings` prints them as a page, `--config FILE` reads them from YAML.\n";
+    "`barid ROLE --help` lists the settings, `--print-settings` prints them as a page, `--config FILE` reads them from YAML.\n"
+    "`barid ROLE --print-metrics` prints what the metrics port shows.\n";
 
 int Complain(const absl::Status& status, int exit_code) {
   std::fprintf(stderr, "barid: %s\n", std::string(status.message()).c_str());
@@ -74,6 +76,10 @@ int RunRole(Role role, const std::string& name, const std::vector<std::string>& 
   }
   if (line->wants_settings) {
     std::printf("%s", table.PrintMarkdown().c_str());
+    return kExitDrained;
+  }
+  if (line->wants_metrics) {
+    std::printf("%s", ProcessMetrics(role).metrics()->PrintMarkdown().c_str());
     return kExitDrained;
   }
   if (!line->positional.empty()) {

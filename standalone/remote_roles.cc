@@ -71,13 +71,14 @@ absl::Status CheckEndpoints(const Settings& settings) {
 }  // namespace
 
 absl::Status RunController(Settings settings, TerminationSignals* signals) {
+  ProcessMetrics metrics(Role::kController);
   RETURN_IF_ERROR(SplitAddress("controller.listen", settings.controller_listen).status());
   ASSIGN_OR_RETURN(const std::unique_ptr<ControllerPart> controller, ControllerPart::Start(settings));
   controller::ControllerService service(controller->api());
   rpc::ServerOptions options;
   options.address = settings.controller_listen;
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server, rpc::Server::Start(options, {&service}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, &metrics, nullptr));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"controller", server->address()},
@@ -95,19 +96,21 @@ absl::Status RunController(Settings settings, TerminationSignals* signals) {
 absl::Status RunBroker(Settings settings, TerminationSignals* signals) {
   RETURN_IF_ERROR(CheckEndpoints(settings));
   RETURN_IF_ERROR(SplitAddress("broker.listen", settings.broker_listen).status());
+  ProcessMetrics metrics(Role::kBroker);
   RemoteController controller(settings);
   // The port is open before the broker registers its address; until it has started, the broker answers kUnavailable.
   broker::Broker broker(RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller.api(), BrokerOptionsFor(settings),
-                        [signals](const absl::Status& why) { signals->End(why); });
+                        [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   broker::BrokerService service(&broker);
   edge::MethodTable table;
   service.AddTo(&table);
   edge::h2::H2ServerOptions options;
   options.address = settings.broker_listen;
   options.limits = broker::BrokerService::Limits();
+  options.metrics = metrics.broker_port();
   options.loops = std::make_shared<edge::h2::LoopThreads>(1);
   ASSIGN_OR_RETURN(const std::unique_ptr<edge::Server> server, edge::h2::ServeH2(options, std::move(table)));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, options.loops, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, options.loops, &metrics, nullptr));
 
   absl::Status status = broker.Start(settings.broker_advertise.empty() ? server->address() : settings.broker_advertise,
                                      settings.controller_patience);
@@ -134,6 +137,7 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
   RETURN_IF_ERROR(CheckEndpoints(settings));
   RemoteController controller(settings);
   RETURN_IF_ERROR(controller.WaitForSnapshot(settings.controller_patience));
+  ProcessMetrics metrics(Role::kProxy);
   const std::unique_ptr<Executor> hop = NewThreadExecutor("barid-hop");
   const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
   // What brokers answer comes home on the thread that answers clients.
@@ -143,9 +147,9 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
         return std::shared_ptr<edge::Channel>(edge::h2::NewH2Channel({.address = endpoint, .loops = loops}));
       },
       {RealClock(), RealRandom(), hop.get()});
-  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, loops));
+  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, loops, &metrics));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, loops, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

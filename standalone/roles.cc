@@ -47,12 +47,13 @@ void ControllerPart::Close() {
 
 absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& settings, ControllerApi* controller,
                                                             proxy::BrokerDirectory* brokers,
-                                                            std::shared_ptr<edge::h2::LoopThreads> loops) {
+                                                            std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics) {
   RETURN_IF_ERROR(SplitAddress("public.listen", settings.public_listen).status());
   std::unique_ptr<ProxyPart> part(new ProxyPart);
   part->executor_ = NewThreadExecutor("barid-proxy");
   part->proxy_ = std::make_unique<proxy::Proxy>(RealClock(), part->executor_.get(), controller, brokers, settings.proxy);
 
+  part->proxy_->SetCallMetrics(metrics->calls());
   edge::MethodTable table;
   proxy::AddMessagingService(part->proxy_.get(), &table);
   if (settings.public_admin) part->AddAdmin(&table);
@@ -60,6 +61,7 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
   if (settings.public_reflection) proxy::AddReflection(&table);
   edge::h2::H2ServerOptions options = settings.public_port;
   options.address = settings.public_listen;
+  options.metrics = metrics->public_port();
   options.loops = std::move(loops);
   if (options.tls.certificate_chain.empty() && settings.public_self_signed) {
     const std::string directory = JoinPath(settings.data_dir, "tls");
@@ -87,12 +89,13 @@ void ProxyPart::Drain(absl::Duration grace) {
 
 absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settings& settings,
                                                                     std::shared_ptr<edge::h2::LoopThreads> loops,
+                                                                    ProcessMetrics* metrics,
                                                                     const std::function<void(edge::MethodTable*)>& add) {
   RETURN_IF_ERROR(SplitAddress("admin.listen", settings.admin_listen).status());
   ASSIGN_OR_RETURN(const auto metrics_listen, SplitAddress("metrics.listen", settings.metrics_listen));
   std::unique_ptr<OperatorPorts> ports(new OperatorPorts);
   ASSIGN_OR_RETURN(ports->metrics_server_,
-                   MetricsServer::Start(&ports->metrics_, metrics_listen.first, metrics_listen.second));
+                   MetricsServer::Start(metrics->metrics(), metrics_listen.first, metrics_listen.second));
   ports->metrics_address_ = absl::StrCat(metrics_listen.first, ":", ports->metrics_server_->port());
   edge::MethodTable table;
   ports->health_.AddTo(&table);
@@ -100,6 +103,7 @@ absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settin
   proxy::AddReflection(&table);
   edge::h2::H2ServerOptions options;
   options.address = settings.admin_listen;
+  options.metrics = metrics->admin_port();
   options.loops = std::move(loops);
   ASSIGN_OR_RETURN(ports->admin_, edge::h2::ServeH2(options, std::move(table)));
   return ports;
@@ -115,17 +119,18 @@ broker::BrokerOptions BrokerOptionsFor(const Settings& settings) {
 }
 
 absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
+  ProcessMetrics metrics(Role::kStandalone);
   // One process has one of each: what the start waits for is itself.
   ASSIGN_OR_RETURN(const std::unique_ptr<ControllerPart> controller, ControllerPart::Start(settings));
   broker::Broker broker(RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller->api(),
-                        BrokerOptionsFor(settings), [signals](const absl::Status& why) { signals->End(why); });
+                        BrokerOptionsFor(settings), [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
   const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
   ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
-                   ProxyPart::Start(settings, controller->api(), &brokers, loops));
+                   ProxyPart::Start(settings, controller->api(), &brokers, loops, &metrics));
   ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, loops, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+                   OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
   RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
                                 {{"public", proxy->address()},

@@ -11,7 +11,6 @@
 #include "absl/status/statusor.h"
 #include "base/controller_calls.h"
 #include "base/executor.h"
-#include "base/metrics.h"
 #include "base/metrics_server.h"
 #include "broker/broker.h"
 #include "controller/controller.h"
@@ -22,6 +21,7 @@
 #include "proxy/proxy.h"
 #include "proxy/public/health_handler.h"
 #include "standalone/process.h"
+#include "standalone/process_metrics.h"
 #include "standalone/settings.h"
 
 // The parts that processes are put together from. Each starts in its constructor or Start, and ends in reverse.
@@ -59,7 +59,7 @@ class ProxyPart {
  public:
   static absl::StatusOr<std::unique_ptr<ProxyPart>> Start(const Settings& settings, ControllerApi* controller,
                                                           proxy::BrokerDirectory* brokers,
-                                                          std::shared_ptr<edge::h2::LoopThreads> loops);
+                                                          std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics);
   ~ProxyPart() { Stop(); }
 
   const std::string& address() const { return server_->address(); }
@@ -81,9 +81,9 @@ class ProxyPart {
 // What every process has: the admin port with health, and the metrics port.
 class OperatorPorts {
  public:
-  // `add` adds what the admin port serves beside health. `loops` has the public port's threads, or is null.
+  // `add` adds what the admin port serves beside health. `loops` has the public port's threads, or is null. `metrics` outlives it.
   static absl::StatusOr<std::unique_ptr<OperatorPorts>> Start(const Settings& settings,
-                                                              std::shared_ptr<edge::h2::LoopThreads> loops,
+                                                              std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics,
                                                               const std::function<void(edge::MethodTable*)>& add);
 
   const std::string& admin_address() const { return admin_->address(); }
@@ -93,7 +93,6 @@ class OperatorPorts {
 
  private:
   OperatorPorts() = default;
-  Metrics metrics_;
   std::unique_ptr<MetricsServer> metrics_server_;
   std::string metrics_address_;
   proxy::HealthService health_;

@@ -181,6 +181,14 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("broker.idempotence_ids", &o->idempotence_ids, Default(int64_t{1000000}), Between(int64_t{0}, int64_t{16000000}),
          kNeedsRestart,
          "Sends of a shard that are remembered for that, the newest, some 65 bytes of memory each. 0: none.");
+  t->Add("metrics.counts_interval", &o->metrics_interval, Default(absl::Seconds(10)), Between(absl::Seconds(1), absl::Hours(1)),
+         kNeedsRestart, "How old the counts of messages may be that the metrics port shows.");
+  t->Add("broker.audit_interval", &o->audit_interval, Default(absl::Minutes(10)), Between(absl::Seconds(1), absl::Hours(168)),
+         kNeedsRestart,
+         "How often a shard's counts of ready, in flight, blocked, delayed and dead-lettered messages are compared with a recount "
+         "of its newest checkpoint. What differs is logged and counted (barid_broker_audit_mismatches_total).");
+  t->Add("broker.audit_pace", &o->audit_entries_per_second, Default(int64_t{50000}), Between(int64_t{100}, int64_t{10000000}),
+         kNeedsRestart, "Entries of the checkpoint that such a recount reads a second.");
   t->Add("broker.priority_oldest_every", &o->priority_oldest_every, Default(int64_t{10}), Between(int64_t{0}, int64_t{1000000}),
          kNeedsRestart,
          "Of so many receives of a PRIORITY topic that are given something, one begins with the oldest message instead of the "

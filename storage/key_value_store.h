@@ -14,15 +14,10 @@
 
 namespace barid::storage {
 
-// An ordered map on disk (LevelDB), written only in atomic batches. Any thread; one writer at a time.
-class KeyValueStore {
+// An ordered map, to be read. Any thread.
+class KeyValueReader {
  public:
-  virtual ~KeyValueStore() = default;
-
-  struct Operation {
-    std::string key;
-    std::optional<std::string> value;  // Absent: the key is deleted.
-  };
+  virtual ~KeyValueReader() = default;
 
   // kNotFound; kDataLoss if what is on disk does not verify.
   virtual absl::StatusOr<std::string> Get(absl::string_view key) const = 0;
@@ -30,6 +25,19 @@ class KeyValueStore {
   // Calls `visit` for each key in [first, end), in order, until it returns false. An empty `end` means to the last key.
   virtual absl::Status Scan(absl::string_view first, absl::string_view end,
                             absl::FunctionRef<bool(absl::string_view key, absl::string_view value)> visit) const = 0;
+};
+
+// An ordered map on disk (LevelDB), written only in atomic batches. Any thread; one writer at a time.
+class KeyValueStore : public KeyValueReader {
+ public:
+  struct Operation {
+    std::string key;
+    std::optional<std::string> value;  // Absent: the key is deleted.
+  };
+
+  // What it holds now, whatever is written later. The store outlives it. Costs the space of what is deleted meanwhile.
+  virtual std::unique_ptr<KeyValueReader> Snapshot() const = 0;
+
   // The last entry in [first, end): kNotFound if there is none.
   virtual absl::StatusOr<std::pair<std::string, std::string>> Last(absl::string_view first,
                                                                    absl::string_view end) const = 0;

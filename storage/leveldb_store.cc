@@ -34,6 +34,46 @@ leveldb::ReadOptions Verified() {
   return options;
 }
 
+// Of what the database holds, or held when `snapshot` was taken.
+absl::StatusOr<std::string> GetFrom(leveldb::DB* db, const leveldb::Snapshot* snapshot, const std::string& dir, absl::string_view key) {
+  leveldb::ReadOptions options = Verified();
+  options.snapshot = snapshot;
+  std::string value;
+  const leveldb::Status status = db->Get(options, ToSlice(key), &value);
+  if (!status.ok()) return Annotate(FromLevelDb(status), dir);
+  return value;
+}
+
+absl::Status ScanOf(leveldb::DB* db, const leveldb::Snapshot* snapshot, const std::string& dir, absl::string_view first,
+                    absl::string_view end, absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) {
+  leveldb::ReadOptions options = Verified();
+  options.snapshot = snapshot;
+  options.fill_cache = false;  // A scan would push out what Get needs.
+  const std::unique_ptr<leveldb::Iterator> it(db->NewIterator(options));
+  for (it->Seek(ToSlice(first)); it->Valid(); it->Next()) {
+    if (!end.empty() && View(it->key()) >= end) break;
+    if (!visit(View(it->key()), View(it->value()))) break;
+  }
+  return Annotate(FromLevelDb(it->status()), dir);
+}
+
+class LevelDbSnapshot : public KeyValueReader {
+ public:
+  LevelDbSnapshot(leveldb::DB* db, const std::string& dir) : db_(db), dir_(dir), snapshot_(db->GetSnapshot()) {}
+  ~LevelDbSnapshot() override { db_->ReleaseSnapshot(snapshot_); }
+
+  absl::StatusOr<std::string> Get(absl::string_view key) const override { return GetFrom(db_, snapshot_, dir_, key); }
+  absl::Status Scan(absl::string_view first, absl::string_view end,
+                    absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
+    return ScanOf(db_, snapshot_, dir_, first, end, visit);
+  }
+
+ private:
+  leveldb::DB* const db_;
+  const std::string dir_;
+  const leveldb::Snapshot* const snapshot_;
+};
+
 class LevelDbStore : public KeyValueStore {
  public:
   static absl::StatusOr<std::unique_ptr<KeyValueStore>> Open(Env* env, absl::string_view dir,
@@ -48,24 +88,14 @@ class LevelDbStore : public KeyValueStore {
     return store;
   }
 
-  absl::StatusOr<std::string> Get(absl::string_view key) const override {
-    std::string value;
-    const leveldb::Status status = db_->Get(Verified(), ToSlice(key), &value);
-    if (!status.ok()) return Annotate(FromLevelDb(status), dir_);
-    return value;
-  }
+  absl::StatusOr<std::string> Get(absl::string_view key) const override { return GetFrom(db_.get(), nullptr, dir_, key); }
 
   absl::Status Scan(absl::string_view first, absl::string_view end,
                     absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
-    leveldb::ReadOptions options = Verified();
-    options.fill_cache = false;  // A scan would push out what Get needs.
-    const std::unique_ptr<leveldb::Iterator> it(db_->NewIterator(options));
-    for (it->Seek(ToSlice(first)); it->Valid(); it->Next()) {
-      if (!end.empty() && View(it->key()) >= end) break;
-      if (!visit(View(it->key()), View(it->value()))) break;
-    }
-    return Annotate(FromLevelDb(it->status()), dir_);
+    return ScanOf(db_.get(), nullptr, dir_, first, end, visit);
   }
+
+  std::unique_ptr<KeyValueReader> Snapshot() const override { return std::make_unique<LevelDbSnapshot>(db_.get(), dir_); }
 
   absl::StatusOr<std::pair<std::string, std::string>> Last(absl::string_view first,
                                                            absl::string_view end) const override {

@@ -10,13 +10,46 @@
 namespace barid::storage {
 namespace {
 
+using Entries = std::map<std::string, std::string>;
+
+absl::StatusOr<std::string> GetFrom(const Entries& entries, absl::string_view key) {
+  const auto it = entries.find(std::string(key));
+  if (it == entries.end()) return absl::NotFoundError("no such key");
+  return it->second;
+}
+
+void ScanOf(const Entries& entries, absl::string_view first, absl::string_view end,
+            absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) {
+  for (auto it = entries.lower_bound(std::string(first)); it != entries.end(); ++it) {
+    if (!end.empty() && it->first >= end) break;
+    if (!visit(it->first, it->second)) break;
+  }
+}
+
+class MemorySnapshot : public KeyValueReader {
+ public:
+  explicit MemorySnapshot(Entries entries) : entries_(std::move(entries)) {}
+  absl::StatusOr<std::string> Get(absl::string_view key) const override { return GetFrom(entries_, key); }
+  absl::Status Scan(absl::string_view first, absl::string_view end,
+                    absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
+    ScanOf(entries_, first, end, visit);
+    return absl::OkStatus();
+  }
+
+ private:
+  const Entries entries_;
+};
+
 class MemoryStore : public KeyValueStore {
  public:
+  std::unique_ptr<KeyValueReader> Snapshot() const override {
+    MutexLock lock(&mu_);
+    return std::make_unique<MemorySnapshot>(*entries_);
+  }
+
   absl::StatusOr<std::string> Get(absl::string_view key) const override {
     MutexLock lock(&mu_);
-    const auto it = entries_->find(std::string(key));
-    if (it == entries_->end()) return absl::NotFoundError("no such key");
-    return it->second;
+    return GetFrom(*entries_, key);
   }
 
   // Of the entries as they were at the beginning, as with LevelDB.
@@ -27,10 +60,7 @@ class MemoryStore : public KeyValueStore {
       MutexLock lock(&mu_);
       snapshot = entries_;
     }
-    for (auto it = snapshot->lower_bound(std::string(first)); it != snapshot->end(); ++it) {
-      if (!end.empty() && it->first >= end) break;
-      if (!visit(it->first, it->second)) break;
-    }
+    ScanOf(*snapshot, first, end, visit);
     // Let go under the lock: Write changes the entries in place if nobody else has them.
     MutexLock lock(&mu_);
     snapshot.reset();
@@ -61,8 +91,6 @@ class MemoryStore : public KeyValueStore {
   }
 
  private:
-  using Entries = std::map<std::string, std::string>;
-
   mutable Mutex mu_;
   std::shared_ptr<Entries> entries_ ABSL_GUARDED_BY(mu_) = std::make_shared<Entries>();
 };

@@ -183,7 +183,11 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
         barid::Encode(queue, out->mutable_stats()->add_queues());
         budget -= EncodedCost(queue);
       }
-      is_complete = answer.first_queue == stats->queues.size();
+      for (; budget > 0 && answer.first_count < stats->counts.size(); ++answer.first_count) {
+        barid::Encode(stats->counts[answer.first_count], out->mutable_stats()->add_counts());
+        budget -= kEntryCost;
+      }
+      is_complete = answer.first_queue == stats->queues.size() && answer.first_count == stats->counts.size();
       out->mutable_stats()->set_more(!is_complete);
       budget -= kEntryCost;
     }

@@ -29,7 +29,8 @@ class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
     std::variant<std::monostate, AppendResult, RecallResult, EndTransactionResult, ChecksResult, TransactionsResult,
                  LookupResult, RedriveResult, SettleResult, StatsResult, OffsetResult, ResetOffsetResult>
         result;
-    size_t first_queue = 0;  // Of a StatsResult: those before are written.
+    size_t first_queue = 0;  // Of a StatsResult: those before are written,
+    size_t first_count = 0;  // and those.
   };
 
   absl::Status Handle(const std::shared_ptr<ArenaFrame<v1::CallFrame>>& frame) override;

@@ -9,6 +9,7 @@
 #include "edge/call.h"
 #include "edge/h2/loop.h"
 #include "edge/h2/tls.h"
+#include "edge/port_metrics.h"
 
 namespace barid::edge::h2 {
 
@@ -36,6 +37,9 @@ struct H2ServerOptions {
   absl::Duration max_idle = absl::InfiniteDuration();
   absl::Duration max_age = absl::InfiniteDuration();
   absl::Duration max_age_grace = absl::Minutes(5);
+
+  // Outlives the server; nullptr: nothing is counted.
+  PortMetrics* metrics = nullptr;
 };
 
 // Serves `table` as gRPC over HTTP/2, on libnghttp2 and epoll (docs/edge.md).

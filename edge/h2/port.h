@@ -21,28 +21,37 @@ namespace barid::edge::h2 {
 // How many connections there are, in all and of each address. Any thread.
 class ConnectionCounts {
  public:
-  ConnectionCounts(int max, int max_per_address) : max_(max), max_per_address_(max_per_address) {}
+  ConnectionCounts(int max, int max_per_address, PortMetrics* metrics)
+      : max_(max), max_per_address_(max_per_address), metrics_(metrics) {}
 
   // False: too many. `address` without port.
   bool Add(const std::string& address) {
     MutexLock lock(&mu_);
-    if (total_ >= max_) return false;
+    if (total_ >= max_) return Refuse();
     int& count = by_address_[address];
-    if (max_per_address_ > 0 && count >= max_per_address_) return false;
+    if (max_per_address_ > 0 && count >= max_per_address_) return Refuse();
     ++count;
     ++total_;
+    if (metrics_ != nullptr) metrics_->connections->Add(1);
     return true;
   }
   void Remove(const std::string& address) {
     MutexLock lock(&mu_);
     --total_;
+    if (metrics_ != nullptr) metrics_->connections->Add(-1);
     const auto it = by_address_.find(address);
     if (--it->second == 0) by_address_.erase(it);
   }
 
  private:
+  bool Refuse() {
+    if (metrics_ != nullptr) metrics_->refused_connections->Add();
+    return false;
+  }
+
   const int max_;
   const int max_per_address_;
+  PortMetrics* const metrics_;
   Mutex mu_;
   int total_ ABSL_GUARDED_BY(mu_) = 0;
   absl::flat_hash_map<std::string, int> by_address_ ABSL_GUARDED_BY(mu_);
@@ -54,7 +63,7 @@ struct Port {
       : options(opened),
         table(std::move(methods)),
         budget(opened.limits.max_inflight_request_bytes),
-        counts(opened.limits.max_connections, opened.limits.max_connections_per_address) {}
+        counts(opened.limits.max_connections, opened.limits.max_connections_per_address, opened.metrics) {}
 
   const H2ServerOptions options;
   const MethodTable table;

@@ -241,6 +241,7 @@ int ServerConnection::Calm(absl::string_view what) {
     LOG(WARNING) << "a connection is closed for what it sends" << KV("peer", peer_) << KV("too_many", what)
                  << KV("lines_left_out", *left_out);
   }
+  if (PortMetrics* const metrics = home_->port->options.metrics) metrics->closed_connections->Add();
   is_going_ = true;
   nghttp2_session_terminate_session(session_, NGHTTP2_ENHANCE_YOUR_CALM);
   return NGHTTP2_ERR_CALLBACK_FAILURE;
@@ -313,7 +314,10 @@ void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Sta
 // budget (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 bool ServerConnection::TakeBytes(size_t bytes) {
   ByteBudget& budget = home_->port->budget;
-  if (held_bytes_ + bytes > std::min(limits_.max_connection_request_bytes, budget.left()) || !budget.Take(bytes)) return false;
+  if (held_bytes_ + bytes > std::min(limits_.max_connection_request_bytes, budget.left()) || !budget.Take(bytes)) {
+    if (PortMetrics* const metrics = home_->port->options.metrics) metrics->refused_requests->Add();
+    return false;
+  }
   held_bytes_ += bytes;
   return true;
 }

@@ -227,6 +227,7 @@ absl::Status ExchangeLane::OnFrame(const std::shared_ptr<ArenaFrame<broker_pb::A
         StatsResult& stats = it->second.stats;
         stats.status = Decode(answer.stats().status());
         for (const broker_pb::QueueStats& queue : answer.stats().queues()) stats.queues.push_back(Decode(queue));
+        for (const broker_pb::GroupCount& count : answer.stats().counts()) stats.counts.push_back(Decode(count));
         if (answer.stats().more()) continue;
       }
       EndCall(it->second.bytes);

@@ -264,6 +264,17 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
   }
 }
 
+void ToProto(const GroupCount& count, const Metadata& metadata, admin::GroupCount* out) {
+  if (const GroupMetadata* const group = metadata.FindGroup(count.group)) ToProto(group->name, out->mutable_group());
+  if (const TopicMetadata* const topic = metadata.FindTopic(count.topic)) ToProto(topic->name, out->mutable_topic());
+  out->set_ready(count.ready);
+  out->set_in_flight(count.in_flight);
+  out->set_blocked(count.blocked);
+  out->set_delayed(count.delayed);
+  out->set_dead_lettered(count.dead_lettered);
+  if (count.oldest) ToProto(*count.oldest, out->mutable_oldest());
+}
+
 void ToProto(const TransactionInfo& transaction, const std::string& shard,
              admin::ListTransactionsResponse::Transaction* out) {
   out->set_shard(shard);

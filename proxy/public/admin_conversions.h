@@ -32,6 +32,7 @@ void ToProto(const ResourceName& name, admin::Name* out);
 void ToProto(const TopicMetadata& topic, admin::Topic* out);
 void ToProto(const GroupMetadata& group, admin::Group* out);
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out);
+void ToProto(const GroupCount& count, const Metadata& metadata, admin::GroupCount* out);
 void ToProto(const TransactionInfo& transaction, const std::string& shard,
              admin::ListTransactionsResponse::Transaction* out);
 void ToProto(const ResetOffsetResult::Entry& entry, const std::string& shard, admin::ResetOffsetResponse::Queue* out);

@@ -60,8 +60,40 @@ ControllerApi::Changed AnswerGroup(CallPtr call, ResourceName name) {
 // Stats of all brokers together.
 struct ClusterStats {
   std::vector<QueueStats> queues;  // By topic, shard, queue.
+  std::vector<GroupCount> counts;  // Of all shards together; by group, topic.
   std::vector<std::string> silent_brokers;
 };
+
+// Also says how many of its topic are delayed for each.
+std::vector<GroupCount> SumOfShards(std::vector<GroupCount> counts) {
+  std::sort(counts.begin(), counts.end(), [](const GroupCount& a, const GroupCount& b) {
+    return std::tie(a.group, a.topic, a.shard) < std::tie(b.group, b.topic, b.shard);
+  });
+  std::vector<GroupCount> sums;
+  for (const GroupCount& count : counts) {
+    if (sums.empty() || sums.back().group != count.group || sums.back().topic != count.topic) {
+      sums.push_back(count);
+      continue;
+    }
+    GroupCount& sum = sums.back();
+    sum.ready += count.ready;
+    sum.in_flight += count.in_flight;
+    sum.blocked += count.blocked;
+    sum.delayed += count.delayed;
+    sum.dead_lettered += count.dead_lettered;
+    if (count.oldest) sum.oldest = sum.oldest ? std::min(*sum.oldest, *count.oldest) : *count.oldest;
+  }
+  // Those of topics come first.
+  absl::flat_hash_map<TopicId, int64_t> delayed;
+  for (GroupCount& sum : sums) {
+    if (sum.group == GroupId()) {
+      delayed[sum.topic] = sum.delayed;
+    } else if (const auto found = delayed.find(sum.topic); found != delayed.end()) {
+      sum.delayed = found->second;
+    }
+  }
+  return sums;
+}
 
 // Asks every broker. One that fails is named, the others' figures count all the same.
 void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<ClusterStats> done) {
@@ -79,12 +111,14 @@ void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<C
       MutexLock lock(&gathering->mu);
       if (!result.status.ok()) gathering->stats.silent_brokers.push_back(broker);
       for (QueueStats& queue : result.queues) gathering->stats.queues.push_back(std::move(queue));
+      for (GroupCount& count : result.counts) gathering->stats.counts.push_back(std::move(count));
       if (--gathering->left > 0) return;
       stats = std::move(gathering->stats);
     }
     std::sort(stats.queues.begin(), stats.queues.end(), [](const QueueStats& a, const QueueStats& b) {
       return std::tie(a.queue.topic, a.shard, a.queue.queue) < std::tie(b.queue.topic, b.shard, b.queue.queue);
     });
+    stats.counts = SumOfShards(std::move(stats.counts));
     std::sort(stats.silent_brokers.begin(), stats.silent_brokers.end());
     gathering->done(std::move(stats));
   };
@@ -95,7 +129,7 @@ void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<C
     }
     BrokerApi* const api = proxy->router().brokers()->Find(broker.id);
     if (api == nullptr) {
-      gather(broker.id, {absl::UnavailableError("cannot be reached"), {}});
+      gather(broker.id, {absl::UnavailableError("cannot be reached"), {}, {}});
     } else {
       api->Stats(call, [gather, id = broker.id](StatsResult result) { gather(id, std::move(result)); });
     }
@@ -278,6 +312,11 @@ void ResetOffset(Proxy* proxy, CallPtr call, const admin::ResetOffsetRequest& re
 template <typename Response>
 void WriteStats(const ClusterStats& stats, const Metadata& metadata, Response* response) {
   for (const QueueStats& queue : stats.queues) ToProto(queue, metadata, response->add_queues());
+  for (const GroupCount& count : stats.counts) {
+    // What was deleted just now has no name any more.
+    if (metadata.FindGroup(count.group) == nullptr || metadata.FindTopic(count.topic) == nullptr) continue;
+    ToProto(count, metadata, response->add_counts());
+  }
   for (const std::string& broker : stats.silent_brokers) response->add_silent_brokers(broker);
 }
 
@@ -316,6 +355,7 @@ void DescribeGroup(Proxy* proxy, CallPtr call, const ResourceName& name) {
                if (!queue.groups.empty()) queues.push_back(std::move(queue));
              }
              gathered.queues = std::move(queues);
+             std::erase_if(gathered.counts, [id](const GroupCount& count) { return count.group != id; });
              WriteStats(gathered, *metadata, response.get());
              call->Answer(Serialize(*response));
            });
@@ -346,7 +386,18 @@ void DescribeCluster(Proxy* proxy, const std::string& version, CallPtr call) {
   response.set_topics(static_cast<int32_t>(tables.topics.size()));
   response.set_groups(static_cast<int32_t>(tables.groups.size()));
   response.set_clients_connected(static_cast<int32_t>(proxy->clients().All().size()));
-  call->Answer(Serialize(response));
+  AskStats(proxy, *metadata, {TopicId(), GroupId(), /*counts_only=*/true},
+           [call = std::move(call), response = std::move(response)](ClusterStats gathered) mutable {
+    for (const GroupCount& count : gathered.counts) {
+      response.set_ready(response.ready() + count.ready);
+      response.set_in_flight(response.in_flight() + count.in_flight);
+      response.set_blocked(response.blocked() + count.blocked);
+      response.set_dead_lettered(response.dead_lettered() + count.dead_lettered);
+      if (count.group == GroupId()) response.set_delayed(response.delayed() + count.delayed);
+    }
+    for (const std::string& broker : gathered.silent_brokers) response.add_silent_brokers(broker);
+    call->Answer(Serialize(response));
+  });
 }
 
 // By name; those of one namespace if `space` is given.

@@ -13,6 +13,8 @@ bool IsRust(const Caller& caller, Proxy* proxy) {
 
 }  // namespace
 
+const std::string& CodeName(int code) { return v2::Code_Name(static_cast<v2::Code>(code)); }
+
 void WriteStatus(const absl::Status& status, StatusUse use, const Caller& caller, Proxy* proxy, v2::Status* out) {
   v2::Code code = PublicCode(status, use);
   const v2::Code classic = ClassicCode(code);

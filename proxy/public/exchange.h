@@ -19,6 +19,7 @@ namespace barid::proxy {
 
 inline constexpr char kMessagingService[] = "/apache.rocketmq.v2.MessagingService/";
 
+const std::string& CodeName(int code);
 // Writes a status as this caller can bear it.
 void WriteStatus(const absl::Status& status, StatusUse use, const Caller& caller, Proxy* proxy, v2::Status* out);
 
@@ -30,8 +31,11 @@ class Exchange {
   using RequestType = Request;
   using ResponseType = Response;
 
-  Exchange(Proxy* proxy, std::unique_ptr<edge::UnaryCall> call)
+  // `metrics`, if there are any, outlives it.
+  Exchange(Proxy* proxy, std::unique_ptr<edge::UnaryCall> call, MethodMetrics* metrics)
       : proxy_(proxy),
+        metrics_(metrics),
+        since_(metrics == nullptr ? absl::ZeroDuration() : proxy->clock()->SinceBoot()),
         call_(std::move(call)),
         caller_(CallerOf(call_->head())),
         arena_(block_, sizeof(block_)),
@@ -82,9 +86,14 @@ class Exchange {
   }
 
  private:
-  void Send() { call_->Answer(Serialize(*response_)); }
+  void Send() {
+    if (metrics_ != nullptr) metrics_->Answered(response_->status().code(), &CodeName, proxy_->clock()->SinceBoot() - since_);
+    call_->Answer(Serialize(*response_));
+  }
 
   Proxy* const proxy_;
+  MethodMetrics* const metrics_;
+  const absl::Duration since_;  // Boot.
   const std::unique_ptr<edge::UnaryCall> call_;
   const Caller caller_;
   // Enough for all but large messages, so that a call costs one allocation.
@@ -100,8 +109,8 @@ using ExchangePtr = std::unique_ptr<Exchange<Request, Response>>;
 // Serves `name` with `handler`, which gets a parsed request of a known caller. `proxy` outlives the table.
 template <typename Request, typename Response>
 void AddUnary(edge::MethodTable* table, absl::string_view name, Proxy* proxy, void (*handler)(ExchangePtr<Request, Response>)) {
-  table->unary[absl::StrCat(kMessagingService, name)] = [proxy, handler](std::unique_ptr<edge::UnaryCall> call) {
-    auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call));
+  table->unary[absl::StrCat(kMessagingService, name)] = [proxy, handler, metrics = proxy->MetricsOf(name)](std::unique_ptr<edge::UnaryCall> call) {
+    auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
     if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
     handler(std::move(exchange));
   };

@@ -230,6 +230,8 @@ TEST_F(SettingsTest, HelpIsAnsweredWithoutAFile) {
   EXPECT_TRUE(line_.wants_help);
   ASSERT_THAT(Flags({"--print-settings"}), IsOk());
   EXPECT_TRUE(line_.wants_settings);
+  ASSERT_THAT(Flags({"--print-metrics"}), IsOk());
+  EXPECT_TRUE(line_.wants_metrics);
 }
 
 TEST_F(SettingsTest, PrintsTheDocsPage) {

@@ -132,7 +132,7 @@ TEST_F(CheckpointTest, HasOnlyWhatChanged) {
   Ack(Receipt(1));
   EXPECT_TRUE(state_->dirty());
   const State::Checkpoint checkpoint = state_->TakeCheckpoint();
-  EXPECT_THAT(checkpoint.operations, SizeIs(2)) << "its meta and one chunk of deliveries";
+  EXPECT_THAT(checkpoint.operations, SizeIs(4)) << "its meta, what the counts are of, one chunk of deliveries, and the group's counts";
   EXPECT_THAT(checkpoint.blocks, IsEmpty());
 }
 
@@ -209,7 +209,7 @@ TEST_F(CheckpointTest, LoadingChangesNothing) {
   WriteCheckpoint();
   ASSERT_TRUE(Reload().ok());
   EXPECT_FALSE(state_->dirty());
-  EXPECT_THAT(state_->TakeCheckpoint().operations, SizeIs(1)) << "only its meta";
+  EXPECT_THAT(state_->TakeCheckpoint().operations, SizeIs(2)) << "only its meta, and what the counts are of";
 }
 
 // --- Damage ---

@@ -166,6 +166,17 @@ class OrderTest : public testing::Test {
     return found;
   }
 
+  GroupCount Count() {
+    world_.RunFor(absl::Milliseconds(10));
+    std::optional<std::vector<GroupCount>> counts;
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->Count({kTopic, kGroup}, [&counts](std::vector<GroupCount> got) { counts = std::move(got); });
+    });
+    world_.RunUntil([&] { return counts.has_value(); }, absl::Seconds(1));
+    EXPECT_THAT(*counts, SizeIs(1));
+    return counts->empty() ? GroupCount() : counts->front();
+  }
+
   const MessageType type_;
   SimulatedWorld world_;
   SimulatedDisk disk_;
@@ -191,6 +202,35 @@ TEST_F(OrderTest, OthersPassALockedMessageGroup) {
   EXPECT_EQ(stats.in_flight, 3);
   EXPECT_EQ(stats.parked, 2);
   EXPECT_EQ(stats.floor, 0);
+}
+
+TEST_F(OrderTest, WhatWaitsIsCountedAndTheOldestIsDated) {
+  const absl::Time sent = world_.clock()->Now();
+  Send({"a1", "a2", "b1", "c1", "b2"});
+  world_.RunFor(absl::Seconds(10));
+  Send({"a3", "d1"});
+  const ReceiveResult first = Take(1);
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("b1"));
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("c1"));
+  GroupCount count = Count();
+  EXPECT_EQ(count.ready, 3);  // The scan stands before b2, and does not know yet that it will park that.
+  EXPECT_EQ(count.in_flight, 3);
+  EXPECT_EQ(count.blocked, 1);
+  ASSERT_TRUE(count.oldest.has_value());
+  EXPECT_LE(absl::AbsDuration(*count.oldest - sent), absl::Seconds(1));
+  EXPECT_THAT(Ids(Take()), ElementsAre("d1"));
+  count = Count();
+  EXPECT_EQ(count.ready, 0);
+  EXPECT_EQ(count.blocked, 3);
+  Settle(first.deliveries[0], SettleKind::kAck);
+  count = Count();
+  EXPECT_EQ(count.ready, 2);
+  EXPECT_EQ(count.blocked, 1);
+  // Also where the index block has to be read.
+  world_.RunFor(absl::Seconds(10));
+  Stop();
+  Start();
+  EXPECT_EQ(Count().oldest, count.oldest);
 }
 
 TEST_F(OrderTest, AnAcknowledgementWakesWhoWaitsForTheNext) {

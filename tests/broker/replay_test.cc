@@ -19,6 +19,7 @@
 #include "gtest/gtest.h"
 #include "storage/key_value_store.h"
 #include "storage/record.h"
+#include "tests/broker/recount.h"
 
 namespace barid::broker {
 namespace {
@@ -839,6 +840,7 @@ class Story {
     ASSERT_EQ(*hash, state.hash());
     const absl::Status counts = state.VerifyCounts();
     ASSERT_TRUE(counts.ok()) << counts;
+    ASSERT_EQ(WrongCounts(state), "");
   }
 
   void Propose(const Command& command) {

@@ -13,6 +13,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "storage/key_value_store.h"
+#include "tests/broker/recount.h"
 
 namespace barid::broker {
 
@@ -50,6 +51,7 @@ class StateTest : public ::testing::Test {
     EXPECT_TRUE(outcome.ok()) << outcome.status();
     EXPECT_EQ(state_->RecomputeHash().value(), state_->hash());
     EXPECT_EQ(state_->VerifyCounts(), absl::OkStatus());
+    EXPECT_EQ(WrongCounts(*state_), "");
     return outcome.ok() ? *std::move(outcome) : Outcome();
   }
 

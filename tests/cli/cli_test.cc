@@ -341,6 +341,10 @@ TEST_F(CliTest, DescribesATopicWithItsGroups) {
   EXPECT_THAT(text, HasSubstr("topic             orders\n"));
   EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21               5           2\n"));
   EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0       0    7\n"));
+  EXPECT_THAT(text, HasSubstr("billing     31         32       33       34             35  2026-05-28T20:26:40.000Z\n"));
+  EXPECT_THAT(Do("topic describe orders -o json"),
+              HasSubstr(R"("counts":[{"group":{"namespace":"","name":"billing"},"topic":{"namespace":"","name":"orders"},"ready":31,)"
+                        R"("in_flight":32,"blocked":33,"delayed":34,"dead_lettered":35,"oldest":"2026-05-28T20:26:40.000Z"}])"));
 }
 
 TEST_F(CliTest, IdempotenceIsSwitchedOffOnRequest) {

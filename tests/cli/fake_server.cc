@@ -262,6 +262,15 @@ class FakeServer::Admin : public admin::Admin::Service {
     place->set_next(7);
     place->set_in_flight(2);
     place->set_lag(7);
+    admin::GroupCount* const count = response->add_counts();
+    count->mutable_group()->set_name("billing");
+    count->mutable_topic()->set_name("orders");
+    count->set_ready(31);
+    count->set_in_flight(32);
+    count->set_blocked(33);
+    count->set_delayed(34);
+    count->set_dead_lettered(35);
+    count->mutable_oldest()->set_seconds(1'780'000'000);
     return grpc::Status::OK;
   }
 

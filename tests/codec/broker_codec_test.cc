@@ -234,8 +234,12 @@ auto Fields(const ClientReport& in) {
   return std::make_tuple(proxy, alive, gone);
 }
 auto Fields(const StatsCall& in) {
-  const auto& [topic, group] = in;
-  return std::make_tuple(topic, group);
+  const auto& [topic, group, counts_only] = in;
+  return std::make_tuple(topic, group, counts_only);
+}
+auto Fields(const GroupCount& in) {
+  const auto& [shard, group, topic, ready, in_flight, blocked, delayed, dead_lettered, oldest] = in;
+  return std::make_tuple(shard, group, topic, ready, in_flight, blocked, delayed, dead_lettered, oldest);
 }
 auto Fields(const QueueStats& in) {
   const auto& [shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, groups] = in;
@@ -537,6 +541,13 @@ TEST(BrokerCodecTest, StatsSurviveTheWire) {
   broker_pb::QueueStats queue_returned;
   Encode(stats, &queue_returned);
   ExpectSame(queue, queue_returned);
+
+  const auto count = Filled<broker_pb::GroupCount>();
+  const GroupCount counted = Decode(count);
+  ExpectAllSet(counted);
+  broker_pb::GroupCount count_returned;
+  Encode(counted, &count_returned);
+  ExpectSame(count, count_returned);
 }
 
 TEST(BrokerCodecTest, OkIsNothingOnTheWire) {

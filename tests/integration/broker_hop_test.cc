@@ -476,6 +476,7 @@ TEST_F(BrokerHopTest, FiguresOfManyQueuesComeInParts) {
     queue.bytes = 5;
     queue.delayed = 11;
     queue.groups = {{GroupId(6), 7, 8, 9, 10}};
+    broker_.stats_result.counts.push_back({ShardId(1), GroupId(6), TopicId(1 + static_cast<uint64_t>(i)), 12, 13, 14});
   }
   Outcome<StatsResult> outcome;
   remote_->Stats({TopicId(2), GroupId(6)}, outcome.Taker());
@@ -485,6 +486,9 @@ TEST_F(BrokerHopTest, FiguresOfManyQueuesComeInParts) {
   EXPECT_THAT(result.status, IsOk());
   ASSERT_THAT(result.queues, SizeIs(10'000));
   for (int32_t i = 0; i < 10'000; ++i) ASSERT_EQ(result.queues[i].queue, (QueueKey{TopicId(2), i}));
+  ASSERT_THAT(result.counts, SizeIs(10'000));
+  EXPECT_EQ(result.counts.back().topic, TopicId(10'000));
+  EXPECT_EQ(result.counts.back().blocked, 14);
   const QueueStats& last = result.queues.back();
   EXPECT_EQ(last.shard, ShardId(1));
   EXPECT_EQ(last.first, 3);

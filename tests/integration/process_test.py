@@ -20,6 +20,7 @@ import tempfile
 import threading
 import time
 import unittest
+import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "conformance"))
 from children import Failed, kill, kill_all, start, tail, wait_until  # noqa: E402
@@ -209,7 +210,8 @@ class Standalone(Deployment):
     def __init__(self, directory):
         # Off, as in a cluster: a topic that was deleted does not come back by itself.
         only = Process("standalone", "standalone", directory,
-                       ["--auto-create.topics=false", "--auto-create.groups=false", "--storage.zero-ahead=1MiB", *MEMBERS_GO_SOON])
+                       ["--auto-create.topics=false", "--auto-create.groups=false", "--storage.zero-ahead=1MiB",
+                        "--metrics.counts-interval=1s", *MEMBERS_GO_SOON])
         only.start()
         self.tiers = [[only]]
         self.broker = self.producers = self.consumers = only
@@ -983,6 +985,32 @@ class StandaloneTest(Scenarios, unittest.TestCase):
         narrow.stop()
         # Fewer than public.max_connections, which it says.
         self.assertRegex(narrow.log, r"descriptors.* limit=5000")
+
+    def test_counts_and_metrics_say_where_messages_are(self):
+        self.create("orders", "billing")
+        for _ in range(3):
+            self.send("orders", "--body", "x").expect(0)
+        self.receive_until("orders", "billing", 3)
+        for _ in range(2):
+            self.send("orders", "--body", "x").expect(0)
+        self.receive("orders", "billing", "--max", 1, "--no-ack").expect(0)
+        ((count,),) = (described["counts"] for described in self.admin("group", "describe", "billing").expect(0).objects)
+        self.assertEqual((count["ready"], count["in_flight"], count["blocked"], count["delayed"], count["dead_lettered"]),
+                         (1, 1, 0, 0, 0))
+        (status,) = self.admin("status").expect(0).objects
+        self.assertEqual((status["ready"], status["in_flight"]), (1, 1))
+
+        def shown():
+            with urllib.request.urlopen(f"http://{self.server.broker.ports['metrics']}/metrics", timeout=PATIENCE) as answer:
+                text = answer.read().decode()
+            lines = ('rocketmq_messages_in_total{topic="orders"} 5',
+                     'rocketmq_messages_out_total{topic="orders",consumer_group="billing"} 4',
+                     'rocketmq_consumer_ready_messages{topic="orders",consumer_group="billing"} 1',
+                     'rocketmq_consumer_inflight_messages{topic="orders",consumer_group="billing"} 1',
+                     'barid_public_calls_total{method="SendMessage",code="OK"} 5')
+            return all(f"{line}\n" in text for line in lines)
+
+        self.eventually(shown, "the metrics port counts the messages")
 
 
 class SeparateTest(Scenarios, unittest.TestCase):

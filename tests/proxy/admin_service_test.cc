@@ -196,6 +196,34 @@ TEST_F(AdminServiceTest, AGroupIsDescribedWithItsPlacesAndMembers) {
   EXPECT_EQ(response.clients(0).type(), "push_consumer");
 }
 
+TEST_F(AdminServiceTest, CountsAreThoseOfAllShardsTogether) {
+  const TopicId topic = controller_.Current()->FindTopic(ResourceName{"", "orders"})->id;
+  const GroupId group = controller_.Current()->FindGroup(ResourceName{"", "workers"})->id;
+  const absl::Time oldest = absl::FromUnixSeconds(1000);
+  broker(0).counts = {{ShardId(1), group, topic, 5, 4, 3, 0, 2, oldest + absl::Seconds(1)},
+                      {ShardId(1), GroupId(), topic, 0, 0, 0, 6, 0, std::nullopt},
+                      {ShardId(1), GroupId(999), topic, 7, 0, 0, 0, 0, std::nullopt}};
+  broker(1).counts = {{ShardId(2), group, topic, 50, 40, 30, 0, 20, oldest}, {ShardId(2), GroupId(), topic, 0, 0, 0, 60, 0, std::nullopt}};
+  const auto check = [&](const auto& response) {
+    ASSERT_THAT(response.counts(), SizeIs(1));
+    const admin::GroupCount& count = response.counts(0);
+    EXPECT_EQ(count.group().name(), "workers");
+    EXPECT_EQ(count.topic().name(), "orders");
+    EXPECT_EQ(count.ready(), 55);
+    EXPECT_EQ(count.in_flight(), 44);
+    EXPECT_EQ(count.blocked(), 33);
+    EXPECT_EQ(count.delayed(), 66);
+    EXPECT_EQ(count.dead_lettered(), 22);
+    EXPECT_EQ(count.oldest().seconds(), 1000);
+  };
+  check(Do<admin::DescribeTopicResponse>("DescribeTopic", For<admin::DescribeTopicRequest>("orders")));
+  check(Do<admin::DescribeGroupResponse>("DescribeGroup", For<admin::DescribeGroupRequest>("workers")));
+  const auto cluster = Do<admin::DescribeClusterResponse>("DescribeCluster", admin::DescribeClusterRequest());
+  EXPECT_EQ(cluster.ready(), 62);
+  EXPECT_EQ(cluster.delayed(), 66);
+  EXPECT_EQ(cluster.dead_lettered(), 22);
+}
+
 TEST_F(AdminServiceTest, TransactionsAreListedByShard) {
   controller_.MakeTopic("deals", MessageType::kTransaction);
   for (int i = 0; i < 2; ++i) {

@@ -508,6 +508,9 @@ void FakeBroker::Stats(StatsCall call, Callback<StatsResult> done) {
       }
     }
   }
+  for (const GroupCount& count : counts) {
+    if (call.topic == TopicId() || call.topic == count.topic) result.counts.push_back(count);
+  }
   done(std::move(result));
 }
 

@@ -91,6 +91,9 @@ class FakeBroker : public BrokerApi {
   void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
   void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
+  // What Stats says of groups.
+  std::vector<GroupCount> counts;
+
   // The next calls are refused so, one each.
   void RefuseNext(absl::Status status) { refusals_.push_back(std::move(status)); }
   // Fate of a message by its place in the call.

@@ -787,6 +787,29 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
   CheckNothingIsOwed(nullptr, now);
 }
 
+void Checker::DrainedCounts(const Counts& counts) {
+  for (const auto& [key, of_group] : counts.groups()) {
+    const GroupFigures& figures = of_group->figures();
+    if (figures == GroupFigures()) continue;
+    Violate(absl::StrCat("group ", key.group.value(), " has consumed everything of topic ", key.topic.value(), ", and counts ",
+                         figures.ready, " ready, ", figures.in_flight, " in flight, ", figures.blocked, " blocked"));
+  }
+  for (const auto& [topic, delayed] : counts.delayed()) {
+    Violate(absl::StrCat("topic ", topic.value(), " counts ", delayed, " delayed messages, and all are due"));
+  }
+  std::map<GroupId, int64_t> counted;
+  for (const auto& [key, count] : counts.dead_letters()) counted[key.first] += count;
+  for (const auto& [id, state] : groups_) {
+    if (state.group.mourned) continue;
+    const TopicId letters = DeadLetterTopicId(id);
+    const auto seen = std::count_if(dead_letters_.begin(), dead_letters_.end(),
+                                    [&](const auto& letter) { return std::get<0>(letter.first) == letters; });
+    if (counted[id] != seen) {
+      Violate(absl::StrCat("group ", id.value(), " counts ", counted[id], " dead letters, and ", seen, " were seen"));
+    }
+  }
+}
+
 void Checker::CheckNothingIsOwed(const Stuck* stuck, absl::Duration now) {
   for (const auto& [id, state] : groups_) {
     if (state.group.mourned) continue;

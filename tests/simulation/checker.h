@@ -13,6 +13,7 @@
 #include "absl/time/time.h"
 #include "base/broker_calls.h"
 #include "base/metadata.h"
+#include "broker/counts.h"
 
 namespace barid::broker {
 
@@ -185,6 +186,8 @@ class Checker {
   void OthersPassed(const Stuck& stuck, absl::Duration now) { CheckNothingIsOwed(&stuck, now); }
   // All groups have consumed until nothing came.
   void Drained(const std::vector<QueueStats>& stats, absl::Duration now);
+  // The same for what the shard counts: nothing is left but dead letters, and of these what was seen.
+  void DrainedCounts(const Counts& counts);
 
   // Calls without an answer.
   size_t pending() const {

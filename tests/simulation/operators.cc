@@ -92,6 +92,20 @@ void ShardSimulation::SendDeadLettersBack() {
     }
   }
   for (const FoundMessage& letter : letters) before.push_back(IdOf(letter));
+  if (!letters.empty()) {
+    // One of them goes first, and its place is empty until those before it have gone.
+    const FoundMessage& one = letters[random_.Below(letters.size())];
+    RedriveCall call;
+    call.group = DeadLetterGroup(one.queue.topic);
+    call.topic = sink.topic.id;
+    call.from = one.offset;
+    call.max_messages = 1;
+    RedriveResult result;
+    if (!Ask<RedriveResult>(&Shard::SendBack, call, &result)) return;
+    counts_.redriven += result.redriven;
+    AuditCounts();
+    if (IsDown()) return;
+  }
   for (const GroupId group : groups) {
     RedriveCall call;
     call.group = group;

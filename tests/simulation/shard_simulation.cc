@@ -8,6 +8,7 @@
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/stored_message.h"
+#include "tests/broker/recount.h"
 
 namespace barid::broker {
 namespace {
@@ -53,6 +54,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
   options_.lookup.memory_bytes = int64_t{1024} << random_.Below(8);
+  options_.audit_interval = absl::Seconds(2);
+  options_.audit_entries_per_second = 1'000'000;
   options_.retention_interval = absl::Milliseconds(300) + RandomDuration(absl::Seconds(3));
   // A client that goes never shortens the first deadline: hold_after + grace is more.
   options_.auto_renew_first = absl::Seconds(4);
@@ -844,7 +847,43 @@ void ShardSimulation::Flap() {
 }
 
 void ShardSimulation::LookAtStats() {
-  NowOnShard([this](Shard* shard) { checker_.OnStats(shard->Stats(StatsCall()), Now()); });
+  NowOnShard([this](Shard* shard) {
+    checker_.OnStats(shard->Stats(StatsCall()), Now());
+    LookAtCounts(*shard);
+  });
+}
+
+void ShardSimulation::LookAtCounts(const Shard& shard) {
+#ifndef BARID_WITH_MUTATIONS  // The audit has to find those bugs by itself.
+  if (const std::string wrong = WrongCounts(shard.state()); !wrong.empty()) checker_.Violate(wrong);
+#endif
+  if (shard.audit().mismatches > 0) {
+    checker_.Violate(absl::StrCat("an audit found: ", absl::StrJoin(shard.audit().last_mismatches, "; ")));
+  }
+}
+
+void ShardSimulation::AuditCounts() {
+  absl::Status audited = absl::UnknownError("no answer");
+  OnShard([&, generation = generation_](Shard* shard) {
+    shard->Checkpoint([&, shard, generation](absl::Status written) {
+      if (generation != generation_) return;
+      if (!written.ok()) {
+        audited = written;
+        return;
+      }
+      shard->RunAudit([&, generation](absl::Status status) {
+        if (generation == generation_) audited = std::move(status);
+      });
+    });
+  });
+  world_.RunUntil([&] { return !absl::IsUnknown(audited) || IsDown(); }, absl::Seconds(10));
+  if (IsDown()) return;
+  if (absl::IsAborted(audited)) return AuditCounts();
+  if (!audited.ok()) checker_.Violate(absl::StrCat("cannot audit the counts: ", audited.ToString()));
+  NowOnShard([this](Shard* shard) {
+    LookAtCounts(*shard);
+    counts_.audited += shard->audit().counts;
+  });
 }
 
 void ShardSimulation::LookAtTimers() {
@@ -1002,7 +1041,12 @@ void ShardSimulation::Drain() {
   if (!checker_.violation().empty() || IsDown()) return;
   counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());
   if (process_->shard->state().log_start() > 1) ++counts_.trims;
-  NowOnShard([this](Shard* shard) { checker_.Drained(shard->Stats(StatsCall()), Now()); });
+  AuditCounts();
+  if (IsDown()) return;
+  NowOnShard([this](Shard* shard) {
+    checker_.Drained(shard->Stats(StatsCall()), Now());
+    checker_.DrainedCounts(shard->state().counts());
+  });
 }
 
 std::string ShardSimulation::Run() {
@@ -1011,6 +1055,7 @@ std::string ShardSimulation::Run() {
   if (checker_.violation().empty()) Drain();
   if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) LookMessagesUp();
   if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) SendDeadLettersBack();
+  if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) AuditCounts();
   counts_.delivered = checker_.delivered();
   counts_.repeated = checker_.repeated();
   counts_.resets = checker_.resets();

@@ -45,6 +45,7 @@ class ShardSimulation {
     int64_t sent_again = 0;         // Messages,
     int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
     int64_t reused_ids = 0;
+    int64_t audited = 0;            // Counts that an audit compared.
     int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -127,6 +128,10 @@ class ShardSimulation {
   void DeleteSomething();
   void Flap();
   void LookAtStats();
+  // The counts are those that the last checkpoint's entries come to, by the shard's own audit.
+  void AuditCounts();
+  // They are what the state has, and no audit found otherwise.
+  void LookAtCounts(const Shard& shard);
   // What is due fires soon, and not only after the next start.
   void LookAtTimers();
   void LetTimePass();

@@ -81,6 +81,22 @@ TEST_P(KeyValueStoreTest, AScanSeesTheStoreAsItWas) {
   EXPECT_THAT(ScanAll(*store_), ElementsAre(Pair("a", "1"), Pair("c", "3")));
 }
 
+TEST_P(KeyValueStoreTest, ASnapshotIsTheStoreAsItWas) {
+  ASSERT_THAT(store_->Write({{"a", "1"}, {"b", "2"}}), IsOk());
+  const std::unique_ptr<KeyValueReader> snapshot = store_->Snapshot();
+  ASSERT_THAT(store_->Write({{"a", "3"}, {"b", std::nullopt}, {"c", "3"}}), IsOk());
+  EXPECT_EQ(snapshot->Get("a").value(), "1");
+  EXPECT_THAT(snapshot->Get("c").status(), Fails(absl::StatusCode::kNotFound));
+  Entries entries;
+  EXPECT_THAT(snapshot->Scan("", "",
+                             [&entries](absl::string_view key, absl::string_view value) {
+                               entries.emplace_back(key, value);
+                               return true;
+                             }),
+              IsOk());
+  EXPECT_THAT(entries, ElementsAre(Pair("a", "1"), Pair("b", "2")));
+}
+
 TEST_P(KeyValueStoreTest, FindsTheLastOfARange) {
   ASSERT_THAT(store_->Write({{"a", "1"}, {"b", "2"}, {"d", "4"}}), IsOk());
   EXPECT_THAT(store_->Last("", "").value(), Pair("d", "4"));
