@@ -38,6 +38,8 @@ struct AppendCall {
   int64_t metadata_revision = 0;
   // -1: the broker chooses one of the topic's queues: by the first message's message group, by its id_hash, or in turn.
   int32_t queue = -1;
+  // Of messages of a LITE topic: the lite topic of all of them, which is made if it is not there. `queue` says nothing then.
+  std::string lite_topic = {};
   struct Message {
     Buffer stored;  // base/stored_message.h
     uint32_t tag_hash = 0;
@@ -57,7 +59,8 @@ struct AppendCall {
   bool prepare = false;
 };
 struct AppendResult {
-  absl::Status status;  // Of the call; OK if each entry has its own.
+  // Of the call; OK if each entry has its own. kResourceExhausted without RetryAfter: the topic has as many lite topics as it may.
+  absl::Status status;
   struct Entry {
     absl::Status status;
     int32_t queue = 0;
@@ -264,6 +267,24 @@ struct ReceiveResult {
   std::vector<Delivery> deliveries;  // Empty with OK: nothing came while it waited.
 };
 
+// Says which lite topics of a LITE topic a client reads; those of one shard. Receives of the client are given messages of these and no
+// others. Soft state of the shard's leader: it is forgotten some minutes after the last call, and with the leader.
+struct LiteSyncCall {
+  enum class Action : uint8_t { kAdd = 0, kRemove = 1, kSet = 2, kRemoveAll = 3 };
+  ShardId shard;
+  GroupId group;
+  TopicId topic;
+  int64_t metadata_revision = 0;
+  std::string client_id;
+  Action action = Action::kAdd;
+  std::vector<std::string> lite_topics;  // kSet: all of them, in this shard.
+  int64_t version = 0;                   // Not 0: ignored if it is below that of an earlier call.
+  int64_t quota = 2000;                  // How many the client may read in this shard.
+};
+struct LiteSyncResult {
+  absl::Status status;  // kResourceExhausted: more than its quota; nothing was changed.
+};
+
 // Reads a queue from an offset on, for nobody in particular: nothing changes by it.
 struct PullCall {
   ShardId shard;
@@ -407,6 +428,9 @@ struct QueueStats {
   // that had the id of an earlier one.
   int64_t repeated_sends = 0;
   int64_t reused_ids = 0;
+  // Not 0: this is about so many lite topics together, those that the topic has in this shard. `first`, `end` and each group's offsets
+  // count messages then.
+  int64_t lite_topics = 0;
   struct Group {
     GroupId group;
     QueueOffset floor = 0;     // Everything below is settled.
@@ -473,6 +497,8 @@ class BrokerApi {
   virtual void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) = 0;
   virtual void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) = 0;
   virtual void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) = 0;
+
+  virtual void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) = 0;
 };
 
 }  // namespace barid

@@ -525,6 +525,10 @@ void Broker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) {
   OnShard(std::move(call), std::move(done), &Shard::UpdateOffset);
 }
 
+void Broker::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) {
+  OnShard(std::move(call), std::move(done), &Shard::SyncLite);
+}
+
 void Broker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
   OnShard(std::move(call), std::move(done), &Shard::ResetOffset);
 }

@@ -70,6 +70,7 @@ class Broker : public BrokerApi {
   void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
   void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
   void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) override;
   void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
  private:

@@ -6,6 +6,8 @@
 //   d group topic queue chunk       deliveries in flight of 256 offsets
 //   w group topic queue chunk       parked messages of 256 offsets: they wait for their message groups
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
+//   l                               broker/lite_table.h: the id that was given last to a lite topic
+//   l topic queue                   the same: a lite topic's name, and when it was last written to
 //   r range                         live pointers into 4,096 log indexes, position of the first record
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
@@ -196,6 +198,7 @@ State::Checkpoint State::TakeCheckpoint() {
   }
   transactions_.AppendChanges(&operations);
   offsets_.AppendChanges(&operations);
+  lite_.AppendChanges(&operations);
   counts_.AppendChanges(checkpoint.applied.index, &operations);
   dirty_queues_.clear();
   dirty_cursors_.clear();
@@ -334,11 +337,12 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
   RETURN_IF_ERROR(sends_.Load(store));
+  RETURN_IF_ERROR(lite_.Load(store));
   counts_.EndLoad();
   dirty_chunks_.clear();
   dirty_parked_.clear();
   // What Link added is in it; inspect and the tests recompute the sum.
-  hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash();
+  hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash() - lite_.hash();
   return absl::OkStatus();
 }
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/hash.h"
+#include "base/lite_topic.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
@@ -52,7 +53,7 @@ void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> 
   receive->filter = *std::move(filter);
   const int64_t now = core_->NowMicros();
   receive->deadline_us = now + absl::ToInt64Microseconds(receive->call.wait);
-  const Subscription subscription{receive->call.topic, receive->call.group};
+  receive->line = LineOf(receive->call);
   Pending* const raw = receive.get();
   receives_[id] = std::move(receive);
 
@@ -60,7 +61,7 @@ void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> 
   if (served == Served::kNothing && raw->call.wait <= absl::ZeroDuration()) return Finish(id, ReceiveResult{});
   if (served == Served::kLater) raw->deadline_us = std::max(raw->deadline_us, now + kPatienceMicros);
   if (raw->waiting) {
-    lines_[subscription].push_back(id);
+    lines_[raw->line].push_back(id);
     deadlines_.insert({raw->deadline_us, id});
   }
 }
@@ -73,20 +74,31 @@ void Dispatcher::Cancel(uint64_t id) {
 }
 
 void Dispatcher::Wake(const QueueKey& queue) {
-  for (auto it = lines_.lower_bound({queue.topic, GroupId()}); it != lines_.end() && it->first.first == queue.topic; ++it) {
+  if (queue.queue >= kFirstLiteQueue) {
+    return lite_.Ready(queue, std::nullopt, [this](const ReceiveLine& line) { WakeLine(line); });
+  }
+  for (auto it = lines_.lower_bound({queue.topic, GroupId(), ""}); it != lines_.end() && it->first.topic == queue.topic; ++it) {
     woken_.insert(it->first);
   }
 }
 
+void Dispatcher::Wake(const CursorKey& key) {
+  if (key.queue.queue < kFirstLiteQueue) return Wake(key.queue.topic, key.group);
+  lite_.Ready(key.queue, key.group, [this](const ReceiveLine& line) { WakeLine(line); });
+}
+
 void Dispatcher::Wake(TopicId topic, GroupId group) {
-  if (lines_.contains({topic, group})) woken_.insert({topic, group});
+  for (auto it = lines_.lower_bound({topic, group, ""});
+       it != lines_.end() && it->first.topic == topic && it->first.group == group; ++it) {
+    woken_.insert(it->first);
+  }
 }
 
 void Dispatcher::ServeWoken() {
   while (core_->leading() && !woken_.empty()) {
-    const Subscription subscription = *woken_.begin();
+    const ReceiveLine waiting = *woken_.begin();
     woken_.erase(woken_.begin());
-    const auto line = lines_.find(subscription);
+    const auto line = lines_.find(waiting);
     if (line == lines_.end()) continue;
     // Serving may answer, and answering may put others in line.
     std::deque<uint64_t> ids = std::exchange(line->second, {});
@@ -106,9 +118,9 @@ void Dispatcher::ServeWoken() {
       }
       ids.pop_front();
     }
-    std::deque<uint64_t>& rest = lines_[subscription];
+    std::deque<uint64_t>& rest = lines_[waiting];
     rest.insert(rest.begin(), ids.begin(), ids.end());
-    if (rest.empty()) lines_.erase(subscription);
+    if (rest.empty()) lines_.erase(waiting);
   }
 }
 
@@ -161,11 +173,15 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
   const absl::Duration invisible =
       receive->call.auto_renew ? core_->options().auto_renew_first : receive->call.invisible;
   receive->invisible_until_us = core_->NowMicros() + absl::ToInt64Microseconds(invisible);
-  const std::vector<QueueKey> queues = QueuesOf(receive->call.topic);
+  const TopicMetadata* const topic = metadata_->FindTopic(receive->call.topic);
+  const bool is_lite = topic != nullptr && topic->type == MessageType::kLite;
+  const std::vector<QueueKey> queues = is_lite ? LiteQueuesToRepeat(*receive) : QueuesOf(receive->call.topic);
   const Served repeated = RepeatAttempt(id, receive, queues);
   if (repeated == Served::kLater) return repeated;
   bool later = false;
-  if (repeated == Served::kNothing) {
+  if (repeated == Served::kNothing && is_lite) {
+    later = PickLite(id, receive, &messages_left, &bytes_left);
+  } else if (repeated == Served::kNothing) {
     for (const QueueKey& queue : InOrderOf(*receive, queues)) {
       if (messages_left <= 0 || bytes_left <= 0) break;
       later |= PickFrom(id, receive, queue, &messages_left, &bytes_left) == Served::kLater;
@@ -252,6 +268,8 @@ void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Pick
   if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
   for (const Picked& one : picked) reserved.again.erase(one.offset);
   Release(&reserved, claim);
+  // Whoever found it reserved in the meantime took it for empty.
+  if (key.queue.queue >= kFirstLiteQueue) Wake(key);
   const auto it = receives_.find(id);
   CHECK(it != receives_.end());
   Pending* const receive = it->second.get();
@@ -277,11 +295,10 @@ void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Pick
 void Dispatcher::PutBack(uint64_t id, Pending* receive) {
   if (!core_->leading()) return Finish(id, ReceiveResult{core_->halted(), {}});
   if (receive->cancelled || draining_) return Finish(id, ReceiveResult{});
-  const Subscription subscription{receive->call.topic, receive->call.group};
   receive->waiting = true;
-  lines_[subscription].push_front(id);
+  lines_[receive->line].push_front(id);
   deadlines_.insert({receive->deadline_us, id});
-  woken_.insert(subscription);
+  woken_.insert(receive->line);
 }
 
 void Dispatcher::Answer(uint64_t id) {
@@ -353,7 +370,7 @@ void Dispatcher::Finish(uint64_t id, ReceiveResult result) {
   deadlines_.erase({receive->deadline_us, id});
   // Its place in the line goes when the line is next looked at, or at once where it is the only one.
   if (receive->waiting) {
-    const auto line = lines_.find({receive->call.topic, receive->call.group});
+    const auto line = lines_.find(receive->line);
     if (line != lines_.end()) {
       const auto place = std::find(line->second.begin(), line->second.end(), id);
       if (place != line->second.end()) line->second.erase(place);
@@ -394,7 +411,7 @@ void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffs
     Release(&reserved, claim);
     if (outcome.ok() && outcome->status.ok()) return;
     reserved.scanned = 0;
-    Wake(key.queue.topic, key.group);
+    Wake(key);
   });
 }
 
@@ -432,7 +449,7 @@ void Dispatcher::EndSeek(const CursorKey& key) {
   // Whatever was proposed before it is applied; what scans know is about another place.
   if (const auto reserved = reserved_.find(key); reserved != reserved_.end()) reserved->second.scanned = 0;
   scans_ahead_.erase(key);
-  Wake(key.queue.topic, key.group);
+  Wake(key);
 }
 
 // A group reads a queue for the first time in this shard: where it starts is what the controller recorded.
@@ -451,7 +468,7 @@ void Dispatcher::OpenCursor(const CursorKey& key) {
     command.set_ordered(group != nullptr && group->order == DeliveryOrder::kFifo);
     core_->Propose(Command(std::move(command)), Bytes(), [this, key](absl::StatusOr<Outcome> outcome) {
       opening_.erase(key);
-      if (outcome.ok()) Wake(key.queue.topic, key.group);
+      if (outcome.ok()) Wake(key);
     });
   };
   const Queue* const queue = core_->state().FindQueue(key.queue);

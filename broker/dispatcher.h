@@ -16,6 +16,7 @@
 #include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
 #include "broker/filter_scan.h"
+#include "broker/lite_subscriptions.h"
 #include "broker/shard_core.h"
 
 namespace barid::broker {
@@ -35,7 +36,7 @@ class Dispatcher {
   using BuryFn = absl::AnyInvocable<void(const CursorKey&, QueueOffset, LogIndex nonce, absl::string_view reason)>;
 
   explicit Dispatcher(ShardCore* core)
-      : core_(core), filters_(core, [this](const Subscription& subscription) {
+      : core_(core), lite_(&core->state().lite()), filters_(core, [this](const Subscription& subscription) {
           Wake(subscription.first, subscription.second);
           ServeWoken();
         }) {}
@@ -48,6 +49,7 @@ class Dispatcher {
 
   // There may be something new to give: a message came, or became visible.
   void Wake(const QueueKey& queue);
+  void Wake(const CursorKey& key);
   void Wake(TopicId topic, GroupId group);
   // A cursor was opened, here or by somebody else's record.
   void OnOpened(const CursorKey& key);
@@ -59,6 +61,12 @@ class Dispatcher {
   bool IsSeeking(const QueueKey& queue) const;
   // Serves who was woken. After each run of applied records.
   void ServeWoken();
+
+  // What a client of a LITE topic reads.
+  absl::Status SyncLite(const LiteSyncCall& call);
+  void ForgetLite(const std::string& client) { lite_.Forget(client); }
+  void ExpireLiteSubscriptions(int64_t now_us) { lite_.Expire(now_us); }
+  int64_t lite_subscriptions() const { return lite_.subscriptions(); }
 
   // Ends receives whose time is over.
   void ExpireWaiting(int64_t now_us);
@@ -87,6 +95,7 @@ class Dispatcher {
   };
   struct Pending {
     ReceiveCall call;
+    ReceiveLine line;
     Callback<ReceiveResult> done;
     std::vector<uint32_t> tag_hashes;
     std::shared_ptr<const filter::Filter> filter;  // None: no SQL.
@@ -150,14 +159,25 @@ class Dispatcher {
   bool Matches(const Pending& receive, uint32_t tag_hash) const;
   std::vector<QueueKey> QueuesOf(TopicId topic) const;
 
+  ReceiveLine LineOf(const ReceiveCall& call) const;
+  // If anybody waits there.
+  void WakeLine(const ReceiveLine& line);
+  // The queues of a LITE topic in which there may be a batch to repeat.
+  std::vector<QueueKey> LiteQueuesToRepeat(const Pending& receive) const;
+  // Picks from what may have something for its client. Whether the receive will be woken.
+  bool PickLite(uint64_t id, Pending* receive, int32_t* messages_left, int64_t* bytes_left);
+  // Nothing is known of the cursor that the state does not say: then it takes no memory here.
+  void ForgetIdle(const CursorKey& key);
+
   ShardCore* const core_;
+  LiteSubscriptions lite_;
   FilterScan filters_;
   BuryFn bury_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> receives_;
-  absl::btree_map<Subscription, std::deque<uint64_t>> lines_;   // Who waits, in order of arrival; may name the gone.
+  absl::btree_map<ReceiveLine, std::deque<uint64_t>> lines_;    // Who waits, in order of arrival; may name the gone.
   absl::btree_set<std::pair<int64_t, uint64_t>> deadlines_;     // Of those that wait.
-  absl::btree_set<Subscription> woken_;
+  absl::btree_set<ReceiveLine> woken_;
   absl::flat_hash_map<CursorKey, Reserved> reserved_;
   absl::flat_hash_set<CursorKey> opening_;
   absl::flat_hash_map<CursorKey, int32_t> seeking_;             // Records that are to move it.

@@ -96,6 +96,10 @@ namespace barid::broker {
   X(kSeekOneTooFar)             /* a reset begins one message late */                                                  \
   X(kSeekOnlyForwards)          /* a reset to an earlier message does nothing */                                       \
   X(kSeekKeepsParked)           /* a reset leaves parked messages of an ordered group, and their locks */              \
+  X(kLiteServesAll)             /* a client is given messages of lite topics that it does not read */                  \
+  X(kLiteUnsubscribeForgotten)  /* what a client stops to read is given to it once more */                             \
+  X(kLiteSecondQueue)           /* a lite topic that is there is made again */                                         \
+  X(kCheckpointForgetsLite)     /* lite topics that were made or written to are not written */                         \
   X(kCheckpointForgetsCursors)  /* cursors changed since the last checkpoint are not written */                        \
   X(kCheckpointForgetsDeliveries)                                                                                      \
   X(kCheckpointForgetsBlocks)                                                                                          \

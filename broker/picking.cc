@@ -207,8 +207,8 @@ void Dispatcher::Picking::PickNew() {
   for (; !later_ && scan_ < bounds.end && !IsFull() && room_ > 0; ++scan_) {
     if (scan_ >= slice_end) {
       later_ = true;  // Others run first.
-      core_.context().shard_executor->Post(core_.IfAlive([dispatcher = &dispatcher_, subscription = subscription_] {
-        dispatcher->Wake(subscription.first, subscription.second);
+      core_.context().shard_executor->Post(core_.IfAlive([dispatcher = &dispatcher_, key = key_] {
+        dispatcher->Wake(key);
         dispatcher->ServeWoken();
       }));
       break;
@@ -295,7 +295,7 @@ const IndexBlock* Dispatcher::FindBlock(const Subscription& subscription, const 
         return;
       }
     }
-    Wake(subscription.first, subscription.second);
+    Wake(CursorKey{subscription.second, key.queue});
     ServeWoken();
   });
   return nullptr;

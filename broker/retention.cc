@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "base/lite_topic.h"
 #include "base/log.h"
 
 namespace barid::broker {
@@ -18,18 +19,32 @@ void Retention::Run() {
   if (!core_->leading() || !has_metadata_) return;
   DropDeleted();
   std::vector<QueueKey> keys;
-  for (const auto& [key, queue] : core_->state().queues()) {
-    if (queue.first < queue.end) keys.push_back(key);
+  const auto& queues = core_->state().queues();
+  for (auto it = queues.begin(); it != queues.end();) {
+    if (it->first.queue >= kFirstLiteQueue) {  // SweepLite comes to them.
+      it = queues.lower_bound({TopicId(it->first.topic.value() + 1), 0});
+      continue;
+    }
+    if (it->second.first < it->second.end) keys.push_back(it->first);
+    ++it;
   }
   for (const QueueKey& key : keys) ExpireStep(key);
+  SweepLite();
   ProposeTrim();
 }
 
 // What the controller no longer knows is deleted: its snapshot is never older than what the shard was told of.
 void Retention::DropDeleted() {
   std::vector<QueueKey> deleted;
-  for (const auto& [key, queue] : core_->state().queues()) {
+  const auto& queues = core_->state().queues();
+  for (auto it = queues.begin(); it != queues.end();) {
+    const auto& [key, queue] = *it;
+    if (key.queue >= kFirstLiteQueue) {  // SweepLite comes to them.
+      it = queues.lower_bound({TopicId(key.topic.value() + 1), 0});
+      continue;
+    }
     if (!queue.deleted && metadata_->FindTopic(key.topic) == nullptr) deleted.push_back(key);
+    ++it;
   }
   for (const QueueKey& key : deleted) {
     log::ConfigureQueue command;
@@ -38,8 +53,9 @@ void Retention::DropDeleted() {
     core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
   }
   std::set<GroupId> gone;
-  for (const auto& [key, cursor] : core_->state().cursors()) {
-    if (metadata_->FindGroup(key.group) == nullptr) gone.insert(key.group);
+  const auto& cursors = core_->state().cursors();
+  for (auto it = cursors.begin(); it != cursors.end(); it = cursors.lower_bound({GroupId(it->first.group.value() + 1), {}})) {
+    if (metadata_->FindGroup(it->first.group) == nullptr) gone.insert(it->first.group);
   }
   for (const auto& [key, offset] : core_->state().offsets().all()) {
     if (metadata_->FindGroup(key.group) == nullptr) gone.insert(key.group);

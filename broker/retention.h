@@ -21,7 +21,7 @@ class Retention {
   void SetIsMoving(std::function<bool(const QueueKey&)> is_moving) { is_moving_ = std::move(is_moving); }
   void SetMetadata(std::shared_ptr<const Metadata> metadata);
 
-  // Looks at every queue. Linear in queues.
+  // Looks at every queue but those of lite topics, of which it looks at some thousands, others each time.
   void Run();
 
  private:
@@ -29,6 +29,10 @@ class Retention {
   void ExpireStep(const QueueKey& key);
   QueueOffset KeepFrom(const QueueKey& key, const TopicMetadata& topic) const;
   void DropDeleted();
+  void SweepLite();
+  // Whether nothing was sent to it for so long that it goes, and nobody is owed anything of it.
+  bool IsIdle(const LiteTable::LiteTopic& lite, const Queue& queue) const;
+  bool IsSettled(const QueueKey& key, const Queue& queue) const;
   void ProposeTrim();
 
   ShardCore* const core_;
@@ -36,6 +40,7 @@ class Retention {
   bool has_metadata_ = false;
   std::function<bool(const QueueKey&)> is_moving_ = [](const QueueKey&) { return false; };
   absl::flat_hash_set<QueueKey> expiring_;
+  QueueKey lite_from_;  // Where SweepLite goes on.
   bool trimming_ = false;
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/hash.h"
+#include "base/lite_topic.h"
 #include "base/log.h"
 #include "base/status.h"
 #include "broker/mutation.h"
@@ -146,6 +147,7 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
 }
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {
+  if (topic.type == MessageType::kLite) return;  // Its queues are made by what is sent to them.
   int32_t& configured = configured_[topic.id];
   for (; configured < topic.QueuesIn(id_); ++configured) {
     const QueueKey key{topic.id, configured};
@@ -186,6 +188,14 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
   }
   if (IsDiscardedTopic(call.topic)) {
     return absl::InvalidArgumentError("messages enter a topic of discarded transactions only by being discarded");
+  }
+  if ((topic->type == MessageType::kLite) != !call.lite_topic.empty()) {
+    return absl::InvalidArgumentError("messages of a LITE topic have a lite topic, others have none");
+  }
+  if (!call.lite_topic.empty()) {
+    const std::optional<QueueKey> lite = core_->state().lite().Find(call.topic, call.lite_topic);
+    if (!lite) return absl::NotFoundError("the lite topic is not here");
+    return *lite;
   }
   const int32_t queues = topic->QueuesIn(id_);
   if (call.queue >= queues) {
@@ -232,8 +242,14 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   if (core_->pending_bytes() > core_->options().max_pending_bytes) {
     return refuse(RetryAfterError(absl::Milliseconds(100), "too many bytes wait for the disk"));
   }
+  if (!call.lite_topic.empty() && !core_->state().lite().Find(call.topic, call.lite_topic)) {
+    return MakeLiteTopic(std::move(call), std::move(done));
+  }
   if (call.prepare) return Prepare(std::move(call), std::move(done));
   if (IsScheduled(call)) return Schedule(std::move(call), std::move(done));
+  // Of a lite topic, to send again: shares the bytes.
+  std::optional<AppendCall> again;
+  if (!call.lite_topic.empty()) again = call;
   log::Append append;
   Bytes bulk;
   for (AppendCall::Message& message : call.messages) {
@@ -258,7 +274,10 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
     done = [](AppendResult) {};
   }
   core_->Propose(Command(std::move(append)), std::move(bulk),
-                 [count, done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                 [this, count, again = std::move(again), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                   const bool went = again && outcome.ok() && absl::IsNotFound(outcome->status);
+                   // The lite topic went before this record was applied: it is made anew, or its parent is gone.
+                   if (went && metadata_->FindTopic(again->topic) != nullptr) return Append(*std::move(again), std::move(done));
                    AppendResult result;
                    if (!outcome.ok() || !outcome->status.ok()) {
                      result.status = outcome.ok() ? outcome->status : outcome.status();
@@ -268,6 +287,34 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
                    SetOffsets(*outcome, &result);
                    done(std::move(result));
                  });
+}
+
+void Shard::MakeLiteTopic(AppendCall call, Callback<AppendResult> done) {
+  const TopicMetadata* const topic = metadata_->FindTopic(call.topic);
+  if (topic == nullptr || topic->type != MessageType::kLite) {
+    return done({absl::NotFoundError(absl::StrCat("no topic of type LITE with id ", call.topic.value())), {}});
+  }
+  // Those that are proposed and not yet applied are not counted: a quota may be passed by as many.
+  const int64_t most = core_->options().max_lite_topics;
+  if (core_->state().lite().CountOf(call.topic) >= most) {
+    return done({absl::ResourceExhaustedError(absl::StrCat("the topic has ", most, " lite topics in this shard, no more are allowed (setting "
+                                                           "broker.max_lite_topics); those that nothing is sent to go after a while")),
+                 {}});
+  }
+  log::ConfigureQueue command;
+  command.mutable_queue()->set_topic_id(call.topic.value());
+  command.set_lite_topic(call.lite_topic);
+  core_->Propose(Command(std::move(command)), Bytes(),
+                 [this, call = std::move(call), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+                   // Somebody else may have made it first.
+                   if (!outcome.ok()) return done({outcome.status(), {}});
+                   Append(std::move(call), std::move(done));
+                 });
+}
+
+void Shard::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) {
+  if (!leading()) return done({halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : halted()});
+  done({dispatcher_.SyncLite(call)});
 }
 
 void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
@@ -349,15 +396,47 @@ void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
                  });
 }
 
+QueueStats Shard::LiteStats(TopicId topic, GroupId only) const {
+  QueueStats stats;
+  stats.shard = id_;
+  stats.queue = {topic, 0};
+  absl::btree_map<GroupId, QueueStats::Group> groups;
+  for (const SubscriptionMetadata& subscription : metadata_->tables().subscriptions) {
+    if (subscription.topic == topic && (only == GroupId() || subscription.group == only)) groups[subscription.group].group = subscription.group;
+  }
+  const LiteTable::All& all = core_->state().lite().all();
+  for (auto it = all.lower_bound({topic, 0}); it != all.end() && it->first.topic == topic; ++it) {
+    const Queue& queue = *core_->state().FindQueue(it->first);
+    ++stats.lite_topics;
+    stats.end += queue.end - queue.first;
+    stats.bytes += queue.bytes;
+    stats.delayed += queue.delayed;
+    for (auto& [id, group] : groups) {
+      const Cursor* const cursor = core_->state().FindCursor({id, it->first});
+      if (cursor == nullptr) continue;
+      group.floor += std::max<QueueOffset>(cursor->floor() - queue.first, 0);
+      group.next += std::max<QueueOffset>(cursor->next - queue.first, 0);
+      group.in_flight += cursor->invisible;
+      group.ready_again += static_cast<int64_t>(cursor->in_flight.size()) - cursor->invisible;
+      group.parked += static_cast<int64_t>(cursor->parked.size());
+    }
+  }
+  for (auto& [id, group] : groups) stats.groups.push_back(group);
+  return stats;
+}
+
 std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   std::vector<QueueStats> all;
   if (call.counts_only) return all;
+  for (const TopicMetadata& topic : metadata_->tables().topics) {
+    if (topic.type == MessageType::kLite && (call.topic == TopicId() || call.topic == topic.id)) all.push_back(LiteStats(topic.id, call.group));
+  }
   const State& state = core_->state();
   auto it = call.topic == TopicId() ? state.queues().begin() : state.queues().lower_bound({call.topic, 0});
   for (; it != state.queues().end(); ++it) {
     const auto& [key, queue] = *it;
     if (call.topic != TopicId() && key.topic != call.topic) break;
-    if (queue.deleted) continue;
+    if (queue.deleted || key.queue >= kFirstLiteQueue) continue;
     QueueStats& stats = all.emplace_back();
     stats.shard = id_;
     stats.queue = key;
@@ -481,7 +560,7 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   if (core_->context().metrics != nullptr) core_->context().metrics->OnApplied(command, outcome);
   if (!outcome.repeats.empty() || outcome.reused_ids > 0) CountRepeats(outcome);
   const auto wake = [this](const log::DeliveryRef& ref) {
-    dispatcher_.Wake(TopicId(ref.queue().topic_id()), GroupId(ref.group_id()));
+    dispatcher_.Wake(CursorKey{GroupId(ref.group_id()), KeyOf(ref.queue())});
   };
   if (const auto* open = std::get_if<log::OpenCursor>(&command)) {
     if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
@@ -531,7 +610,7 @@ void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
   if (cursor == nullptr || !cursor->ordered) return;
   // Where too many were parked the scan goes on when there are fewer.
   const bool had_stopped = static_cast<int64_t>(cursor->parked.size()) + kMaxReceived >= core_->options().max_parked;
-  if (cursor->offers_any() || had_stopped) dispatcher_.Wake(key.queue.topic, key.group);
+  if (cursor->offers_any() || had_stopped) dispatcher_.Wake(key);
 }
 
 void Shard::ArmTick() {
@@ -577,6 +656,7 @@ void Shard::Tick() {
   if (now >= next_retention_us_) {
     next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
     retention_.Run();
+    dispatcher_.ExpireLiteSubscriptions(now);
     timers_.CancelOfDeletedQueues();
     if (!low_disk_) lookup_.Maintain();
     CheckDisk();

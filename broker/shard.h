@@ -78,9 +78,13 @@ class Shard {
     EnsureQueues(call.topic);
     positions_.Reset(std::move(call), std::move(done));
   }
+  void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done);
   void Settle(SettleCall call, Callback<SettleResult> done) { visibility_.Settle(std::move(call), std::move(done)); }
   void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
-  void ReportClients(const ClientReport& report) { visibility_.ReportClients(report); }
+  void ReportClients(const ClientReport& report) {
+    visibility_.ReportClients(report);
+    for (const std::string& client : report.gone) dispatcher_.ForgetLite(client);
+  }
   std::vector<QueueStats> Stats(const StatsCall& call) const;
   // What the shard counts, with the age of the oldest message, for which index blocks may have to be read.
   void Count(const StatsCall& call, Callback<std::vector<GroupCount>> done);
@@ -109,6 +113,10 @@ class Shard {
   void EnsureQueues(const TopicMetadata& topic);
   // If there is such a topic.
   void EnsureQueues(TopicId topic);
+  // Continues with the queue of the call's lite topic, which is made if it is not there.
+  void MakeLiteTopic(AppendCall call, Callback<AppendResult> done);
+  // All lite topics of a topic together; of one group, or all that read it.
+  QueueStats LiteStats(TopicId topic, GroupId only) const;
   // Whether so many bytes of messages may go into the log now.
   absl::Status CheckSize(size_t bulk_bytes);
   // The same as Append for messages of which some have a delivery time.

@@ -49,6 +49,9 @@ struct ShardOptions {
   int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
   int64_t priority_oldest_every = 10;                   // Of so many receives of a PRIORITY topic, one begins with the oldest.
   int64_t max_parked = 1'000'000;                       // Messages of one ordered group that wait in one queue for locked ones.
+  int64_t max_lite_topics = 1'000'000;                  // Of one topic in one shard; messages for more are refused.
+  absl::Duration lite_topic_expiry = absl::Hours(24);   // A lite topic goes so long after its last message, 0: never.
+  absl::Duration lite_subscription_ttl = absl::Minutes(3);  // Clients repeat what they read every 30 s.
   int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,

@@ -199,6 +199,7 @@ absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::
   queue.bytes += entry.bytes;
   SetQueue(key, queue);
   counts_.Entered(key);
+  lite_.Touch(key, entry.time_us);
   return absl::OkStatus();
 }
 
@@ -662,6 +663,16 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
   return outcome;
 }
 
+absl::btree_map<CursorKey, Cursor>::iterator State::NextCursorOf(const QueueKey& key, GroupId from) {
+  auto it = cursors_.lower_bound({from, key});
+  while (it != cursors_.end() && it->first.queue != key) {
+    // In a group that begins behind the queue, or has no cursor in it.
+    const uint64_t group = it->first.group.value();
+    it = cursors_.lower_bound({GroupId(it->first.queue < key ? group : group + 1), key});
+  }
+  return it;
+}
+
 void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
   for (const Counts::Reader& reader : counts_.ReadersOf(key)) {
     const CursorKey cursor_key{reader.group, key};
@@ -807,17 +818,22 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Trim& com
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::ConfigureQueue& command) {
   const QueueKey key = KeyOf(command.queue());
   const Queue* const found = FindQueue(key);
+  if (!command.lite_topic().empty()) return MakeLite(record, command);
   if (!command.deleted()) {
     if (found != nullptr) return Refused(absl::AlreadyExistsError("the queue is here"));
     SetQueue(key, Queue());
     return Outcome();
   }
   if (found == nullptr || found->deleted) return Refused(absl::NotFoundError("the queue is not here"));
+  if (absl::Status status = CheckLiteGoes(key, *found, command); !status.ok()) return Refused(std::move(status));
   Queue queue = *found;
   queue.deleted = true;
   SetQueue(key, queue);
-  for (auto it = cursors_.begin(); it != cursors_.end();) {
-    it = it->first.queue == key ? EraseCursor(it) : std::next(it);
+  lite_.Erase(key);
+  for (auto it = NextCursorOf(key, GroupId()); it != cursors_.end();) {
+    const GroupId next(it->first.group.value() + 1);
+    EraseCursor(it);
+    it = NextCursorOf(key, next);
   }
   if (!BARID_MUTATION(kTransactionsOfTheDeletedStay)) DropTransactionsOf(key);
   offsets_.EraseQueue(key);
@@ -935,7 +951,7 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
-  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash() + sends_.RecomputeHash();
+  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash() + sends_.RecomputeHash() + lite_.RecomputeHash();
 }
 
 absl::Status State::VerifyCounts() {
@@ -947,6 +963,7 @@ absl::Status State::VerifyCounts() {
   }));
   for (const auto& [key, transaction] : transactions_.open()) ++live[key.index / kRangeRecords];
   RETURN_IF_ERROR(sends_.Verify());
+  RETURN_IF_ERROR(lite_.Verify());
   for (const auto& [key, queue] : queues_) {
     if (const int64_t counted = delayed[key]; counted != queue.delayed) {
       return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ", queue.delayed,

@@ -19,6 +19,7 @@
 #include "broker/cursor.h"
 #include "broker/cursor_key.h"
 #include "broker/index.h"
+#include "broker/lite_table.h"
 #include "broker/offset_table.h"
 #include "broker/send_window.h"
 #include "broker/timer_table.h"
@@ -100,7 +101,7 @@ class State {
   // --- What the leader reads to decide what to propose. ---
   LogIndex applied_index() const { return applied_.index; }
   const RecordInfo& applied() const { return applied_; }
-  uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash() + sends_.hash(); }
+  uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash() + sends_.hash() + lite_.hash(); }
   LogIndex log_start() const { return log_start_; }
   // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
   LogIndex remembered_index() const { return remembered_index_; }
@@ -132,6 +133,7 @@ class State {
   const OffsetTable& offsets() const { return offsets_; }
   const SendWindow& sends() const { return sends_; }
   const Counts& counts() const { return counts_; }
+  const LiteTable& lite() const { return lite_; }
 
   // --- Checkpoints. ---
   struct Checkpoint {
@@ -230,6 +232,8 @@ class State {
   absl::Status CheckTakesMessages(const QueueKey& key) const;
   // The live delivery that `ref` names, or nullptr.
   InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
+  // The first cursor in this queue of a group from `from` on. The state has one for each group, so this is linear in groups.
+  absl::btree_map<CursorKey, Cursor>::iterator NextCursorOf(const QueueKey& key, GroupId from);
   void ExpireCursors(const QueueKey& key, QueueOffset first);
   // Drops the entries of a queue below `first`, of which it has some.
   absl::Status ExpireTo(const QueueKey& key, QueueOffset first);
@@ -239,12 +243,16 @@ class State {
   absl::StatusOr<IndexEntry> TakeDeadLetter(const QueueKey& key, QueueOffset offset);
   // Whether it is an entry that is empty.
   absl::StatusOr<bool> IsRedriven(const QueueKey& key, QueueOffset offset);
+  // The queue of a lite topic, if the name is new; the outcome says which it is in any case.
+  absl::StatusOr<Outcome> MakeLite(const RecordInfo& record, const log::ConfigureQueue& command);
+  // Whether a queue may be deleted that goes because nothing is sent to it any more.
+  absl::Status CheckLiteGoes(const QueueKey& key, const Queue& queue, const log::ConfigureQueue& command) const;
   std::shared_ptr<const std::string> Intern(const std::string& client);
   void AddLive(LogIndex index, int64_t change);
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
-  uint64_t hash_ = 0;              // Without those of transactions_, offsets_ and sends_.
+  uint64_t hash_ = 0;              // Without those of transactions_, offsets_, sends_ and lite_.
   LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
   uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
 
@@ -256,6 +264,7 @@ class State {
   TransactionTable transactions_;
   OffsetTable offsets_;
   SendWindow sends_;
+  LiteTable lite_;
 
   // Derived.
   Counts counts_;

@@ -209,6 +209,17 @@ absl::Status Client::Ack(absl::string_view topic, absl::string_view group, const
   return OutcomeOf(response.status());
 }
 
+absl::Status Client::SyncLite(absl::string_view topic, absl::string_view group, v2::LiteSubscriptionAction action,
+                              const std::vector<std::string>& lite_topics) {
+  v2::SyncLiteSubscriptionRequest request;
+  request.set_action(action);
+  *request.mutable_topic() = Resource(topic);
+  *request.mutable_group() = Resource(group);
+  for (const std::string& name : lite_topics) request.add_lite_topic_set(name);
+  ASSIGN_OR_RETURN(const v2::SyncLiteSubscriptionResponse response, Call(&v2::MessagingService::Stub::SyncLiteSubscription, request));
+  return OutcomeOf(response.status());
+}
+
 absl::Status Client::Return(absl::string_view topic, absl::string_view group, const v2::Message& message) {
   v2::ChangeInvisibleDurationRequest request;
   *request.mutable_group() = Resource(group);

@@ -78,6 +78,9 @@ class Client {
 
   // Settles what Receive returned.
   absl::Status Ack(absl::string_view topic, absl::string_view group, const std::vector<v2::Message>& messages);
+  // Which lite topics this client reads.
+  absl::Status SyncLite(absl::string_view topic, absl::string_view group, v2::LiteSubscriptionAction action,
+                        const std::vector<std::string>& lite_topics);
   // Makes it visible to others again; the delivery does not count.
   absl::Status Return(absl::string_view topic, absl::string_view group, const v2::Message& message);
 

@@ -46,6 +46,7 @@ void WriteQueues(const google::protobuf::RepeatedPtrField<admin::QueueStats>& qu
     json->Field("first", queue.first()).Field("end", queue.end()).Field("bytes", queue.bytes());
     json->Field("delayed", queue.delayed()).Field("repeated_sends", queue.repeated_sends());
     json->Field("reused_ids", queue.reused_ids());
+    if (queue.lite_topics() > 0) json->Field("lite_topics", queue.lite_topics());
     json->Key("groups").BeginArray();
     for (const admin::QueueStats::GroupPlace& place : queue.groups()) {
       json->BeginObject();
@@ -101,6 +102,7 @@ void PrintMessage(const v2::Message& message, std::ostream& out) {
   table.AddRow({"tag", Shown(system.tag())});
   table.AddRow({"keys", Shown(absl::StrJoin(system.keys(), " "))});
   if (system.has_message_group()) table.AddRow({"group", Shown(system.message_group())});
+  if (system.has_lite_topic()) table.AddRow({"lite topic", Shown(system.lite_topic())});
   if (system.has_priority()) table.AddRow({"priority", absl::StrCat(system.priority())});
   if (system.has_store_timestamp()) table.AddRow({"stored", TimeText(FromProto(system.store_timestamp()))});
   if (system.has_delivery_timestamp()) table.AddRow({"due", TimeText(FromProto(system.delivery_timestamp()))});
@@ -124,6 +126,7 @@ void PrintMessageLine(const v2::Message& message, std::ostream& out) {
   if (system.has_tag()) out << "  tag=" << Shown(system.tag());
   if (!system.keys().empty()) out << "  keys=" << Shown(absl::StrJoin(system.keys(), ","));
   if (system.has_message_group()) out << "  group=" << Shown(system.message_group());
+  if (system.has_lite_topic()) out << "  lite_topic=" << Shown(system.lite_topic());
   if (system.has_priority()) out << "  priority=" << system.priority();
   for (const auto& [name, value] : PropertiesOf(message)) out << "  " << Shown(name) << "=" << Shown(value);
   // Text in UTF-8 is not cut inside a character.
@@ -147,6 +150,7 @@ void PrintMessageJson(const v2::Message& message, std::ostream& out) {
   for (const std::string& key : system.keys()) json.Value(key);
   json.End();
   if (system.has_message_group()) json.Field("message_group", system.message_group());
+  if (system.has_lite_topic()) json.Field("lite_topic", system.lite_topic());
   if (system.has_priority()) json.Field("priority", system.priority());
   json.Key("properties").BeginObject();
   for (const auto& [name, value] : PropertiesOf(message)) json.Field(name, value);

@@ -19,6 +19,7 @@ class Receive : public Command {
     flags->Add("no_ack", &no_ack_, Default(false),
                "Do not acknowledge: the messages are delivered again when they become visible.");
     flags->Add("tag", &receiver_.tags, Default("*"), "Only messages with one of these tags: \"a || b\".");
+    flags->AddRepeated("lite_topic", &lite_topics_, "For LITE topics: a lite topic to receive from. Several may be given.");
     flags->Add("sql", &receiver_.sql, Default(""), "Only messages that match this condition, in place of --tag: \"amount > 5\".");
     const proxy::ProxyOptions server;
     flags->Add("invisible", &receiver_.invisible, Default(absl::Seconds(30)),
@@ -31,6 +32,15 @@ class Receive : public Command {
     if (!receiver_.sql.empty() && receiver_.tags != "*") return UsageError("--tag and --sql are two filters, give one of them");
     receiver_.topic = arguments[0];
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    if (!lite_topics_.empty()) RETURN_IF_ERROR(client->SyncLite(receiver_.topic, receiver_.group, v2::COMPLETE_ADD, lite_topics_));
+    const absl::Status received = ReceiveAll(client, session);
+    if (lite_topics_.empty()) return received;
+    const absl::Status left = client->SyncLite(receiver_.topic, receiver_.group, v2::COMPLETE_REMOVE, {});
+    return received.ok() ? left : received;
+  }
+
+ private:
+  absl::Status ReceiveAll(Client* client, Session* session) {
     ASSIGN_OR_RETURN(const std::unique_ptr<Receiver> receiver, Receiver::Create(client, receiver_));
     int received = 0;
     while (received < max_) {
@@ -56,8 +66,8 @@ class Receive : public Command {
                                              receiver_.group));
   }
 
- private:
   ReceiverOptions receiver_;
+  std::vector<std::string> lite_topics_;
   int32_t max_ = 1;
   absl::Duration wait_;
   bool no_ack_ = false;

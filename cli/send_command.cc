@@ -25,6 +25,7 @@ class Send : public Command {
     flags->Add("at", &at_, Default(""), "For DELAY topics: deliver it at this time, such as 2026-08-17T12:00:00Z.");
     flags->Add("priority", &priority_, Default(0), Between(0, kPriorityLevels - 1),
                "For PRIORITY topics: messages of a higher priority are delivered first.");
+    flags->Add("lite_topic", &lite_topic_, Default(""), "The lite topic, for LITE topics: it is made if it is not there.");
     flags->Add("id", &id_, Default(""), "The message's id, in place of a new one: a second send with it is a repeat of the first.");
     flags->Add("count", &count_, Default(1), Between(1, 1000000),
                "How many times to send it, each with an id of its own, unless --id is given.");
@@ -63,12 +64,16 @@ class Send : public Command {
   }
 
   absl::Status FillTypeAndTime(const FlagSet& flags, v2::SystemProperties* system) const {
-    const int kinds = flags.Given("group") + flags.Given("priority") + flags.Given("delay") + flags.Given("at");
-    if (kinds > 1) return UsageError("--group, --priority, --delay and --at exclude each other, give one of them");
-    system->set_message_type(flags.Given("group")      ? v2::FIFO
-                             : flags.Given("priority") ? v2::PRIORITY
-                             : kinds == 1              ? v2::DELAY
-                                                       : v2::NORMAL);
+    const int kinds = flags.Given("group") + flags.Given("priority") + flags.Given("delay") + flags.Given("at") + flags.Given("lite_topic");
+    if (kinds > 1) {
+      return UsageError("--group, --priority, --delay, --at and --lite-topic exclude each other, give one of them");
+    }
+    system->set_message_type(flags.Given("group")        ? v2::FIFO
+                             : flags.Given("priority")   ? v2::PRIORITY
+                             : flags.Given("lite_topic") ? v2::LITE
+                             : kinds == 1                ? v2::DELAY
+                                                         : v2::NORMAL);
+    if (flags.Given("lite_topic")) system->set_lite_topic(lite_topic_);
     if (flags.Given("priority")) system->set_priority(priority_);
     if (!flags.Given("at")) return absl::OkStatus();
     absl::Time at;
@@ -103,6 +108,7 @@ class Send : public Command {
   std::vector<std::string> keys_;
   std::vector<std::string> properties_;
   std::string group_;
+  std::string lite_topic_;
   absl::Duration delay_;
   std::string at_;
   std::string id_;

@@ -224,7 +224,9 @@ class TopicDescribe : public Command {
     PrintTopic(response.topic(), session);
     Table queues({"SHARD", "QUEUE", "FIRST", "END", "BYTES", "DELAYED", "REPEATED SENDS", "REUSED IDS"});
     Table groups({"GROUP", "SHARD", "QUEUE", "FLOOR", "NEXT", "IN FLIGHT", "READY AGAIN", "PARKED", "LAG"});
+    int64_t lite_topics = 0;
     for (const admin::QueueStats& queue : response.queues()) {
+      lite_topics += queue.lite_topics();
       queues.AddRow({queue.shard(), absl::StrCat(queue.queue()), absl::StrCat(queue.first()), absl::StrCat(queue.end()),
                      absl::StrCat(queue.bytes()), absl::StrCat(queue.delayed()), absl::StrCat(queue.repeated_sends()),
                      absl::StrCat(queue.reused_ids())});
@@ -235,6 +237,7 @@ class TopicDescribe : public Command {
       }
     }
     session->out() << "\n";
+    if (lite_topics > 0) session->out() << lite_topics << (lite_topics == 1 ? " lite topic" : " lite topics") << "\n\n";
     queues.Print(session->out());
     PrintCounts(response.counts(), CountedBy::kGroup, session->out());
     if (!groups.empty()) {

@@ -86,6 +86,7 @@ void Encode(const AppendCall& in, broker_pb::Append* out) {
     to->set_content_hash(message.content_hash);
   }
   out->set_prepare(in.prepare);
+  out->set_lite_topic(in.lite_topic);
 }
 
 void Encode(const RecallCall& in, broker_pb::Recall* out) {
@@ -249,6 +250,7 @@ AppendCall Decode(const broker_pb::Append& in, const std::shared_ptr<const void>
   out.metadata_revision = in.metadata_revision();
   out.queue = in.queue();
   out.prepare = in.prepare();
+  out.lite_topic = in.lite_topic();
   out.messages.reserve(in.messages_size());
   for (const broker_pb::Append::Message& message : in.messages()) {
     AppendCall::Message& to = out.messages.emplace_back();
@@ -534,6 +536,7 @@ void Encode(const QueueStats& in, broker_pb::QueueStats* out) {
   out->set_delayed(in.delayed);
   out->set_repeated_sends(in.repeated_sends);
   out->set_reused_ids(in.reused_ids);
+  out->set_lite_topics(in.lite_topics);
   for (const QueueStats::Group& group : in.groups) {
     broker_pb::QueueStats::Group* const to = out->add_groups();
     to->set_group(group.group.value());
@@ -555,6 +558,22 @@ void Encode(const GroupCount& in, broker_pb::GroupCount* out) {
   out->set_delayed(in.delayed);
   out->set_dead_lettered(in.dead_lettered);
   if (in.oldest) out->set_oldest(absl::ToUnixMicros(*in.oldest));
+}
+
+void Encode(const LiteSyncCall& in, broker_pb::SyncLite* out) {
+  out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
+  out->set_topic(in.topic.value());
+  out->set_metadata_revision(in.metadata_revision);
+  out->set_client_id(in.client_id);
+  out->set_action(static_cast<broker_pb::SyncLite::Action>(in.action));
+  for (const std::string& name : in.lite_topics) out->add_lite_topics(name);
+  out->set_version(in.version);
+  out->set_quota(in.quota);
+}
+
+void Encode(const LiteSyncResult& in, broker_pb::SyncLiteAnswer* out) {
+  if (!in.status.ok()) Encode(in.status, out->mutable_status());
 }
 
 void Encode(const OffsetResult& in, broker_pb::OffsetAnswer* out) {
@@ -703,6 +722,7 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.delayed = in.delayed();
   out.repeated_sends = in.repeated_sends();
   out.reused_ids = in.reused_ids();
+  out.lite_topics = in.lite_topics();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
     out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }
@@ -722,6 +742,26 @@ GroupCount Decode(const broker_pb::GroupCount& in) {
   if (in.has_oldest()) out.oldest = absl::FromUnixMicros(in.oldest());
   return out;
 }
+
+absl::StatusOr<LiteSyncCall> Decode(const broker_pb::SyncLite& in) {
+  if (!broker_pb::SyncLite::Action_IsValid(in.action())) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("lite action ", static_cast<int>(in.action()), " is not known here: is this broker older than the proxy?"));
+  }
+  LiteSyncCall out;
+  out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
+  out.topic = TopicId(in.topic());
+  out.metadata_revision = in.metadata_revision();
+  out.client_id = in.client_id();
+  out.action = static_cast<LiteSyncCall::Action>(in.action());
+  out.lite_topics.assign(in.lite_topics().begin(), in.lite_topics().end());
+  out.version = in.version();
+  out.quota = in.quota();
+  return out;
+}
+
+LiteSyncResult Decode(const broker_pb::SyncLiteAnswer& in) { return {Decode(in.status())}; }
 
 OffsetResult Decode(const broker_pb::OffsetAnswer& in) {
   OffsetResult out;

@@ -65,6 +65,8 @@ void Encode(const RedriveResult& in, broker_pb::RedriveAnswer* out);
 void Encode(const SettleResult& in, broker_pb::SettleAnswer* out);
 void Encode(const QueueStats& in, broker_pb::QueueStats* out);
 void Encode(const GroupCount& in, broker_pb::GroupCount* out);
+void Encode(const LiteSyncCall& in, broker_pb::SyncLite* out);
+void Encode(const LiteSyncResult& in, broker_pb::SyncLiteAnswer* out);
 void Encode(const OffsetResult& in, broker_pb::OffsetAnswer* out);
 void Encode(const ResetOffsetResult& in, broker_pb::ResetOffsetAnswer* out);
 // Everything but the message's bytes.
@@ -81,6 +83,8 @@ RedriveResult Decode(const broker_pb::RedriveAnswer& in);
 SettleResult Decode(const broker_pb::SettleAnswer& in);
 QueueStats Decode(const broker_pb::QueueStats& in);
 GroupCount Decode(const broker_pb::GroupCount& in);
+absl::StatusOr<LiteSyncCall> Decode(const broker_pb::SyncLite& in);
+LiteSyncResult Decode(const broker_pb::SyncLiteAnswer& in);
 OffsetResult Decode(const broker_pb::OffsetAnswer& in);
 ResetOffsetResult Decode(const broker_pb::ResetOffsetAnswer& in);
 // Everything but the message's bytes.

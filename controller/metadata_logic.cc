@@ -85,6 +85,10 @@ absl::Status ValidateSettings(const TopicMetadata& topic) {
     return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard, ", a priority topic has ",
                                                    kPriorityLevels, " queues in every shard, one for each priority"));
   }
+  if (topic.type == MessageType::kLite && topic.queues_per_shard != 1) {
+    return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard, ", expected 1: a lite topic's parent "
+                                                   "shows clients one queue in every shard, and its lite topics are queues of their own"));
+  }
   RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic.queues_per_shard, 1, kMaxQueuesPerShard));
   RETURN_IF_ERROR(CheckBetween("retention.age", topic.retention.age, kMinRetentionAge, kMaxRetentionAge));
   RETURN_IF_ERROR(CheckBetween("retention.bytes", topic.retention.bytes, 0, std::numeric_limits<int64_t>::max()));
@@ -172,11 +176,11 @@ absl::Status ValidateTopic(const TopicMetadata& topic) {
   RETURN_IF_ERROR(ValidateName(topic));
   const bool is_known = topic.type == MessageType::kNormal || topic.type == MessageType::kDelay ||
                         topic.type == MessageType::kFifo || topic.type == MessageType::kTransaction ||
-                        topic.type == MessageType::kPriority;
+                        topic.type == MessageType::kPriority || topic.type == MessageType::kLite;
   if (!is_known) {
     return absl::InvalidArgumentError(
         absl::StrCat("the topic's type is ", MessageTypeName(topic.type),
-                     ", this version allows normal, fifo, delay, transaction and priority: a later version brings the others"));
+                     ", allowed are normal, fifo, delay, transaction, lite and priority"));
   }
   return ValidateSettings(topic);
 }
@@ -217,6 +221,7 @@ absl::StatusOr<Plan> PlanCreateTopic(const MetadataState& state, const MetadataL
   topic.placement.clear();
   if (topic.type == MessageType::kFifo) RETURN_IF_ERROR(PlaceQueues(state, limits, &topic));
   if (topic.type == MessageType::kPriority && topic.queues_per_shard == 0) topic.queues_per_shard = kPriorityLevels;
+  if (topic.type == MessageType::kLite && topic.queues_per_shard == 0) topic.queues_per_shard = 1;
   RETURN_IF_ERROR(ValidateTopic(topic));
   if (state.Find<TopicMetadata>(TopicKey(topic.name)) != nullptr) {
     return absl::AlreadyExistsError(absl::StrCat("there is a topic \"", topic.name.ToString(), "\" already"));

@@ -21,6 +21,8 @@ struct ProxyLimits {
   int max_filter_tags = 256;
   int max_receive_messages = 32;
   int64_t max_receive_bytes = int64_t{8} << 20;
+  // Lite topics that one client reads; told to it in its settings, and held to for each shard.
+  int32_t max_lite_subscriptions = 2000;
   int max_settle_entries = 1024;  // In one AckMessage.
 
   // Messages that were taken and are not answered yet; beyond it TOO_MANY_REQUESTS.

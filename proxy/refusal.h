@@ -27,6 +27,7 @@ enum class Reason : int {
   kMessagePropertyConflictWithType = 40014,
   kMessageCorrupted = 40016,
   kClientIdRequired = 40017,
+  kIllegalLiteTopic = 40020,
   kForbidden = 40300,
   kTopicNotFound = 40402,
   kConsumerGroupNotFound = 40403,
@@ -36,6 +37,8 @@ enum class Reason : int {
   kMessageBodyEmpty = 41302,
   kPreconditionFailed = 42800,
   kTooManyRequests = 42900,
+  kLiteTopicQuotaExceeded = 42901,
+  kLiteSubscriptionQuotaExceeded = 42902,
   kMessagePropertiesTooLarge = 43101,
   kNotImplemented = 50100,
 };

@@ -49,6 +49,19 @@ absl::StatusOr<Target> Router::Next(const Metadata& metadata) {
   return NoLeaders(shards.size());
 }
 
+const ShardMetadata* Router::ShardOf(const Metadata& metadata, uint64_t key) {
+  const std::vector<ShardMetadata>& shards = metadata.tables().shards;
+  const auto weigh = [key](const ShardMetadata& shard) { return RendezvousWeight(key, shard.id.value()); };
+  const auto first = std::max_element(shards.begin(), shards.end(), [&](const auto& a, const auto& b) { return weigh(a) < weigh(b); });
+  return first == shards.end() ? nullptr : &*first;
+}
+
+absl::StatusOr<Target> Router::OwnerOf(const Metadata& metadata, uint64_t key) const {
+  const ShardMetadata* const shard = ShardOf(metadata, key);
+  if (shard == nullptr) return NoShards();
+  return LeaderOf(*shard);
+}
+
 absl::StatusOr<Target> Router::ForKey(const Metadata& metadata, uint64_t key) const {
   const std::vector<ShardMetadata>& shards = metadata.tables().shards;
   if (shards.empty()) return NoShards();

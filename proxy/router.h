@@ -36,6 +36,10 @@ class Router {
   absl::StatusOr<Target> Next(const Metadata& metadata);
   // Of the shards that have a leader, the one that this key belongs to (rendezvous hashing): always the same, while it leads.
   absl::StatusOr<Target> ForKey(const Metadata& metadata, uint64_t key) const;
+  // The one that this key belongs to of all shards, whoever leads; nullptr if there is none.
+  static const ShardMetadata* ShardOf(const Metadata& metadata, uint64_t key);
+  // Who leads it: lite topics stay where they are. kUnavailable while nobody does.
+  absl::StatusOr<Target> OwnerOf(const Metadata& metadata, uint64_t key) const;
   // The shard of this name; any in turn if there is none, or no name was given.
   absl::StatusOr<Target> ByName(const Metadata& metadata, absl::string_view shard_name);
   // kUnavailable if it has no leader that can be reached now.

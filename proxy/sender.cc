@@ -9,6 +9,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/strings/str_cat.h"
+#include "base/lite_topic.h"
 #include "base/log.h"
 #include "base/mutex.h"
 #include "base/status.h"
@@ -71,6 +72,10 @@ absl::StatusOr<Sender::Destination> Sender::DestinationOf(const Metadata& metada
     ASSIGN_OR_RETURN(const Target target, router_->ById(metadata, place.shard));
     return Destination{target, place.queue};
   }
+  if (topic.type == MessageType::kLite) {
+    ASSIGN_OR_RETURN(const Target target, router_->OwnerOf(metadata, LiteTopicHash(topic.id, message.lite_topic)));
+    return Destination{target, -1};
+  }
   Destination destination;
   if (topic.type == MessageType::kPriority) destination.queue = std::min(message.priority, kPriorityLevels - 1);
   if (key != 0) {
@@ -98,6 +103,7 @@ void Sender::Send(const Metadata& metadata, const TopicMetadata& topic, Outgoing
   const absl::StatusOr<Destination> destination = DestinationOf(metadata, topic, messages.front(), &in_turn);
   if (!destination.ok()) return done({destination.status(), {}});
   call.prepare = messages.front().type == MessageType::kTransaction;
+  call.lite_topic = std::move(messages.front().lite_topic);
   call.messages.push_back(std::move(messages.front().message));
   SendTo(*destination, std::move(call), std::move(done));
 }
@@ -109,7 +115,7 @@ void Sender::SendApart(const Metadata& metadata, const TopicMetadata& topic, App
     AppendCall call;
     std::vector<size_t> numbers;
   };
-  absl::btree_map<std::tuple<ShardId, int32_t, bool>, Part> parts;
+  absl::btree_map<std::tuple<ShardId, int32_t, bool, std::string>, Part> parts;
   std::vector<std::pair<size_t, absl::Status>> lost;
   std::optional<Target> in_turn;
   for (size_t i = 0; i < messages.size(); ++i) {
@@ -119,11 +125,12 @@ void Sender::SendApart(const Metadata& metadata, const TopicMetadata& topic, App
       continue;
     }
     const bool prepare = messages[i].type == MessageType::kTransaction;
-    const auto [part, is_new] = parts.try_emplace({destination->target.shard, destination->queue, prepare});
+    const auto [part, is_new] = parts.try_emplace({destination->target.shard, destination->queue, prepare, messages[i].lite_topic});
     if (is_new) {
       part->second.destination = *destination;
       part->second.call = call;
       part->second.call.prepare = prepare;
+      part->second.call.lite_topic = messages[i].lite_topic;
     }
     part->second.call.messages.push_back(std::move(messages[i].message));
     part->second.numbers.push_back(i);

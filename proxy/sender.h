@@ -53,6 +53,7 @@ struct OutgoingMessage {
   AppendCall::Message message;
   MessageType type = MessageType::kNormal;
   int32_t priority = 0;
+  std::string lite_topic = {};
 };
 using OutgoingMessages = absl::InlinedVector<OutgoingMessage, 1>;
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "base/lite_topic.h"
 #include "base/status.h"
 #include "proxy/refusal.h"
 
@@ -189,20 +190,28 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   const bool is_delay = draft.type == MessageType::kDelay;
   const bool is_fifo = draft.type == MessageType::kFifo;
   const bool is_priority = draft.type == MessageType::kPriority;
-  if (!is_delay && !is_fifo && !is_priority && draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction) {
+  const bool is_lite = draft.type == MessageType::kLite;
+  if (!is_delay && !is_fifo && !is_priority && !is_lite && draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction) {
     return conflict(
-        absl::StrCat("its type is ", type, ", this version takes NORMAL, FIFO, DELAY, TRANSACTION and PRIORITY messages only"));
+        absl::StrCat("its type is ", type, ", known are NORMAL, FIFO, DELAY, TRANSACTION, LITE and PRIORITY"));
   }
   absl::string_view foreign;
   if (draft.message_group && !is_fifo) foreign = "message group";
   if (draft.delivery_time && !is_delay) foreign = "delivery time";
   if (draft.priority && !is_priority) foreign = "priority";
-  if (draft.lite_topic) foreign = "lite topic";
+  if (draft.lite_topic && !is_lite) foreign = "lite topic";
   if (!foreign.empty()) {
     return conflict(absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
   }
   if (is_fifo && !draft.message_group) {
     return RefuseMessage(Reason::kIllegalMessageGroup, index, "its type is FIFO and it has no message group, expected one");
+  }
+  if (is_lite) {
+    if (!draft.lite_topic) {
+      return RefuseMessage(Reason::kIllegalLiteTopic, index, "its type is LITE and it has no lite topic, expected one");
+    }
+    const absl::Status legal = ValidateLiteTopic(*draft.lite_topic);
+    if (!legal.ok()) return RefuseMessage(Reason::kIllegalLiteTopic, index, legal.message());
   }
   if (is_delay && !draft.delivery_time) return conflict("its type is DELAY and it has no delivery time, expected one");
   if (is_priority && !draft.priority) return conflict("its type is PRIORITY and it has no priority, expected one");

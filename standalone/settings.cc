@@ -107,6 +107,8 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "Bodies in one send.");
   t->Add("proxy.max_receive_bytes", &p->limits.max_receive_bytes, Default(8 * kMiB), Between(64 * kKiB, 256 * kMiB),
          kNeedsRestart, "Messages in one receive's answer; one is given however large it is.");
+  t->Add("proxy.max_lite_subscriptions", &p->limits.max_lite_subscriptions, Default(2000), Between(1, 1000000), kNeedsRestart,
+         "Lite topics that one client reads. Clients are told; it is held to in each call and in each shard.");
   t->Add("proxy.max_inflight_sends", &p->limits.max_inflight_send_bytes, Default(256 * kMiB), Between(16 * kMiB, 64 * kGiB),
          kNeedsRestart, "Bytes of messages that were taken and are not answered yet; more are refused.");
   t->Add("proxy.max_waiting_receives", &p->limits.max_waiting_receives_per_client, Default(int32_t{1024}),
@@ -158,6 +160,15 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          kNeedsRestart, "Messages of one queue that one group may have in flight.");
   t->Add("broker.max_parked", &o->max_parked, Default(int64_t{1000000}), Between(int64_t{1000}, int64_t{100000000}),
          kNeedsRestart, "Messages of one queue that wait, for one ordered group, until their message groups are unlocked, some 50 bytes each. With so many, nothing behind them is looked at until some are settled; that is logged.");
+  t->Add("broker.max_lite_topics", &o->max_lite_topics, Default(int64_t{1000000}), Between(int64_t{1}, int64_t{100000000}),
+         kNeedsRestart, "Lite topics of one topic in one shard, about a kilobyte of memory each; messages for more are refused.");
+  t->Add("broker.lite_topic_expiry", &o->lite_topic_expiry, Default(absl::Hours(24)),
+         Between(absl::ZeroDuration(), absl::Hours(24 * 3650)), kNeedsRestart,
+         "A lite topic goes, with what it keeps, when nothing was sent to it for so long and all groups that read its topic have settled all "
+         "that is in it. 0: never.");
+  t->Add("broker.lite_subscription_ttl", &o->lite_subscription_ttl, Default(absl::Minutes(3)),
+         Between(absl::Seconds(1), absl::Hours(24)), kNeedsRestart,
+         "A shard forgets which lite topics a client reads when the client has not said so again for so long; clients do every 30s.");
   t->Add("broker.max_near_timers", &o->max_near_timers, Default(int64_t{65536}), Between(int64_t{1000}, int64_t{100000000}),
          kNeedsRestart, "Scheduled messages of a shard that are kept in memory, some 100 bytes each: up to twice so many. The others, due later, are on disk.");
   t->Add("broker.max_open_transactions", &o->max_open_transactions, Default(int64_t{100000}),

@@ -40,6 +40,7 @@ int64_t EncodedCost(const LookupResult& result) {
 }
 int64_t EncodedCost(const RedriveResult&) { return kEntryCost; }
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const LiteSyncResult&) { return kEntryCost; }
 int64_t EncodedCost(const OffsetResult&) { return kEntryCost; }
 int64_t EncodedCost(const ResetOffsetResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
@@ -105,6 +106,11 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
       absl::StatusOr<ResetOffsetCall> reset = Decode(call.reset_offset());
       if (!reset.ok()) return OnAnswer({call.id(), ResetOffsetResult{reset.status(), {}}}, cost);
       return broker_->ResetOffset(*std::move(reset), Answering<ResetOffsetResult>(call.id(), cost));
+    }
+    case broker_pb::Call::kSyncLite: {
+      absl::StatusOr<LiteSyncCall> sync = Decode(call.sync_lite());
+      if (!sync.ok()) return OnAnswer({call.id(), LiteSyncResult{sync.status()}}, cost);
+      return broker_->SyncLite(*std::move(sync), Answering<LiteSyncResult>(call.id(), cost));
     }
     case broker_pb::Call::kSent:
       return broker_->ReportSent(Decode(call.sent()));
@@ -176,6 +182,9 @@ void ExchangeStream::Encode(broker_pb::AnswerFrame* frame) {
     } else if (const auto* reset = std::get_if<ResetOffsetResult>(&answer.result)) {
       barid::Encode(*reset, out->mutable_reset_offset());
       budget -= EncodedCost(*reset);
+    } else if (const auto* sync = std::get_if<LiteSyncResult>(&answer.result)) {
+      barid::Encode(*sync, out->mutable_sync_lite());
+      budget -= EncodedCost(*sync);
     } else if (const auto* stats = std::get_if<StatsResult>(&answer.result)) {
       if (!stats->status.ok()) barid::Encode(stats->status, out->mutable_stats()->mutable_status());
       for (; budget > 0 && answer.first_queue < stats->queues.size(); ++answer.first_queue) {

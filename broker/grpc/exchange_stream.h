@@ -27,7 +27,8 @@ class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
   struct Answer {
     uint64_t id = 0;
     std::variant<std::monostate, AppendResult, RecallResult, EndTransactionResult, ChecksResult, TransactionsResult,
-                 LookupResult, RedriveResult, SettleResult, StatsResult, OffsetResult, ResetOffsetResult>
+                 LookupResult, RedriveResult, SettleResult, StatsResult, OffsetResult, ResetOffsetResult,
+                 LiteSyncResult>
         result;
     size_t first_queue = 0;  // Of a StatsResult: those before are written,
     size_t first_count = 0;  // and those.

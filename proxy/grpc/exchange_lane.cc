@@ -42,6 +42,12 @@ int64_t BytesOf(const GetOffsetCall&) { return kEntryBytes; }
 int64_t BytesOf(const UpdateOffsetCall&) { return kEntryBytes; }
 int64_t BytesOf(const ResetOffsetCall&) { return 2 * kEntryBytes; }
 
+int64_t BytesOf(const LiteSyncCall& call) {
+  int64_t bytes = 2 * kEntryBytes;
+  for (const std::string& name : call.lite_topics) bytes += static_cast<int64_t>(name.size()) + 4;
+  return bytes;
+}
+
 size_t EntriesOf(const ExchangeLane::Request& request) {
   if (const auto* append = std::get_if<AppendCall>(&request)) return append->messages.size();
   if (const auto* settle = std::get_if<SettleCall>(&request)) return settle->entries.size();
@@ -68,6 +74,7 @@ void Fail(ExchangeLane::Done& done, const absl::Status& status) {
   if (auto* look_up = std::get_if<ExchangeLane::LookUp>(&done)) look_up->done({status});
   if (auto* offset = std::get_if<Callback<OffsetResult>>(&done)) (*offset)({status});
   if (auto* reset = std::get_if<Callback<ResetOffsetResult>>(&done)) (*reset)({status, {}});
+  if (auto* sync = std::get_if<Callback<LiteSyncResult>>(&done)) (*sync)({status});
 }
 
 // The broker may have it. Figures and look-ups change nothing, so nothing about them is in doubt.
@@ -136,6 +143,10 @@ void Finish(ExchangeLane::Done& done, const broker_pb::Answer& answer, size_t en
   if (auto* reset = std::get_if<Callback<ResetOffsetResult>>(&done)) {
     if (!answer.has_reset_offset()) return Fail(done, WrongAnswer("not one to a reset"));
     return (*reset)(Decode(answer.reset_offset()));
+  }
+  if (auto* sync = std::get_if<Callback<LiteSyncResult>>(&done)) {
+    if (!answer.has_sync_lite()) return Fail(done, WrongAnswer("not one to a lite subscription"));
+    return (*sync)(Decode(answer.sync_lite()));
   }
   if (!answer.has_offset()) return Fail(done, WrongAnswer("not one about an offset"));
   if (auto* look_up = std::get_if<ExchangeLane::LookUp>(&done)) look_up->done(Decode(answer.offset()));
@@ -211,6 +222,7 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     if (const auto* get = std::get_if<GetOffsetCall>(&call.request)) barid::Encode(*get, out->mutable_get_offset());
     if (const auto* update = std::get_if<UpdateOffsetCall>(&call.request)) barid::Encode(*update, out->mutable_update_offset());
     if (const auto* reset = std::get_if<ResetOffsetCall>(&call.request)) barid::Encode(*reset, out->mutable_reset_offset());
+    if (const auto* sync = std::get_if<LiteSyncCall>(&call.request)) barid::Encode(*sync, out->mutable_sync_lite());
   }
   collected_.clear();  // Lets go of the messages.
 }

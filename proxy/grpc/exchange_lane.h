@@ -18,7 +18,7 @@ class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame>
  public:
   using Request = std::variant<AppendCall, RecallCall, EndTransactionCall, ChecksCall, TransactionsCall, LookupCall,
                                RedriveCall, SettleCall, SentReport, ClientReport, StatsCall, QueryOffsetCall,
-                               GetOffsetCall, UpdateOffsetCall, ResetOffsetCall>;
+                               GetOffsetCall, UpdateOffsetCall, ResetOffsetCall, LiteSyncCall>;
   // Of a call that changes nothing.
   struct LookUp {
     Callback<OffsetResult> done;
@@ -28,7 +28,7 @@ class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame>
       std::variant<std::monostate, Callback<AppendResult>, Callback<RecallResult>, Callback<EndTransactionResult>,
                    Callback<ChecksResult>, Callback<TransactionsResult>, Callback<LookupResult>, Callback<RedriveResult>,
                    Callback<SettleResult>, Callback<StatsResult>, LookUp, Callback<OffsetResult>,
-                   Callback<ResetOffsetResult>>;
+                   Callback<ResetOffsetResult>, Callback<LiteSyncResult>>;
 
   ExchangeLane(std::string name, BeginCall begin_call, const LaneContext& context, const RemoteBrokerOptions& options)
       : Lane(std::move(name), std::move(begin_call), context, options) {}

@@ -88,6 +88,8 @@ void RemoteBroker::GetOffset(GetOffsetCall call, Callback<OffsetResult> done) {
 
 void RemoteBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) { exchange_->Call(call, std::move(done)); }
 
+void RemoteBroker::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) { exchange_->Call(std::move(call), std::move(done)); }
+
 void RemoteBroker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
   // A dry run changes nothing either, but is rare enough to be answered as if it did.
   exchange_->Call(std::move(call), std::move(done));

@@ -51,6 +51,7 @@ class RemoteBroker : public BrokerApi {
   void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
   void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
   void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) override;
   void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
  private:

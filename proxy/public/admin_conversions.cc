@@ -116,8 +116,8 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   if (request.has_queues_per_shard()) {
     topic.queues_per_shard = request.queues_per_shard();
     RETURN_IF_ERROR(CheckQueues(topic.queues_per_shard));
-  } else if (topic.type == MessageType::kFifo || topic.type == MessageType::kPriority) {
-    topic.queues_per_shard = 0;  // The controller's default: a number in all, or of priorities.
+  } else if (topic.type == MessageType::kFifo || topic.type == MessageType::kPriority || topic.type == MessageType::kLite) {
+    topic.queues_per_shard = 0;  // The controller's default: a number in all, of priorities, or one.
   }
   if (request.has_retention_age()) {
     ASSIGN_OR_RETURN(topic.retention.age, Positive(request.retention_age(), "retention_age"));
@@ -250,6 +250,7 @@ void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStat
   out->set_delayed(stats.delayed);
   out->set_repeated_sends(stats.repeated_sends);
   out->set_reused_ids(stats.reused_ids);
+  out->set_lite_topics(stats.lite_topics);
   for (const QueueStats::Group& place : stats.groups) {
     const GroupMetadata* const group = metadata.FindGroup(place.group);
     if (group == nullptr) continue;  // Deleted just now.

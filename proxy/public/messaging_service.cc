@@ -1,6 +1,7 @@
 #include "proxy/public/messaging_service.h"
 
 #include "proxy/public/client_handlers.h"
+#include "proxy/public/lite_handler.h"
 #include "proxy/public/offset_handlers.h"
 #include "proxy/public/pull_handler.h"
 #include "proxy/public/recall_handler.h"
@@ -22,6 +23,7 @@ void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
   AddReceiveHandler(proxy, table);
   AddPullHandler(proxy, table);
   AddOffsetHandlers(proxy, table);
+  AddLiteHandler(proxy, table);
   AddSettleHandlers(proxy, table);
   AddTelemetryHandler(proxy, table);
   AddClientHandlers(proxy, table);

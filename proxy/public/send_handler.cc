@@ -55,15 +55,24 @@ void SetTransactionIds(const AppendResult& result, TopicId topic, const Metadata
   }
 }
 
+// A shard has no more room for lite topics; other shortages say when to come back.
+absl::Status LiteQuota(const v2::Message& message, const absl::Status& status) {
+  if (!message.system_properties().has_lite_topic() || !absl::IsResourceExhausted(status) || GetRetryAfter(status)) return status;
+  return Refuse(Reason::kLiteTopicQuotaExceeded, status.message());
+}
+
 void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   const int messages = exchange->request().messages_size();
   if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
     result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
   }
-  if (!result.status.ok()) return AnswerAll(std::move(exchange), result.status, StatusUse::kSend);
+  if (!result.status.ok()) {
+    const absl::Status status = LiteQuota(exchange->request().messages(0), result.status);
+    return AnswerAll(std::move(exchange), status, StatusUse::kSend);
+  }
   for (int i = 0; i < messages; ++i) {
     v2::SendResultEntry* const entry = exchange->response()->add_entries();
-    exchange->WriteStatus(result.entries[i].status, entry->mutable_status(), StatusUse::kSend);
+    exchange->WriteStatus(LiteQuota(exchange->request().messages(i), result.entries[i].status), entry->mutable_status(), StatusUse::kSend);
     entry->set_message_id(exchange->request().messages(i).system_properties().message_id());
     if (result.entries[i].status.ok()) entry->set_offset(result.entries[i].offset);
   }
@@ -157,6 +166,7 @@ absl::StatusOr<OutgoingMessages> Encode(const v2::SendMessageRequest& request, c
     OutgoingMessage& outgoing = encoded.emplace_back();
     outgoing.type = draft.type;
     outgoing.priority = draft.priority.value_or(0);
+    if (draft.lite_topic) outgoing.lite_topic = std::string(*draft.lite_topic);
     AppendCall::Message& message = outgoing.message;
     message.stored = EncodeStoredMessage(draft);
     if (draft.tag) message.tag_hash = TagHash(*draft.tag);

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <string>
 
+#include "base/lite_topic.h"
 #include "proxy/public/conversions.h"
 
 namespace barid::proxy {
 namespace {
 
 constexpr int32_t kProducerAttempts = 3;
-constexpr int32_t kLiteSubscriptionQuota = 2000;
-constexpr int32_t kMaxLiteTopicBytes = 64;
 
 bool IsLite(v2::ClientType type) { return type == v2::LITE_PUSH_CONSUMER || type == v2::LITE_SIMPLE_CONSUMER; }
 
@@ -95,9 +94,9 @@ v2::Settings AnswerSettings(const v2::Settings& asked, absl::string_view caller_
   subscription->set_receive_batch_size(options.limits.max_receive_messages);
   ToProto(options.max_poll, subscription->mutable_long_polling_timeout());
   if (IsLite(asked.client_type())) {
-    // Lite clients wait until both are set; the calls they make then are answered for themselves.
-    subscription->set_lite_subscription_quota(kLiteSubscriptionQuota);
-    subscription->set_max_lite_topic_size(kMaxLiteTopicBytes);
+    // Lite clients wait until both are set.
+    subscription->set_lite_subscription_quota(options.limits.max_lite_subscriptions);
+    subscription->set_max_lite_topic_size(static_cast<int32_t>(kMaxLiteTopicBytes));
   }
   FillConsumerBackoff(group->retry, asked.user_agent().language(), answer.mutable_backoff_policy());
   return answer;

@@ -30,8 +30,6 @@ void AddUnaryStub(edge::MethodTable* table, absl::string_view service, absl::str
 }  // namespace
 
 void AddUnimplementedHandlers(Proxy* proxy, edge::MethodTable* table) {
-  AddUnaryStub<v2::SyncLiteSubscriptionResponse>(table, kMessagingService, "SyncLiteSubscription", proxy);
-
   AddUnaryStub<v2::DescribeTopicStatusResponse>(table, kAdminService, "DescribeTopicStatus", proxy);
   AddUnaryStub<v2::ListSubscriptionResponse>(table, kAdminService, "ListSubscription", proxy);
   AddUnaryStub<v2::DescribeSubscriptionResponse>(table, kAdminService, "DescribeSubscription", proxy);

@@ -52,6 +52,10 @@ class CheckpointTest : public StateTest {
     SetKey(stored.mutable_queue(), kQueue);
     stored.set_offset(7);
     EXPECT_TRUE(Apply(stored).status.ok());
+    log::ConfigureQueue lite;
+    lite.mutable_queue()->set_topic_id(9);
+    lite.set_lite_topic("session-1");
+    EXPECT_TRUE(Apply(lite).status.ok());
   }
   std::vector<std::string> Keys(const std::string& kind) {
     std::vector<std::string> keys;
@@ -214,12 +218,19 @@ TEST_F(CheckpointTest, LoadingChangesNothing) {
 
 // --- Damage ---
 
-class DamagedCheckpointTest : public CheckpointTest, public ::testing::WithParamInterface<const char*> {};
+class DamagedCheckpointTest : public CheckpointTest, public ::testing::WithParamInterface<const char*> {
+ protected:
+  // Of lite topics a lite topic's, and not the one that has the last id.
+  std::string AnyKey() {
+    const std::vector<std::string> keys = Keys(GetParam());
+    return GetParam() == std::string("l") ? keys.back() : keys.front();
+  }
+};
 
 TEST_P(DamagedCheckpointTest, EveryFlippedBitIsDataLoss) {
   LiveInOrder();
   WriteCheckpoint();
-  const std::string key = Keys(GetParam()).front();
+  const std::string key = AnyKey();
   const std::string value = store_->Get(key).value();
   for (size_t byte = 0; byte < std::min<size_t>(value.size(), 100); ++byte) {
     std::string damaged = value;
@@ -232,7 +243,7 @@ TEST_P(DamagedCheckpointTest, EveryFlippedBitIsDataLoss) {
 TEST_P(DamagedCheckpointTest, AShortEntryIsDataLoss) {
   LiveInOrder();
   WriteCheckpoint();
-  const std::string key = Keys(GetParam()).front();
+  const std::string key = AnyKey();
   const std::string value = store_->Get(key).value();
   for (size_t size = 0; size < std::min<size_t>(value.size(), 100); ++size) {
     Overwrite(key, value.substr(0, size));
@@ -243,7 +254,7 @@ TEST_P(DamagedCheckpointTest, AShortEntryIsDataLoss) {
 TEST_P(DamagedCheckpointTest, AnEntryUnderAnotherKeyIsDataLoss) {
   LiveInOrder();
   WriteCheckpoint();
-  const std::string key = Keys(GetParam()).front();
+  const std::string key = AnyKey();
   const std::string value = store_->Get(key).value();
   std::string other = key;
   other.back() = static_cast<char>(other.back() + 64);
@@ -253,7 +264,7 @@ TEST_P(DamagedCheckpointTest, AnEntryUnderAnotherKeyIsDataLoss) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r", "w", "o"));
+INSTANTIATE_TEST_SUITE_P(EveryKind, DamagedCheckpointTest, ::testing::Values("m", "q", "c", "d", "r", "w", "o", "l"));
 
 TEST_F(CheckpointTest, DeliveriesWithoutTheirCursorAreDataLoss) {
   Live();

@@ -177,6 +177,17 @@ class CommandGenerator {
     if (!deleted && random_.OneIn(2)) {
       SetKey(command.mutable_queue(), {TopicId(1 + random_.Below(2)), static_cast<int32_t>(random_.Below(2))});
     }
+    if (!deleted && random_.OneIn(4)) {
+      command.set_lite_topic(std::string(1, static_cast<char>('a' + random_.Below(2))));
+    } else if (deleted && random_.OneIn(2)) {
+      // One that goes because nothing is sent to it, mostly a lite topic.
+      const auto& all = state_.lite().all();
+      if (!all.empty() && !random_.OneIn(4)) {
+        SetKey(command.mutable_queue(), std::next(all.begin(), static_cast<ptrdiff_t>(random_.Below(all.size())))->first);
+      }
+      const Queue* const queue = state_.FindQueue(KeyOf(command.queue()));
+      command.set_lite_end((queue == nullptr ? 0 : queue->end) - (random_.OneIn(3) ? 1 : 0));
+    }
     command.set_deleted(deleted);
     return command;
   }
@@ -574,6 +585,13 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
     if (outcome.dropped_in_flight > 0) facts->insert("SeekCursor drops deliveries");
     if (outcome.dropped_parked > 0) facts->insert("SeekCursor drops parked ones");
   }
+  if (const auto* configure = std::get_if<log::ConfigureQueue>(&command)) {
+    if (!configure->lite_topic().empty()) {
+      facts->insert(outcome.status.ok() ? "ConfigureQueue makes a lite topic" : "ConfigureQueue finds a lite topic");
+    } else if (configure->has_lite_end() && outcome.status.ok()) {
+      facts->insert("ConfigureQueue drops a lite topic");
+    }
+  }
   for (const QueueKey& queue : outcome.queues) {
     if (!IsDiscardedTopic(queue.topic)) continue;
     facts->insert(std::holds_alternative<log::Redrive>(command) ? "Redrive discards" : "EndTransaction discards");
@@ -615,7 +633,8 @@ const std::set<std::string>& AllFacts() {
       "Move OK", "Move ABORTED", "Move FAILED_PRECONDITION",
       "Expire OK", "Expire NOT_FOUND", "Expire ABORTED",
       "Trim OK", "Trim ABORTED", "Trim FAILED_PRECONDITION",
-      "ConfigureQueue OK", "ConfigureQueue NOT_FOUND", "ConfigureQueue ALREADY_EXISTS",
+      "ConfigureQueue OK", "ConfigureQueue NOT_FOUND", "ConfigureQueue ALREADY_EXISTS", "ConfigureQueue ABORTED",
+      "ConfigureQueue makes a lite topic", "ConfigureQueue finds a lite topic", "ConfigureQueue drops a lite topic",
       "StateHash OK", "StateHash ABORTED",
       "CloseGroup OK", "CloseGroup NOT_FOUND",
       "Schedule OK", "Schedule NOT_FOUND", "Schedule at once", "Schedule later",

@@ -90,8 +90,8 @@ void ExpectSame(const Message& sent, const Message& returned) {
 // The fields of the structs, so that one which is in a struct alone is noticed: a new one does not compile until it is here,
 // and then fails until it is on the wire.
 auto Fields(const AppendCall& in) {
-  const auto& [shard, topic, revision, queue, messages, prepare] = in;
-  return std::make_tuple(shard, topic, revision, queue, messages.size(), prepare);
+  const auto& [shard, topic, revision, queue, lite_topic, messages, prepare] = in;
+  return std::make_tuple(shard, topic, revision, queue, lite_topic, messages.size(), prepare);
 }
 auto Fields(const AppendCall::Message& in) {
   const auto& [stored, tag_hash, deliver_at, check_after, message_group, id_hash, content_hash] = in;
@@ -185,6 +185,14 @@ auto Fields(const UpdateOffsetCall& in) {
   const auto& [shard, group, queue, revision, offset] = in;
   return std::make_tuple(shard, group, queue, revision, offset);
 }
+auto Fields(const LiteSyncCall& in) {
+  const auto& [shard, group, topic, revision, client_id, action, lite_topics, version, quota] = in;
+  return std::make_tuple(shard, group, topic, revision, client_id, action, lite_topics, version, quota);
+}
+auto Fields(const LiteSyncResult& in) {
+  const auto& [status] = in;
+  return std::make_tuple(status);
+}
 auto Fields(const OffsetResult& in) {
   const auto& [status, offset] = in;
   return std::make_tuple(status, offset);
@@ -242,8 +250,8 @@ auto Fields(const GroupCount& in) {
   return std::make_tuple(shard, group, topic, ready, in_flight, blocked, delayed, dead_lettered, oldest);
 }
 auto Fields(const QueueStats& in) {
-  const auto& [shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, groups] = in;
-  return std::make_tuple(shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, groups.size());
+  const auto& [shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, lite_topics, groups] = in;
+  return std::make_tuple(shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, lite_topics, groups.size());
 }
 auto Fields(const QueueStats::Group& in) {
   const auto& [group, floor, next, in_flight, ready_again, parked] = in;
@@ -440,6 +448,26 @@ TEST(BrokerCodecTest, CallsAboutOffsetsSurviveTheWire) {
   broker_pb::OffsetAnswer answer_returned;
   Encode(Decode(answer), &answer_returned);
   ExpectSame(answer, answer_returned);
+}
+
+TEST(BrokerCodecTest, ALiteSubscriptionSurvivesTheWire) {
+  const auto sent = Filled<broker_pb::SyncLite>();
+  const absl::StatusOr<LiteSyncCall> call = Decode(sent);
+  ASSERT_TRUE(call.ok());
+  ExpectAllSet(*call);
+  broker_pb::SyncLite returned;
+  Encode(*call, &returned);
+  ExpectSame(sent, returned);
+
+  const auto answer = Filled<broker_pb::SyncLiteAnswer>();
+  ExpectAllSet(Decode(answer));
+  broker_pb::SyncLiteAnswer answer_returned;
+  Encode(Decode(answer), &answer_returned);
+  ExpectSame(answer, answer_returned);
+
+  broker_pb::SyncLite unknown;
+  unknown.set_action(static_cast<broker_pb::SyncLite::Action>(broker_pb::SyncLite::Action_MAX + 1));
+  EXPECT_EQ(Decode(unknown).status().code(), absl::StatusCode::kInvalidArgument);
 }
 
 TEST(BrokerCodecTest, AResetSurvivesTheWire) {

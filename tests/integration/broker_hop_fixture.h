@@ -195,6 +195,12 @@ class FakeBroker : public BrokerApi {
       Answer([this, done = std::move(done)]() mutable { done(offset_result); });
     });
   }
+  void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) override {
+    changes.Make([&] {
+      last_sync = call;
+      Answer([this, done = std::move(done)]() mutable { done(sync_result); });
+    });
+  }
   void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override {
     changes.Make([&] {
       last_reset = call;
@@ -282,6 +288,7 @@ class FakeBroker : public BrokerApi {
   QueryOffsetCall last_query;
   GetOffsetCall last_get;
   UpdateOffsetCall last_update;
+  LiteSyncCall last_sync;
   ResetOffsetCall last_reset;
   StatsCall last_stats;
   std::vector<SettleCall> settles;
@@ -305,6 +312,7 @@ class FakeBroker : public BrokerApi {
   StatsResult stats_result;
   OffsetResult offset_result;
   ResetOffsetResult reset_result;
+  LiteSyncResult sync_result;
   std::optional<PullResult> pull_result;  // None: pulls wait.
   std::function<ReceiveResult(const ReceiveCall&)> serve;
   bool deaf_to_cancels = false;

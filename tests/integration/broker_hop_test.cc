@@ -768,6 +768,21 @@ TEST_F(BrokerHopTest, OffsetsGoThereAndBack) {
   EXPECT_EQ(broker_.last_reset.target, ResetOffsetCall::Target::kLatest);
 }
 
+TEST_F(BrokerHopTest, ALiteSubscriptionGoesThereAndBack) {
+  broker_.sync_result = {absl::ResourceExhaustedError("too many")};
+  StartAndConnect();
+  LiteSyncCall call;
+  call.shard = ShardId(1);
+  call.client_id = "ann";
+  call.action = LiteSyncCall::Action::kSet;
+  call.lite_topics = {"a", "b"};
+  Outcome<LiteSyncResult> sync;
+  remote_->SyncLite(call, sync.Taker());
+  EXPECT_THAT(sync.Get().status, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(broker_.last_sync.client_id, "ann");
+  EXPECT_THAT(broker_.last_sync.lite_topics, ElementsAre("a", "b"));
+}
+
 TEST_F(BrokerHopTest, ABrokenStreamLeavesStoredOffsetsInDoubtAndLookUpsNot) {
   StartAndConnect();
   broker_.Hold();

@@ -445,6 +445,18 @@ class Scenarios:
             self.send("alarms", "--body", "x", "--priority", priority).expect(0)
         self.assertEqual(sorted(message["priority"] for message in self.receive_until("alarms", "audit", 2)), [0, 15])
 
+    def test_lite_topics_are_received_by_those_who_read_them(self):
+        self.create("sessions", kind="lite")
+        for name in ("s-1", "s-2", "s-3"):
+            self.send("sessions", "--body", name, "--lite-topic", name).expect(0)
+        self.receive("sessions", "bots", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        got = self.receive("sessions", "bots", "--lite-topic", "s-1", "--lite-topic", "s-3", "--max", 2, "--wait", "10s").expect(0).objects
+        got += self.receive("sessions", "bots", "--lite-topic", "s-1", "--lite-topic", "s-3", "--max", 2, "--wait", "0s").objects
+        self.assertEqual(sorted((message["body"], message["lite_topic"]) for message in got), [("s-1", "s-1"), ("s-3", "s-3")])
+        (described,) = self.admin("topic", "describe", "sessions").expect(0).objects
+        self.assertEqual(sum(queue.get("lite_topics", 0) for queue in described["queues"]), 3)
+        self.send("sessions", "--body", "x").expect(CTL_REFUSED)
+
     def test_a_waiting_receive_is_given_what_comes(self):
         self.create("orders", "billing")
         waiting = self.start_waiting_receive(self.server.consumers, "orders", "billing")

@@ -420,6 +420,12 @@ void FakeBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done
   done({absl::OkStatus(), call.offset});
 }
 
+void FakeBroker::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) {
+  syncs.push_back(std::move(call));
+  if (const auto refusal = TakeRefusal()) return done({*refusal});
+  done({absl::OkStatus()});
+}
+
 void FakeBroker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
   resets.push_back(call);
   if (const auto refusal = TakeRefusal()) return done({*refusal, {}});

@@ -89,6 +89,7 @@ class FakeBroker : public BrokerApi {
   void QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) override;
   void GetOffset(GetOffsetCall call, Callback<OffsetResult> done) override;
   void UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) override;
+  void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) override;
   void ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) override;
 
   // What Stats says of groups.
@@ -128,6 +129,7 @@ class FakeBroker : public BrokerApi {
   std::vector<PullCall> pulls;
   std::vector<QueryOffsetCall> queries;
   std::vector<ResetOffsetCall> resets;
+  std::vector<LiteSyncCall> syncs;
   std::vector<SettleCall> settles;
   std::vector<SentReport> sent;
   std::vector<ClientReport> reports;

@@ -23,6 +23,7 @@ StatusWorld::StatusWorld() {
   UseOneShard();
   controller_.MakeTopic("steps", MessageType::kFifo);
   controller_.MakeTopic("alarms", MessageType::kPriority);
+  controller_.MakeTopic("sessions", MessageType::kLite);
 }
 
 v2::Status StatusWorld::AskBytes(const std::string& rpc, std::string request) {
@@ -115,6 +116,23 @@ v2::Message StatusWorld::Urgent(int32_t priority) {
   message.mutable_system_properties()->set_message_type(v2::PRIORITY);
   message.mutable_system_properties()->set_priority(priority);
   return message;
+}
+
+v2::Message StatusWorld::Lite(const std::string& lite_topic) {
+  v2::Message message = MessageOf("sessions", "hello");
+  message.mutable_system_properties()->set_message_type(v2::LITE);
+  message.mutable_system_properties()->set_lite_topic(lite_topic);
+  return message;
+}
+
+v2::SyncLiteSubscriptionRequest StatusWorld::Reads(const std::vector<std::string>& lite_topics, const std::string& topic,
+                                                   const std::string& group) {
+  v2::SyncLiteSubscriptionRequest request;
+  request.set_action(v2::COMPLETE_ADD);
+  *request.mutable_topic() = Named(topic);
+  *request.mutable_group() = Named(group);
+  for (const std::string& name : lite_topics) request.add_lite_topic_set(name);
+  return request;
 }
 
 v2::MessageQueue StatusWorld::Queue(const std::string& topic) {
@@ -324,6 +342,19 @@ const std::vector<StatusCase>& StatusCases() {
          v2::Message message = w.Urgent(1);
          message.mutable_system_properties()->clear_priority();
          return w.Send(message).status();
+       }},
+      {"SendMessage", v2::ILLEGAL_LITE_TOPIC, "a LITE message has no lite topic",
+       [](W& w) {
+         v2::Message message = w.Lite("");
+         message.mutable_system_properties()->clear_lite_topic();
+         return w.Send(message).status();
+       }},
+      {"SendMessage", v2::ILLEGAL_LITE_TOPIC, "a lite topic is blank, has more than 64 bytes or a control character",
+       [](W& w) { return w.Send(w.Lite(Long(65))).status(); }},
+      {"SendMessage", v2::LITE_TOPIC_QUOTA_EXCEEDED, "a new lite topic, and the topic has `broker.max_lite_topics` in its shard",
+       [](W& w) {
+         w.Refuse(absl::ResourceExhaustedError("the topic has 1000000 lite topics in this shard"));
+         return w.Send(w.Lite("session-1")).status();
        }},
       {"SendMessage", v2::MESSAGE_CORRUPTED, "the call has no message",
        [](W& w) { return w.Ask("SendMessage", v2::SendMessageRequest()); }},
@@ -1156,13 +1187,67 @@ const std::vector<StatusCase>& StatusCases() {
          w.Refuse(absl::DeadlineExceededError("the shard lost its leader; the outcome is not known"));
          return w.Ask("RecallMessage", request);
        }},
+
+      // --- SyncLiteSubscription ---
+      {"SyncLiteSubscription", v2::OK, "the client reads these lite topics from now on",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({"session-1", "session-2"})); }},
+      {"SyncLiteSubscription", v2::BAD_REQUEST, "the bytes are no such request",
+       [](W& w) { return w.AskBytes("SyncLiteSubscription", kNoProto); }},
+      {"SyncLiteSubscription", v2::BAD_REQUEST, "the action is none of the four",
+       [](W& w) {
+         v2::SyncLiteSubscriptionRequest request = w.Reads({"session-1"});
+         request.set_action(static_cast<v2::LiteSubscriptionAction>(9));
+         return w.Ask("SyncLiteSubscription", request);
+       }},
+      {"SyncLiteSubscription", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({}, "no.dots")); }},
+      {"SyncLiteSubscription", v2::ILLEGAL_CONSUMER_GROUP, "the group's name has a character that is not allowed",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({}, "sessions", "no.dots")); }},
+      {"SyncLiteSubscription", v2::CLIENT_ID_REQUIRED, "the call has no client id",
+       [](W& w) {
+         w.SetHeader("x-mq-client-id", "");
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}));
+       }},
+      {"SyncLiteSubscription", v2::ILLEGAL_LITE_TOPIC, "a lite topic is blank, has more than 64 bytes or a control character",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({"session\n1"})); }},
+      {"SyncLiteSubscription", v2::TOPIC_NOT_FOUND, "there is no such topic; the call makes none",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}, "unknown")); }},
+      {"SyncLiteSubscription", v2::CONSUMER_GROUP_NOT_FOUND, "there is no such group and groups are not made on first use",
+       [](W& w) {
+         w.MakeNothing();
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}, "sessions", "unknown"));
+       }},
+      {"SyncLiteSubscription", v2::PRECONDITION_FAILED, "the topic is of another type than LITE",
+       [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}, "orders")); }},
+      {"SyncLiteSubscription", v2::TOO_MANY_REQUESTS, "the controller refuses to make one more group",
+       [](W& w) {
+         w.controller().FailChanges(absl::ResourceExhaustedError("there are 1000 groups, that many are allowed"));
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}, "sessions", "unknown"));
+       }},
+      {"SyncLiteSubscription", v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED, "the client would read more than `proxy.max_lite_subscriptions`",
+       [](W& w) {
+         ProxyOptions options;
+         options.limits.max_lite_subscriptions = 1;
+         w.Restart(options);
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1", "session-2"}));
+       }},
+      {"SyncLiteSubscription", v2::INTERNAL_SERVER_ERROR, "the shard's log has failed",
+       [](W& w) {
+         w.Refuse(absl::DataLossError("the log is poisoned: a sync failed"));
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}));
+       }},
+      {"SyncLiteSubscription", v2::HA_NOT_AVAILABLE, "a shard has no leader that can be reached; the others have taken it",
+       [](W& w) {
+         w.Depose();
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}));
+       }},
+      {"SyncLiteSubscription", v2::PROXY_TIMEOUT, "the controller does not answer in time while the group is made",
+       [](W& w) {
+         w.controller().FailChanges(absl::DeadlineExceededError("the controller did not answer within 5s"));
+         return w.Ask("SyncLiteSubscription", w.Reads({"session-1"}, "sessions", "unknown"));
+       }},
   });
   return *kCases;
-}
-
-const std::vector<const char*>& NotBuiltYet() {
-  static const auto* const kRpcs = new std::vector<const char*>({"SyncLiteSubscription"});
-  return *kRpcs;
 }
 
 const std::vector<StatusReason>& StatusReasons() {
@@ -1170,7 +1255,7 @@ const std::vector<StatusReason>& StatusReasons() {
       // --- Codes that are for some calls only ---
       {{"QueryRoute", "Heartbeat", "QueryAssignment", "ReceiveMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
         "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
-        "ChangeInvisibleDuration", "RecallMessage"},
+        "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
        {v2::MULTIPLE_RESULTS},
        "the call is about one thing; only SendMessage and AckMessage have entries of which each has its own fate"},
       {{},
@@ -1189,7 +1274,7 @@ const std::vector<StatusReason>& StatusReasons() {
        "and PullMessage say it"},
       {{}, {v2::PAYLOAD_TOO_LARGE}, "only SendMessage and AckMessage carry lists; of any call, more bytes than the "
        "port takes end it by gRPC's RESOURCE_EXHAUSTED"},
-      {{}, {v2::CONSUMER_GROUP_NOT_FOUND}, "only ReceiveMessage, UpdateOffset and GetOffset need the group to be "
+      {{}, {v2::CONSUMER_GROUP_NOT_FOUND}, "only ReceiveMessage, UpdateOffset, GetOffset and SyncLiteSubscription need the group to be "
        "there; a receipt of a deleted one is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
       {{"AckMessage", "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration"},
        {v2::TOPIC_NOT_FOUND},
@@ -1197,7 +1282,7 @@ const std::vector<StatusReason>& StatusReasons() {
       {{"EndTransaction"}, {v2::TOPIC_NOT_FOUND}, "the transaction id tells: INVALID_TRANSACTION_ID if it is for "
        "another topic, NOT_FOUND if its topic was deleted"},
       {{"QueryRoute", "QueryAssignment", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
-        "UpdateOffset", "GetOffset", "QueryOffset", "ChangeInvisibleDuration"},
+        "UpdateOffset", "GetOffset", "QueryOffset", "ChangeInvisibleDuration", "SyncLiteSubscription"},
        {v2::NOT_FOUND},
        "what can be missing has a code of its own here: topic, group, message, offset or receipt"},
       {{"QueryRoute", "SendMessage", "QueryAssignment", "AckMessage",
@@ -1225,7 +1310,7 @@ const std::vector<StatusReason>& StatusReasons() {
        "the proxy answers alone, from memory: neither a shard nor the controller is asked"},
       {{"QueryRoute", "QueryAssignment", "Heartbeat", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue",
         "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
-        "ChangeInvisibleDuration", "RecallMessage"},
+        "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
        {v2::FORBIDDEN},
        "rights of users are not built yet, and every queue may be read"},
       {{}, {v2::NOT_IMPLEMENTED}, "the call is served"},
@@ -1235,8 +1320,9 @@ const std::vector<StatusReason>& StatusReasons() {
       {{}, {v2::UNRECOGNIZED_CLIENT_TYPE}, "every type of client is served, also one younger than this server"},
       {{}, {v2::ILLEGAL_POLLING_TIME}, "a poll that is too long is cut to what the deadline leaves, a short one is "
        "taken as it is"},
-      {{}, {v2::ILLEGAL_LITE_TOPIC, v2::LITE_TOPIC_QUOTA_EXCEEDED, v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED}, "lite "
-       "topics are not built yet"},
+      {{}, {v2::ILLEGAL_LITE_TOPIC}, "only SendMessage and SyncLiteSubscription name lite topics that may be new"},
+      {{}, {v2::LITE_TOPIC_QUOTA_EXCEEDED}, "only SendMessage makes lite topics"},
+      {{}, {v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED}, "only SyncLiteSubscription subscribes to lite topics"},
       {{}, {v2::INVALID_CLIENT_PROPERTIES}, "Settings are answered whatever stands in them, see Telemetry"},
       {{}, {v2::UNAUTHORIZED}, "callers are not authenticated yet: any signature is taken"},
       {{}, {v2::PAYMENT_REQUIRED}, "Barid does not charge"},
@@ -1298,6 +1384,9 @@ const std::vector<NamedCode>& NamedCodes() {
       {"SendMessage", v2::CLIENT_ID_REQUIRED},
       {"Telemetry", v2::CLIENT_ID_REQUIRED},
       {"RecallMessage", v2::NOT_FOUND},
+      {"SendMessage", v2::ILLEGAL_LITE_TOPIC},
+      {"SendMessage", v2::LITE_TOPIC_QUOTA_EXCEEDED},
+      {"SyncLiteSubscription", v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED},
   });
   return *kNamed;
 }

@@ -163,12 +163,28 @@ const Case kCases[] = {
        d->delivery_time = absl::UnixEpoch();
      },
      Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none in a FIFO message"},
-    {"LiteToLite",
+    {"LiteWithoutLiteTopic",
      [](auto* d, auto* t) {
        t->type = MessageType::kLite;
        d->type = MessageType::kLite;
      },
-     Reason::kMessagePropertyConflictWithType, "its type is LITE", "this version takes NORMAL, FIFO, DELAY, TRANSACTION and PRIORITY"},
+     Reason::kIllegalLiteTopic, "its type is LITE", "has no lite topic, expected one"},
+    {"LiteTopicTooLong",
+     [](auto* d, auto* t) {
+       static const std::string long_name(65, 'x');
+       t->type = MessageType::kLite;
+       d->type = MessageType::kLite;
+       d->lite_topic = long_name;
+     },
+     Reason::kIllegalLiteTopic, "has 65 bytes", "expected 1 to 64"},
+    {"LiteWithDelay",
+     [](auto* d, auto* t) {
+       t->type = MessageType::kLite;
+       d->type = MessageType::kLite;
+       d->lite_topic = "s";
+       d->delivery_time = absl::UnixEpoch();
+     },
+     Reason::kMessagePropertyConflictWithType, "has a delivery time", "expected none in a LITE message"},
     {"PriorityWithoutPriority",
      [](auto* d, auto* t) {
        t->type = MessageType::kPriority;

@@ -23,10 +23,29 @@ constexpr absl::Duration kPatience = absl::Seconds(60);
 // For which a message group is stuck.
 constexpr absl::Duration kStuck = absl::Minutes(20);
 
+// Of what the checker knows: lite topics have a checker of their own.
+std::vector<QueueStats> StatsOf(const Shard& shard) {
+  std::vector<QueueStats> all = shard.Stats(StatsCall());
+  std::erase_if(all, [](const QueueStats& stats) {
+    return stats.queue.topic == LiteWorld::kTopic || stats.queue.topic == DeadLetterTopicId(LiteWorld::kGroup);
+  });
+  return all;
+}
+
 }  // namespace
 
 ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
-    : trace_(trace), world_(seed), random_(*world_.random()), disk_(seed ^ 0x9e3779b9) {
+    : trace_(trace),
+      world_(seed),
+      random_(*world_.random()),
+      disk_(seed ^ 0x9e3779b9),
+      lite_(&random_, {[this](absl::AnyInvocable<void(Shard*)> task) { OnShard(std::move(task)); },
+                       [this](absl::AnyInvocable<void(Shard*)> task) { NowOnShard(std::move(task)); },
+                       [this](std::string what) {
+                         Trace("lite: ", what);
+                         checker_.Violate(std::move(what));
+                       },
+                       [this] { return next_receive_++; }}) {
   character_.steps = 100 + static_cast<int>(random_.Below(300));
   character_.storms = random_.OneIn(3);
   // A new term may begin ahead, by as much as the wall clock was set ahead: where it is set, nobody counts seconds.
@@ -37,6 +56,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   character_.dead_letters = !character_.storms || random_.OneIn(4);
   character_.resets = !character_.storms && random_.OneIn(3);
   if (character_.resets) character_.dead_letters = false;
+  character_.lite = !character_.storms && random_.OneIn(2);
   character_.crash_one_in = 30 + random_.Below(300);
   character_.fault_one_in = 30 + random_.Below(300);
   character_.delete_one_in = 50 + random_.Below(500);
@@ -53,6 +73,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
   options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
+  options_.lite_topic_expiry = random_.OneIn(2) ? absl::Seconds(1) + RandomDuration(absl::Seconds(20)) : absl::Hours(24);
   options_.lookup.memory_bytes = int64_t{1024} << random_.Below(8);
   options_.audit_interval = absl::Seconds(2);
   options_.audit_entries_per_second = 1'000'000;
@@ -171,6 +192,7 @@ void ShardSimulation::PublishMetadata() {
       if (one.start) subscription.start = {StartFrom::Kind::kTime, *one.start};
     }
   }
+  if (character_.lite) lite_.AddTo(&tables);
   NowOnShard([metadata = std::make_shared<const Metadata>(std::move(tables))](Shard* shard) { shard->SetMetadata(metadata); });
 }
 
@@ -267,6 +289,7 @@ void ShardSimulation::Crash() {
     }
   }
   checker_.OnCrash();
+  lite_.OnCrash();
   for (Executor* executor : {process_->shard_executor.get(), process_->disk_executor.get(), process_->read_executor.get(),
                              process_->checkpoint_executor.get()}) {
     world_.Stop(executor);
@@ -848,7 +871,7 @@ void ShardSimulation::Flap() {
 
 void ShardSimulation::LookAtStats() {
   NowOnShard([this](Shard* shard) {
-    checker_.OnStats(shard->Stats(StatsCall()), Now());
+    checker_.OnStats(StatsOf(*shard), Now());
     LookAtCounts(*shard);
   });
 }
@@ -960,6 +983,7 @@ void ShardSimulation::Step() {
   } else if (character_.storms) {
     Storm();
   }
+  if (character_.lite && random_.OneIn(2)) lite_.Step();
   if (random_.OneIn(character_.delete_one_in)) DeleteSomething();
   if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
   if (random_.OneIn(character_.fault_one_in)) {
@@ -1003,6 +1027,21 @@ void ShardSimulation::ConsumeUntilNothingComes() {
   }
 }
 
+void ShardSimulation::DrainLite() {
+  lite_.BeginDrain();
+  const absl::Duration end = Now() + kPatience;
+  while (checker_.violation().empty() && !IsDown()) {
+    const int64_t before = lite_.came();
+    lite_.Drain();
+    world_.RunFor(absl::Milliseconds(50));
+    if (lite_.came() > before) continue;
+    if (Now() > end) break;
+    world_.RunFor(absl::Seconds(1));
+  }
+  if (checker_.violation().empty() && !IsDown()) lite_.CheckNothingIsOwed();
+  counts_.lite_settled = lite_.settled();
+}
+
 void ShardSimulation::DrainOthers() {
   may_get_stuck_ = true;
   ConsumeUntilNothingComes();
@@ -1036,6 +1075,7 @@ void ShardSimulation::Drain() {
     world_.clock()->Advance(std::max(last_due_ - world_.clock()->Now(), absl::ZeroDuration()));
   }
   ConsumeUntilNothingComes();
+  if (character_.lite) DrainLite();
   // Receives that were impatient may have waited for a cursor.
   world_.RunFor(absl::Seconds(5));
   if (!checker_.violation().empty() || IsDown()) return;
@@ -1044,7 +1084,7 @@ void ShardSimulation::Drain() {
   AuditCounts();
   if (IsDown()) return;
   NowOnShard([this](Shard* shard) {
-    checker_.Drained(shard->Stats(StatsCall()), Now());
+    checker_.Drained(StatsOf(*shard), Now());
     checker_.DrainedCounts(shard->state().counts());
   });
 }

@@ -14,6 +14,7 @@
 #include "base/simulated/executor.h"
 #include "broker/shard.h"
 #include "tests/simulation/checker.h"
+#include "tests/simulation/lite_world.h"
 
 namespace barid::broker {
 
@@ -46,6 +47,7 @@ class ShardSimulation {
     int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
     int64_t reused_ids = 0;
     int64_t audited = 0;            // Counts that an audit compared.
+    int64_t lite_settled = 0;       // Messages of lite topics.
     int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -67,6 +69,7 @@ class ShardSimulation {
     bool keeps_unsettled = false;
     bool clients_stay = false;   // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
+    bool lite = false;           // There is a topic with lite topics; what waits in them holds the log.
     bool resets = false;         // Places of groups are reset; then nothing goes to the dead letters, from where nothing comes back.
     bool far_timers = false;     // An hour and more ahead.
     uint64_t crash_one_in = 0;
@@ -141,6 +144,7 @@ class ShardSimulation {
   // One member keeps the first messages of a message group for minutes; everything else is consumed.
   void DrainOthers();
   void ConsumeUntilNothingComes();
+  void DrainLite();
   bool ConsumeAll();  // True if anything came.
 
   // --- For operators, at the end (operators.cc) ---
@@ -173,6 +177,7 @@ class ShardSimulation {
   Random& random_;
   SimulatedDisk disk_;
   Checker checker_;
+  LiteWorld lite_;
   Counts counts_;
   Character character_;
   ShardOptions options_;

@@ -47,6 +47,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.reused_ids += simulation.counts().reused_ids;
     all.stuck += simulation.counts().stuck;
     all.audited += simulation.counts().audited;
+    all.lite_settled += simulation.counts().lite_settled;
     all.stored_offsets += simulation.counts().stored_offsets;
     all.resets += simulation.counts().resets;
     all.pulled += simulation.counts().pulled;
@@ -71,6 +72,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
   EXPECT_GT(all.audited, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
+  EXPECT_GT(all.lite_settled, static_cast<int64_t>(count));
   EXPECT_GT(all.stored_offsets, static_cast<int64_t>(count) / 4);
   EXPECT_GT(all.resets, static_cast<int64_t>(count) / 8);
   EXPECT_GT(all.pulled, static_cast<int64_t>(count) * 5);

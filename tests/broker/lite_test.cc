@@ -1,0 +1,405 @@
+// Lite topics: what they are in a state, and what a shard does with them, on a simulated disk, clock and executors.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "base/lite_topic.h"
+#include "base/simulated/disk.h"
+#include "base/simulated/executor.h"
+#include "base/status.h"
+#include "base/stored_message.h"
+#include "broker/shard.h"
+#include "tests/base/status_matchers.h"
+#include "tests/broker/state_fixture.h"
+
+namespace barid::broker {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
+
+// --- The state ---
+
+class LiteStateTest : public StateTest {
+ protected:
+  Outcome Make(const std::string& name, TopicId topic = kQueue.topic) {
+    log::ConfigureQueue command;
+    command.mutable_queue()->set_topic_id(topic.value());
+    command.set_lite_topic(name);
+    return Apply(command);
+  }
+  Outcome Drop(const QueueKey& key, QueueOffset end) {
+    log::ConfigureQueue command;
+    SetKey(command.mutable_queue(), key);
+    command.set_deleted(true);
+    command.set_lite_end(end);
+    return Apply(command);
+  }
+};
+
+TEST_F(LiteStateTest, ANameHasOneQueue) {
+  const Outcome first = Make("a");
+  EXPECT_THAT(first.status, IsOk());
+  EXPECT_EQ(first.queue.queue, kFirstLiteQueue);
+  EXPECT_NE(Make("b").queue, first.queue);
+  const Outcome again = Make("a");
+  EXPECT_THAT(again.status, HasCode(absl::StatusCode::kAlreadyExists));
+  EXPECT_EQ(again.queue, first.queue);
+  EXPECT_NE(Make("a", TopicId(8)).queue.topic, first.queue.topic);
+  EXPECT_EQ(state_->lite().CountOf(kQueue.topic), 2);
+  EXPECT_EQ(state_->lite().Find(kQueue.topic, "a"), first.queue);
+  EXPECT_EQ(state_->lite().Get(first.queue)->name, "a");
+}
+
+TEST_F(LiteStateTest, GoesOnlyIfNothingWasSentMeanwhile) {
+  const QueueKey key = Make("a").queue;
+  Send({10}, key);
+  Subscribe(0, kGroup, key);
+  EXPECT_THAT(Drop(key, 0).status, HasCode(absl::StatusCode::kAborted));
+  EXPECT_THAT(Drop(key, 1).status, IsOk());
+  EXPECT_EQ(state_->lite().Find(kQueue.topic, "a"), std::nullopt);
+  EXPECT_EQ(state_->FindCursor({kGroup, key}), nullptr);
+  // What is left of it expires, and its id is free again, but not given at once.
+  const QueueKey next = Make("a").queue;
+  EXPECT_NE(next, key);
+  log::Expire expire;
+  SetKey(expire.mutable_queue(), key);
+  expire.set_first(1);
+  Apply(expire);
+  EXPECT_EQ(state_->FindQueue(key), nullptr);
+  EXPECT_THAT(Drop(kQueue, 0).status, HasCode(absl::StatusCode::kNotFound));
+}
+
+TEST_F(LiteStateTest, AnOrdinaryQueueIsNoneThatGoesSo) {
+  Configure();
+  EXPECT_THAT(Drop(kQueue, 0).status, HasCode(absl::StatusCode::kAborted));
+  EXPECT_NE(state_->FindQueue(kQueue), nullptr);
+}
+
+TEST_F(LiteStateTest, KnowsWhenItWasWrittenTo) {
+  const QueueKey key = Make("a").queue;
+  const int64_t made = state_->lite().Get(key)->written_us;
+  now_us_ += kSecond;
+  Send({10}, key);
+  EXPECT_EQ(state_->lite().Get(key)->written_us, made + kSecond);
+}
+
+// --- A shard ---
+
+constexpr ShardId kShard{1};
+constexpr TopicId kParent{1};
+
+class LiteShardTest : public testing::Test {
+ protected:
+  LiteShardTest() : world_(1), disk_(1) {
+    options_.log.log_id = 7;
+    options_.log.segment_bytes = 1 << 22;
+    options_.disk_reserve_bytes = 1 << 20;
+    options_.lite_topic_expiry = absl::Hours(1);
+    options_.max_lite_topics = 50;
+    SetMinLogLevel(LogLevel::kFatal);
+    Start();
+  }
+  ~LiteShardTest() override {
+    Stop();
+    SetMinLogLevel(LogLevel::kInfo);
+  }
+
+  void Start() {
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
+    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
+    Tell(/*with_topic=*/true);
+    absl::Status led = absl::UnknownError("no answer");
+    world_.RunOn(shard_executor_.get(),
+                 [&] { shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); }); });
+    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
+    CHECK_OK(led);
+  }
+  void Stop() {
+    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+  }
+  void Restart() {
+    Stop();
+    Start();
+  }
+  void Tell(bool with_topic) {
+    Metadata::Tables tables;
+    tables.revision = ++revision_;
+    if (with_topic) {
+      TopicMetadata& topic = tables.topics.emplace_back();
+      topic.id = kParent;
+      topic.name = {"", "sessions"};
+      topic.type = MessageType::kLite;
+      topic.queues_per_shard = 1;
+      topic.retention.age = absl::Hours(72);
+      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      subscription.group = kGroup;
+      subscription.topic = kParent;
+    }
+    for (const GroupId id : {kGroup, kOtherGroup}) {
+      GroupMetadata& group = tables.groups.emplace_back();
+      group.id = id;
+      group.name = {"", absl::StrCat("group-", id.value())};
+      group.order = id == kOtherGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
+    }
+    const auto metadata = std::make_shared<const Metadata>(std::move(tables));
+    world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(metadata); });
+  }
+
+  template <typename Result, typename Call>
+  Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
+    auto result = std::make_shared<std::optional<Result>>();
+    world_.RunOn(shard_executor_.get(), [&] {
+      (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); });
+    });
+    world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(60));
+    CHECK(result->has_value());
+    return **result;
+  }
+
+  absl::Status Send(const std::string& lite_topic, const std::string& id) {
+    AppendCall call;
+    call.shard = kShard;
+    call.topic = kParent;
+    call.lite_topic = lite_topic;
+    MessageDraft draft;
+    draft.type = MessageType::kLite;
+    draft.message_id = id;
+    draft.lite_topic = lite_topic;
+    draft.body = "body";
+    call.messages.push_back({EncodeStoredMessage(draft), 0});
+    return Ask(&Shard::Append, std::move(call)).status;
+  }
+  absl::Status Sync(const std::string& client, LiteSyncCall::Action action, std::vector<std::string> names, int64_t version = 0,
+                    GroupId group = kGroup) {
+    LiteSyncCall call;
+    call.shard = kShard;
+    call.group = group;
+    call.topic = kParent;
+    call.client_id = client;
+    call.action = action;
+    call.lite_topics = std::move(names);
+    call.version = version;
+    call.quota = 3;
+    return Ask(&Shard::SyncLite, std::move(call)).status;
+  }
+  absl::Status Reads(const std::string& client, std::vector<std::string> names) {
+    return Sync(client, LiteSyncCall::Action::kSet, std::move(names));
+  }
+
+  std::shared_ptr<std::optional<ReceiveResult>> Start(const std::string& client, absl::Duration wait, GroupId group = kGroup,
+                                                      int32_t most = 32) {
+    ReceiveCall call;
+    call.shard = kShard;
+    call.group = group;
+    call.topic = kParent;
+    call.max_messages = most;
+    call.invisible = absl::Seconds(30);
+    call.client_id = client;
+    call.wait = wait;
+    auto result = std::make_shared<std::optional<ReceiveResult>>();
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->Receive(++next_call_, std::move(call), [result](ReceiveResult got) { *result = std::move(got); });
+    });
+    return result;
+  }
+  std::vector<Delivery> Finish(const std::shared_ptr<std::optional<ReceiveResult>>& result) {
+    world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(30));
+    CHECK(result->has_value());
+    return (**result).deliveries;
+  }
+  std::vector<Delivery> Receive(const std::string& client, GroupId group = kGroup, int32_t most = 32) {
+    return Finish(Start(client, absl::Milliseconds(100), group, most));
+  }
+  static std::vector<std::string> Ids(const std::vector<Delivery>& deliveries) {
+    std::vector<std::string> ids;
+    for (const Delivery& delivery : deliveries) ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
+    return ids;
+  }
+  absl::Status Ack(const std::vector<Delivery>& deliveries, GroupId group = kGroup) {
+    SettleCall call;
+    call.shard = kShard;
+    for (const Delivery& one : deliveries) {
+      call.entries.push_back({group, one.queue, one.offset, one.nonce, SettleKind::kAck, absl::ZeroDuration(), ""});
+    }
+    const SettleResult result = Ask(&Shard::Settle, std::move(call));
+    for (const absl::Status& status : result.entries) RETURN_IF_ERROR(status);
+    return result.status;
+  }
+
+  SimulatedWorld world_;
+  SimulatedDisk disk_;
+  ShardOptions options_;
+  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
+  std::unique_ptr<Shard> shard_;
+  Epoch epoch_ = 0;
+  int64_t revision_ = 0;
+  uint64_t next_call_ = 0;
+};
+
+TEST_F(LiteShardTest, AClientIsGivenWhatItReadsAndNothingElse) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Send("c", "c0"), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty()) << "it reads nothing";
+  EXPECT_THAT(Reads("ann", {"a", "c"}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), UnorderedElementsAre("a0", "c0"));
+  EXPECT_THAT(Receive("bob"), IsEmpty());
+  EXPECT_THAT(Reads("bob", {"b", "nothing"}), IsOk());
+  EXPECT_THAT(Ids(Receive("bob")), ElementsAre("b0"));
+}
+
+TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASendToWhatItReads) {
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Reads("bob", {"b"}), IsOk());
+  const auto ann = Start("ann", absl::Seconds(20));
+  const auto bob = Start("bob", absl::Seconds(20));
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Ids(Finish(bob)), ElementsAre("b0"));
+  EXPECT_FALSE(ann->has_value());
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Ids(Finish(ann)), ElementsAre("a0"));
+}
+
+TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASubscription) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  const auto ann = Start("ann", absl::Seconds(20));
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"a"}), IsOk());
+  EXPECT_THAT(Ids(Finish(ann)), ElementsAre("a0"));
+}
+
+TEST_F(LiteShardTest, MembersOfAGroupShareALiteTopicAndOtherGroupsHaveItAll) {
+  for (const char* id : {"0", "1", "2", "3"}) EXPECT_THAT(Send("a", id), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Reads("bob", {"a"}), IsOk());
+  EXPECT_THAT(Sync("eve", LiteSyncCall::Action::kSet, {"a"}, 0, kOtherGroup), IsOk());
+  EXPECT_THAT(Ids(Receive("ann", kGroup, 2)), ElementsAre("0", "1"));
+  EXPECT_THAT(Ids(Receive("bob", kGroup, 9)), ElementsAre("2", "3"));
+  EXPECT_THAT(Ids(Receive("eve", kOtherGroup, 9)), ElementsAre("0", "1", "2", "3"));
+}
+
+TEST_F(LiteShardTest, WhatIsNotAcknowledgedComesAgain) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a0"));
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+  world_.RunFor(absl::Seconds(31));
+  const std::vector<Delivery> again = Receive("ann");
+  ASSERT_THAT(again, SizeIs(1));
+  EXPECT_EQ(again[0].attempt, 2);
+  EXPECT_THAT(Ack(again), IsOk());
+  world_.RunFor(absl::Seconds(31));
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+}
+
+TEST_F(LiteShardTest, WhatAClientStopsToReadIsNotGivenToIt) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a", "b"}), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kRemove, {"a"}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("b0"));
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"a"}), IsOk());
+  EXPECT_THAT(Reads("ann", {"b"}), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kRemoveAll, {}), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+}
+
+TEST_F(LiteShardTest, AnOlderVersionIsPassedOver) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kSet, {"a"}, 7), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kSet, {}, 6), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a0"));
+}
+
+TEST_F(LiteShardTest, MoreThanItsQuotaIsRefusedWhole) {
+  EXPECT_THAT(Reads("ann", {"a", "b"}), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"c", "d"}), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(Reads("ann", {"a", "b", "c", "d"}), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(Send("c", "c0"), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"a", "b", "c"}), IsOk()) << "some are there";
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("c0"));
+}
+
+TEST_F(LiteShardTest, ATopicTakesSoManyLiteTopics) {
+  for (int i = 0; i < 50; ++i) EXPECT_THAT(Send(absl::StrCat(i), "id"), IsOk());
+  const absl::Status refused = Send("one more", "id");
+  EXPECT_THAT(refused, StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(GetRetryAfter(refused), std::nullopt);
+  EXPECT_THAT(Send("49", "id"), IsOk());
+}
+
+TEST_F(LiteShardTest, ASubscriptionIsForgottenUnlessItIsRepeated) {
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  world_.RunFor(absl::Minutes(2));
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  world_.RunFor(absl::Minutes(2));
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a0"));
+  world_.RunFor(absl::Minutes(4));
+  EXPECT_THAT(Send("a", "a1"), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+}
+
+TEST_F(LiteShardTest, AfterARestartTheNextFullCallBringsItBack) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Ack(Receive("ann")), IsOk());
+  EXPECT_THAT(Send("a", "a1"), IsOk());
+  Restart();
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a1"));
+  EXPECT_EQ(shard_->state().lite().CountOf(kParent), 1);
+}
+
+TEST_F(LiteShardTest, AnIdleLiteTopicGoesWhenAllIsSettled) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Ack(Receive("ann")), IsOk());
+  world_.RunFor(absl::Minutes(50));
+  EXPECT_EQ(shard_->state().lite().CountOf(kParent), 2);
+  world_.RunFor(absl::Minutes(15));
+  EXPECT_EQ(shard_->state().lite().Find(kParent, "a"), std::nullopt);
+  EXPECT_NE(shard_->state().lite().Find(kParent, "b"), std::nullopt) << "nobody has settled its message";
+  EXPECT_THAT(shard_->state().queues(), SizeIs(1));
+  EXPECT_THAT(shard_->state().cursors(), IsEmpty());
+  // It comes again as if it had never been.
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Send("a", "a1"), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a1"));
+}
+
+TEST_F(LiteShardTest, GoesWithItsParent) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  Tell(/*with_topic=*/false);
+  world_.RunFor(absl::Minutes(1));
+  EXPECT_THAT(shard_->state().queues(), IsEmpty());
+  EXPECT_THAT(shard_->state().lite().all(), IsEmpty());
+}
+
+TEST_F(LiteShardTest, FiguresAreOfAllOfThemTogether) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Send("a", "a1"), IsOk());
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Receive("ann", kGroup, 1), SizeIs(1));
+  const std::vector<QueueStats> stats = shard_->Stats({});
+  ASSERT_THAT(stats, SizeIs(1));
+  EXPECT_EQ(stats[0].lite_topics, 2);
+  EXPECT_EQ(stats[0].end, 3);
+  ASSERT_THAT(stats[0].groups, SizeIs(1));
+  EXPECT_EQ(stats[0].groups[0].next, 1);
+  EXPECT_EQ(stats[0].groups[0].in_flight, 1);
+}
+
+}  // namespace
+}  // namespace barid::broker
