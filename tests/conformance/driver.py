@@ -3,6 +3,7 @@
 
     driver.py --client python --shape standalone [--scenario simple] --barid PATH --baridctl PATH
     driver.py --crash --rounds 10 --barid PATH --baridctl PATH
+    driver.py --crash --mixed --rounds 3 --seconds 120 --barid PATH --baridctl PATH
 
 See README.md. Needs nothing but Python's standard library; the clients come from ./install.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True  # The source tree is only read.
 
 import crash
+import mixed
 from children import Failed, kill_all
 from programs import CLIENTS, Program
 from scenarios import NOT_OFFERED, PROMISES, SCENARIOS, Run
@@ -50,6 +52,14 @@ class Report:
             self.checks += 1
             self.failures += not right
             print(f"{time.monotonic() - self._started:6.1f} s  {'ok  ' if right else 'FAIL'}  {sentence}", flush=True)
+
+    def end(self, directory):
+        """The last line, and the exit status."""
+        if self.failures:
+            print(f"{self.failures} of {self.checks} checks FAILED; everything written is in {directory}")
+            return 1
+        print(f"all {self.checks} checks passed")
+        return 0
 
 
 def run_scenario(name, arguments, server, directory, report):
@@ -122,11 +132,21 @@ def parse_arguments():
     parser.add_argument("--messages", type=int, default=1000, help="how many normal-push and simple send")
     parser.add_argument("--jobs", type=int, default=4, help="scenarios side by side")
     parser.add_argument("--crash", action="store_true", help="kill -9 while all five clients send and consume")
-    parser.add_argument("--rounds", type=int, default=2, help="how many kills")
+    parser.add_argument("--mixed", action="store_true", help="with --crash: three clients and every kind of message")
+    parser.add_argument("--rounds", type=int, help="how many kills (2); with --mixed how many runs, each with new servers (1)")
+    parser.add_argument("--seconds", type=float, default=120, help="of load in a round of --mixed")
+    parser.add_argument("--every", type=float, default=4, help="seconds from kill to kill in --mixed, half to one and a half of it")
+    parser.add_argument("--seed", type=int, default=1, help="of the times of the kills in --mixed")
+    parser.add_argument("--amnesia", action="store_true",
+                        help="with --mixed: servers that forget on purpose, to see that it is noticed (standalone)")
     parser.add_argument("--barid-argument", action="append", default=[], help="passed on to every barid, repeatable")
     arguments = parser.parse_args()
     if arguments.crash == bool(arguments.client):
         parser.error("say either --client or --crash")
+    if (arguments.mixed and not arguments.crash) or (arguments.amnesia and not (arguments.mixed and arguments.shape == "standalone")):
+        parser.error("--mixed goes with --crash, and --amnesia with --mixed of the shape standalone")
+    if arguments.rounds is None:
+        arguments.rounds = 1 if arguments.mixed else 2
     # Absolute, because the children run elsewhere.
     arguments.barid, arguments.baridctl, arguments.install = (
         path.resolve() for path in (arguments.barid, arguments.baridctl, arguments.install))
@@ -134,7 +154,7 @@ def parse_arguments():
         if not path.exists():
             parser.error(f"{path} does not exist: build it, or name another with --barid and --baridctl")
     if not all((arguments.install / client / ".installed").exists()
-               for client in ([arguments.client] if arguments.client else CLIENTS)):
+               for client in ([arguments.client] if arguments.client else mixed.CLIENTS if arguments.mixed else CLIENTS)):
         parser.error(f"the clients are not installed in {arguments.install}: run tests/conformance/install")
     return arguments
 
@@ -145,16 +165,36 @@ def end_now(signal_number, _frame):
     os._exit(128 + signal_number)
 
 
+def run_mixed(arguments, title, directory, report):
+    for number in range(1, arguments.rounds + 1):
+        where = directory / f"round-{number}"
+        try:
+            server = Server(arguments.shape, arguments.barid, arguments.baridctl, where / "server", arguments.barid_argument)
+            mixed.run(server, arguments.seconds, arguments.every, arguments.seed + number, arguments.install, where,
+                      lambda right, sentence: report.check(right, f"{title} {number}: {sentence}"), arguments.amnesia)
+            server.stop()
+            report.check(True, f"{title} {number}: server ended well after SIGTERM")
+        except Failed as failure:
+            report.check(False, f"{title} {number}: {failure}")
+        finally:
+            kill_all()
+        if not report.failures:
+            shutil.rmtree(where / "server")
+    return report.end(directory)
+
+
 def main():
     arguments = parse_arguments()
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, end_now)
-    title = f"crash-{arguments.shape}" if arguments.crash else f"{arguments.client}-{arguments.shape}"
+    title = f"{'mixed' if arguments.mixed else 'crash' if arguments.crash else arguments.client}-{arguments.shape}"
     directory = arguments.install / "runs" / title
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
 
     report = Report()
+    if arguments.mixed:
+        return run_mixed(arguments, title, directory, report)
     try:
         server = Server(arguments.shape, arguments.barid, arguments.baridctl, directory / "server",
                         arguments.barid_argument)
@@ -177,12 +217,9 @@ def main():
         kill_all()
     keep_results(arguments, report)
 
-    if report.failures:
-        print(f"{report.failures} of {report.checks} checks FAILED; everything written is in {directory}")
-        return 1
-    shutil.rmtree(directory / "server")
-    print(f"all {report.checks} checks passed")
-    return 0
+    if not report.failures:
+        shutil.rmtree(directory / "server")
+    return report.end(directory)
 
 
 if __name__ == "__main__":

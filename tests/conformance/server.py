@@ -61,9 +61,10 @@ class Process:
     def endpoint(self):
         return self.ports[PORTS[self.role][0]]
 
-    def kill_and_restart(self, closed_seconds):
+    def kill_and_restart(self, closed_seconds, while_down=lambda: None):
         """kill -9 and start again at the same ports. Returns when the port opened and how long it was closed."""
         kill(self._child)
+        while_down()
         killed = time.monotonic()
         time.sleep(closed_seconds)  # The length of the outage, not a wait for anything.
         self.start()

@@ -13,6 +13,7 @@ import (
 	"hash/adler32"
 	"os"
 	"sort"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -723,6 +724,193 @@ func loop(o options) {
 	select {} // Keep consuming until stdin closes.
 }
 
+func now() float64 { return float64(time.Now().UnixNano()) / 1e9 }
+
+func indexOf(body string) int {
+	index, err := strconv.Atoi(body[strings.LastIndex(body, "-")+1:])
+	if err != nil {
+		fail("read a body", err)
+	}
+	return index
+}
+
+func commitsMixed(index int) bool { return index%2 == 0 }
+
+// returnsMixed says which deliveries are given back: to be tried again, to die, to hold up their message group.
+func returnsMixed(via string, index, attempt int) bool {
+	return (via == "retry" && (index%5 == 0 || attempt == 1)) || (via == "fifo" && index%17 == 5 && attempt == 1)
+}
+
+func mixed(o options) {
+	kinds := []string{"normal", "fifo", "delay", "transaction", "priority", "retry"}
+	topicOf := func(kind string) string { return o.topic + "-" + kind }
+	topics := []string{}
+	for _, kind := range kinds {
+		topics = append(topics, topicOf(kind))
+	}
+	// What it would have done itself; of any producer's transaction, since whoever lives is asked.
+	check := func(message *rmq.MessageView) rmq.TransactionResolution {
+		body := string(message.GetBody())
+		answer, resolution := "rollback", rmq.ROLLBACK
+		if commitsMixed(indexOf(body)) {
+			answer, resolution = "commit", rmq.COMMIT
+		}
+		emit("checked", fields{"id": message.GetMessageId(), "body": body, "answer": answer})
+		return resolution
+	}
+	producer, err := rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(topics...),
+		rmq.WithTransactionChecker(&rmq.TransactionChecker{Check: check}))
+	if err == nil {
+		err = producer.Start()
+	}
+	if err != nil {
+		fail("start producer", err)
+	}
+
+	settleAll := func(consumer rmq.SimpleConsumer, via string, messages []*rmq.MessageView, asked float64) {
+		for place, message := range messages {
+			event := received(message, via)
+			event["asked"], event["wall"], event["place"] = asked, now(), place
+			event["answer"] = fmt.Sprintf("%s %f", o.run, asked)
+			emit("received", event)
+		}
+		for _, message := range messages {
+			body, attempt := string(message.GetBody()), int(message.GetDeliveryAttempt())
+			event := fields{"via": via, "body": body, "attempt": attempt, "begun": now()}
+			var err error
+			what := "ack"
+			if returnsMixed(via, indexOf(body), attempt) {
+				what = "return"
+				err = consumer.ChangeInvisibleDuration(message, o.change)
+			} else {
+				err = consumer.Ack(context.Background(), message)
+			}
+			if err == nil {
+				emit(what+"ed", event)
+				continue
+			}
+			for key, value := range describe(err) {
+				event[key] = value
+			}
+			emit(what+"-failed", event)
+			if via == "fifo" {
+				return // What follows would overtake it.
+			}
+		}
+	}
+	receiveForever := func(consumer rmq.SimpleConsumer, via string) {
+		most := int32(16)
+		if via == "fifo" {
+			most = 4
+		}
+		for {
+			asked := now()
+			messages, err := receive(o, consumer, most)
+			if err != nil {
+				emit("receive-failed", with(describe(err), "via", via))
+				time.Sleep(200 * time.Millisecond)
+			}
+			settleAll(consumer, via, messages, asked)
+		}
+	}
+	for _, via := range append(append([]string{}, kinds...), "tag", "sql", "dead") {
+		topic, expression := topicOf(via), rmq.SUB_ALL
+		switch via {
+		case "tag":
+			topic, expression = topicOf("normal"), rmq.NewFilterExpression(o.expression)
+		case "sql":
+			topic, expression = topicOf("normal"), rmq.NewFilterExpressionWithType(o.sql, rmq.SQL92)
+		case "dead":
+			topic = "%DLQ%" + o.group + "-retry"
+		}
+		consumer, err := rmq.NewSimpleConsumer(config(o.consumerEndpoint, o.group+"-"+via), rmq.WithSimpleAwaitDuration(o.await),
+			rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: expression}))
+		if err == nil {
+			err = consumer.Start()
+		}
+		if err != nil {
+			fail("start simple consumer of "+via, err)
+		}
+		for i := 0; i < o.receivers; i++ {
+			go receiveForever(consumer, via)
+		}
+	}
+
+	messageOf := func(kind string, index int) *rmq.Message {
+		message := &rmq.Message{Topic: topicOf(kind), Body: []byte(fmt.Sprintf("%s-%s-%d", kind, o.run, index))}
+		switch kind {
+		case "normal":
+			message.SetTag("cab"[index%3 : index%3+1])
+			message.AddProperty("number", fmt.Sprint(index))
+		case "fifo":
+			message.SetMessageGroup(fmt.Sprintf("%s-%d", o.run, index%messageGroups))
+		case "delay":
+			due := time.Now().Unix() + 2 + int64(index%4)
+			message.SetDelayTimestamp(time.Unix(due, 0))
+			emit("scheduled", fields{"body": string(message.Body), "due": due})
+		case "priority":
+			if err := message.SetPriority(int32(1 + index%15)); err != nil {
+				fail("set priority", err)
+			}
+		}
+		return message
+	}
+	sendOne := func(kind string, index int) error {
+		message := messageOf(kind, index)
+		body := string(message.Body)
+		if kind != "transaction" {
+			receipts, err := producer.Send(context.Background(), message)
+			if err != nil {
+				return err
+			}
+			emit("sent", fields{"id": receipts[0].MessageID, "body": body})
+			if kind == "delay" && index%4 == 1 {
+				if _, err := producer.Recall(context.Background(), message.Topic, receipts[0].RecallHandle); err != nil {
+					emit("recall-failed", with(describe(err), "body", body))
+				} else {
+					emit("recalled", fields{"body": body})
+				}
+			}
+			return nil
+		}
+		opened := producer.BeginTransaction()
+		receipts, err := producer.SendWithTransaction(context.Background(), message, opened)
+		if err != nil {
+			return err
+		}
+		emit("sent", fields{"id": receipts[0].MessageID, "body": body})
+		if index%4 >= 2 {
+			return nil // Left to the check-back.
+		}
+		how, end := "rollback", opened.RollBack
+		if commitsMixed(index) {
+			how, end = "commit", opened.Commit
+		}
+		if err := end(); err != nil {
+			emit("end-failed", with(describe(err), "body", body))
+		} else {
+			emit("ended", fields{"body": body, "how": how})
+		}
+		return nil
+	}
+	var senders sync.WaitGroup
+	for _, kind := range kinds {
+		senders.Add(1)
+		go func() {
+			defer senders.Done()
+			for index := 0; !stopped.Load(); index++ {
+				if err := sendOne(kind, index); err != nil {
+					emit("send-failed", with(describe(err), "body", fmt.Sprintf("%s-%s-%d", kind, o.run, index)))
+				}
+				time.Sleep(o.pause)
+			}
+		}()
+	}
+	senders.Wait()
+	emit("stopped", nil)
+	select {} // Keep consuming until stdin closes.
+}
+
 func obeyStdin() {
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
@@ -735,7 +923,7 @@ func obeyStdin() {
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
 	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-	"props": props, "errors": errors, "loop": loop}
+	"props": props, "errors": errors, "loop": loop, "mixed": mixed}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 

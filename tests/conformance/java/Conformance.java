@@ -4,6 +4,7 @@ import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.ByteBuffer;
 import java.time.Duration;
+import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -718,6 +719,172 @@ public final class Conformance {
     }
   }
 
+  // The mixed load of the crash test: every kind at once.
+
+  private static final List<String> KINDS = List.of("normal", "fifo", "delay", "transaction", "priority", "retry");
+
+  private static double now() {
+    Instant now = Instant.now();
+    return now.getEpochSecond() + now.getNano() / 1e9;
+  }
+
+  private static int indexOf(String body) {
+    return Integer.parseInt(body.substring(body.lastIndexOf('-') + 1));
+  }
+
+  private static boolean commitsMixed(int index) {
+    return index % 2 == 0;
+  }
+
+  /** Which deliveries are given back: to be tried again, to die, to hold up their message group. */
+  private static boolean returnsMixed(String via, int index, int attempt) {
+    return (via.equals("retry") && (index % 5 == 0 || attempt == 1))
+        || (via.equals("fifo") && index % 17 == 5 && attempt == 1);
+  }
+
+  private String topicOf(String kind) {
+    return text("topic") + "-" + kind;
+  }
+
+  private void mixed() throws Exception {
+    // What it would have done itself; of any producer's transaction, since whoever lives is asked.
+    TransactionChecker checker = message -> {
+      boolean commits = commitsMixed(indexOf(bodyOf(message)));
+      emit("checked", fields("id", message.getMessageId().toString(), "body", bodyOf(message), "answer",
+          commits ? "commit" : "rollback"));
+      return commits ? TransactionResolution.COMMIT : TransactionResolution.ROLLBACK;
+    };
+    Producer producer = PROVIDER.newProducerBuilder().setClientConfiguration(configuration(text("endpoint")))
+        .setTopics(KINDS.stream().map(this::topicOf).toArray(String[]::new)).setTransactionChecker(checker).build();
+    for (String via : List.of("normal", "fifo", "delay", "transaction", "priority", "retry", "tag", "sql", "dead")) {
+      String topic = via.equals("dead") ? "%DLQ%" + text("group") + "-retry"
+          : topicOf(via.equals("tag") || via.equals("sql") ? "normal" : via);
+      FilterExpression filter = via.equals("sql") ? new FilterExpression(text("sql"), FilterExpressionType.SQL92)
+          : new FilterExpression(via.equals("tag") ? text("expression") : "*", FilterExpressionType.TAG);
+      SimpleConsumer consumer = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(consumerConfiguration())
+          .setConsumerGroup(text("group") + "-" + via).setSubscriptionExpressions(Collections.singletonMap(topic, filter))
+          .setAwaitDuration(seconds("await", 5)).build();
+      for (int i = 0; i < number("receivers", 1); i++) {
+        new Thread(() -> receiveMixed(consumer, via)).start();
+      }
+    }
+    List<Thread> senders = new ArrayList<>();
+    for (String kind : KINDS) {
+      senders.add(new Thread(() -> sendMixed(producer, kind)));
+      senders.get(senders.size() - 1).start();
+    }
+    for (Thread sender : senders) {
+      sender.join();
+    }
+    emit("stopped", fields());
+    new CountDownLatch(1).await(); // Keep consuming until stdin closes.
+  }
+
+  private void receiveMixed(SimpleConsumer consumer, String via) {
+    for (;;) {
+      double asked = now();
+      try {
+        settleMixed(consumer, via, consumer.receive(via.equals("fifo") ? 4 : 16, seconds("invisible", 10)), asked);
+      } catch (Throwable error) {
+        emit("receive-failed", with(describe(error), "via", via));
+        pause(0.2);
+      }
+    }
+  }
+
+  private void settleMixed(SimpleConsumer consumer, String via, List<MessageView> messages, double asked) {
+    for (int place = 0; place < messages.size(); place++) {
+      Map<String, Object> event = received(messages.get(place), via);
+      event.putAll(fields("asked", asked, "wall", now(), "answer", text("run") + " " + asked, "place", place));
+      emit("received", event);
+    }
+    for (MessageView message : messages) {
+      String body = bodyOf(message);
+      boolean returns = returnsMixed(via, indexOf(body), message.getDeliveryAttempt());
+      Map<String, Object> event =
+          fields("via", via, "body", body, "attempt", message.getDeliveryAttempt(), "begun", now());
+      try {
+        if (returns) {
+          consumer.changeInvisibleDuration(message, seconds("change", 5));
+        } else {
+          consumer.ack(message);
+        }
+        emit(returns ? "returned" : "acked", event);
+      } catch (Throwable error) {
+        event.putAll(describe(error));
+        emit(returns ? "return-failed" : "ack-failed", event);
+        if (via.equals("fifo")) {
+          return; // What follows would overtake it.
+        }
+      }
+    }
+  }
+
+  private static void pause(double seconds) {
+    try {
+      Thread.sleep((long) (seconds * 1000));
+    } catch (InterruptedException interrupted) {
+      fail("pause", interrupted);
+    }
+  }
+
+  private void sendMixed(Producer producer, String kind) {
+    for (int index = 0; sending; index++) {
+      String body = kind + "-" + text("run") + "-" + index;
+      try {
+        sendOneMixed(producer, kind, index, body);
+      } catch (Throwable error) {
+        emit("send-failed", with(describe(error), "body", body));
+      }
+      pause(Double.parseDouble(text("pause", "0.02")));
+    }
+  }
+
+  private void sendOneMixed(Producer producer, String kind, int index, String body) throws Exception {
+    MessageBuilder builder =
+        PROVIDER.newMessageBuilder().setTopic(topicOf(kind)).setBody(body.getBytes(StandardCharsets.UTF_8));
+    if (kind.equals("normal")) {
+      builder.setTag("cab".substring(index % 3, index % 3 + 1)).addProperty("number", String.valueOf(index));
+    } else if (kind.equals("fifo")) {
+      builder.setMessageGroup(text("run") + "-" + index % MESSAGE_GROUPS);
+    } else if (kind.equals("delay")) {
+      long due = System.currentTimeMillis() / 1000 + 2 + index % 4;
+      emit("scheduled", fields("body", body, "due", due));
+      builder.setDeliveryTimestamp(due * 1000);
+    } else if (kind.equals("priority")) {
+      builder.setPriority(1 + index % 15);
+    }
+    if (!kind.equals("transaction")) {
+      SendReceipt receipt = producer.send(builder.build());
+      emit("sent", fields("id", receipt.getMessageId().toString(), "body", body));
+      if (kind.equals("delay") && index % 4 == 1) {
+        try {
+          producer.recallMessage(topicOf(kind), receipt.getRecallHandle());
+          emit("recalled", fields("body", body));
+        } catch (Throwable error) {
+          emit("recall-failed", with(describe(error), "body", body));
+        }
+      }
+      return;
+    }
+    Transaction opened = producer.beginTransaction();
+    SendReceipt receipt = producer.send(builder.build(), opened);
+    emit("sent", fields("id", receipt.getMessageId().toString(), "body", body));
+    if (index % 4 >= 2) {
+      return; // Left to the check-back.
+    }
+    try {
+      if (commitsMixed(index)) {
+        opened.commit();
+      } else {
+        opened.rollback();
+      }
+      emit("ended", fields("body", body, "how", commitsMixed(index) ? "commit" : "rollback"));
+    } catch (Throwable error) {
+      emit("end-failed", with(describe(error), "body", body));
+    }
+  }
+
   private static void obeyStdin() {
     try {
       BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
@@ -741,7 +908,7 @@ public final class Conformance {
         Map.entry("transaction", conformance::transaction), Map.entry("fifo", conformance::fifo),
         Map.entry("members", conformance::members),
         Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
-        Map.entry("loop", conformance::loop));
+        Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

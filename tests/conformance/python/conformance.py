@@ -580,6 +580,134 @@ def loop(options):
     threading.Event().wait()  # Keep consuming until stdin closes.
 
 
+class MixedChecker(TransactionChecker):
+    """What it would have done itself; of any producer's transaction, since whoever lives is asked."""
+
+    def check(self, message):
+        commits = commits_mixed(index_of(body_of(message)))
+        emit("checked", id=message.message_id, body=body_of(message), answer="commit" if commits else "rollback")
+        return TransactionResolution.COMMIT if commits else TransactionResolution.ROLLBACK
+
+
+def index_of(body):
+    return int(body.rsplit("-", 1)[1])
+
+
+def commits_mixed(index):
+    return index % 2 == 0
+
+
+def returns_mixed(via, index, attempt):
+    """Which deliveries are given back: to be tried again, to die, to hold up their message group."""
+    return (via == "retry" and (index % 5 == 0 or attempt == 1)) or (via == "fifo" and index % 17 == 5 and attempt == 1)
+
+
+def mixed(options):
+    kinds = ("normal", "fifo", "delay", "transaction", "priority", "retry")
+    topics = {kind: f"{options.topic}-{kind}" for kind in kinds}
+    producer = Producer(configuration(options.endpoint), tuple(topics.values()), checker=MixedChecker())
+    producer.startup()
+
+    def settle_all(consumer, via, messages, asked):
+        for place, message in enumerate(messages):
+            emit("received", via=via, id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+                 asked=asked, wall=time.time(), answer=f"{options.run} {asked}", place=place)
+        for message in messages:
+            body, attempt = body_of(message), message.delivery_attempt
+            returns = returns_mixed(via, index_of(body), attempt)
+            begun = time.time()
+            try:
+                if returns:
+                    consumer.change_invisible_duration(message, options.change)
+                else:
+                    consumer.ack(message)
+                emit("returned" if returns else "acked", via=via, body=body, attempt=attempt, begun=begun)
+            except Exception as error:
+                emit("return-failed" if returns else "ack-failed", via=via, body=body, attempt=attempt, begun=begun,
+                     **describe(error))
+                if via == "fifo":
+                    return  # What follows would overtake it.
+
+    def receive_forever(consumer, via):
+        while True:
+            asked = time.time()
+            try:
+                settle_all(consumer, via, consumer.receive(4 if via == "fifo" else 16, options.invisible), asked)
+            except Exception as error:
+                emit("receive-failed", via=via, **describe(error))
+                time.sleep(0.2)
+
+    def start_consumer(via):
+        dead = f"%DLQ%{options.group}-retry"
+        topic = {"tag": topics["normal"], "sql": topics["normal"], "dead": dead}.get(via) or topics[via]
+        expression = {"tag": FilterExpression(options.expression),
+                      "sql": FilterExpression(options.sql, FilterType.SQL)}.get(via, FilterExpression("*"))
+        consumer = SimpleConsumer(configuration(options.consumer_endpoint), f"{options.group}-{via}", {topic: expression},
+                                  await_duration=options.await_s)
+        consumer.startup()
+        for _ in range(options.receivers):
+            threading.Thread(target=receive_forever, args=(consumer, via), daemon=True).start()
+
+    for via in (*kinds, "tag", "sql", "dead"):
+        start_consumer(via)
+
+    def message_of(kind, index):
+        message = Message()
+        message.topic = topics[kind]
+        message.body = f"{kind}-{options.run}-{index}".encode()
+        if kind == "normal":
+            message.tag = "cab"[index % 3]
+            message.add_property("number", str(index))
+        elif kind == "fifo":
+            message.message_group = f"{options.run}-{index % MESSAGE_GROUPS}"
+        elif kind == "delay":
+            message.delivery_timestamp = math.ceil(time.time()) + 1 + index % 4
+            emit("scheduled", body=message.body.decode(), due=message.delivery_timestamp)
+        elif kind == "priority":
+            message.priority = 1 + index % 15  # The client takes 0 for none.
+        return message
+
+    def send_one(kind, index):
+        message = message_of(kind, index)
+        body = message.body.decode()
+        if kind != "transaction":
+            receipt = producer.send(message)
+            emit("sent", id=receipt.message_id, body=body)
+            if kind == "delay" and index % 4 == 1:
+                try:
+                    producer.recall_message(message.topic, receipt.recall_handle)
+                    emit("recalled", body=body)
+                except Exception as error:
+                    emit("recall-failed", body=body, **describe(error))
+            return
+        opened = producer.begin_transaction()
+        receipt = producer.send(message, opened)
+        emit("sent", id=receipt.message_id, body=body)
+        if index % 4 < 2:  # The others are left to the check-back.
+            try:
+                opened.commit() if commits_mixed(index) else opened.rollback()
+                emit("ended", body=body, how="commit" if commits_mixed(index) else "rollback")
+            except Exception as error:
+                emit("end-failed", body=body, **describe(error))
+
+    def send_forever(kind):
+        index = 0
+        while not STOP_SENDING.wait(options.pause):
+            try:
+                send_one(kind, index)
+            except Exception as error:
+                emit("send-failed", body=f"{kind}-{options.run}-{index}", **describe(error))
+            index += 1
+
+    senders = [threading.Thread(target=send_forever, args=(kind,)) for kind in kinds]
+    for sender in senders:
+        sender.start()
+    for sender in senders:
+        sender.join()
+    emit("stopped")
+    threading.Event().wait()  # Keep consuming until stdin closes.
+
+
 def obey_stdin():
     for line in sys.stdin:
         if line.strip() == "stop":
@@ -589,7 +717,7 @@ def obey_stdin():
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
              "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-             "props": props, "errors": errors, "loop": loop}
+             "props": props, "errors": errors, "loop": loop, "mixed": mixed}
 
 
 def main():
