@@ -74,8 +74,8 @@ class Delivery:
 
     def settled_by(self, event):
         self.how, self.begun = event["event"], event["begun"]
-        # 40006: INVALID_RECEIPT_HANDLE. Some clients have no code for it, only a text.
-        self.refused = "40006" in f"{event.get('code')} {event.get('message')}" or "receipt" in str(event.get("message")).lower()
+        # INVALID_RECEIPT_HANDLE. Some clients have no code for it, only a text.
+        self.refused = "40013" in f"{event.get('code')} {event.get('message')}" or "receipt" in str(event.get("message")).lower()
 
     @property
     def may_have_settled(self):

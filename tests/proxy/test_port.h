@@ -21,6 +21,7 @@ class TestCall {
   bool answered() const { return call_->result() && call_->result()->ok(); }
   bool failed() const { return call_->result() && !call_->result()->ok(); }
   absl::Status failure() const { return call_->result()->status(); }
+  std::string bytes() const { return (*call_->result())->ToString(); }
   template <typename Response>
   Response As() const {
     CHECK(answered()) << (failed() ? failure().ToString() : "no answer yet");
@@ -47,6 +48,10 @@ class TestStream {
   size_t frames() {
     while (std::optional<Bytes> frame = stream_.Read()) frames_.push_back(frame->ToString());
     return frames_.size();
+  }
+  const std::vector<std::string>& raw_frames() {
+    frames();
+    return frames_;
   }
   template <typename Response>
   std::vector<Response> As() {

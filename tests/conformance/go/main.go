@@ -34,7 +34,7 @@ const (
 )
 
 var (
-	started  = time.Now()
+	begin    = time.Now()
 	printing sync.Mutex
 	stopped  atomic.Bool
 
@@ -44,7 +44,7 @@ var (
 type fields map[string]any
 
 func emit(event string, more fields) {
-	line := fields{"event": event, "t": time.Since(started).Seconds()}
+	line := fields{"event": event, "t": time.Since(begin).Seconds()}
 	for key, value := range more {
 		line[key] = value
 	}
@@ -142,15 +142,27 @@ func config(endpoint, group string) *rmq.Config {
 	}
 }
 
+// started makes a client and starts it. This one now and then marshals its settings while it changes them, at its start, and says
+// so ("size mismatch"); then another is made.
+func started[Client interface{ Start() error }](doing string, make func() (Client, error)) Client {
+	for try := 1; ; try++ {
+		client, err := make()
+		if err == nil {
+			err = client.Start()
+		}
+		if err == nil {
+			return client
+		}
+		if try == 5 || !strings.Contains(err.Error(), "error while marshaling") {
+			fail(doing, err)
+		}
+	}
+}
+
 func startProducer(o options) rmq.Producer {
-	producer, err := rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(o.topic))
-	if err == nil {
-		err = producer.Start()
-	}
-	if err != nil {
-		fail("start producer", err)
-	}
-	return producer
+	return started("start producer", func() (rmq.Producer, error) {
+		return rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(o.topic))
+	})
 }
 
 func filter(topic, expression string) map[string]*rmq.FilterExpression {
@@ -758,14 +770,10 @@ func mixed(o options) {
 		emit("checked", fields{"id": message.GetMessageId(), "body": body, "answer": answer})
 		return resolution
 	}
-	producer, err := rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(topics...),
-		rmq.WithTransactionChecker(&rmq.TransactionChecker{Check: check}))
-	if err == nil {
-		err = producer.Start()
-	}
-	if err != nil {
-		fail("start producer", err)
-	}
+	producer := started("start producer", func() (rmq.Producer, error) {
+		return rmq.NewProducer(config(o.endpoint, ""), rmq.WithTopics(topics...),
+			rmq.WithTransactionChecker(&rmq.TransactionChecker{Check: check}))
+	})
 
 	settleAll := func(consumer rmq.SimpleConsumer, via string, messages []*rmq.MessageView, asked float64) {
 		for place, message := range messages {
@@ -823,14 +831,10 @@ func mixed(o options) {
 		case "dead":
 			topic = "%DLQ%" + o.group + "-retry"
 		}
-		consumer, err := rmq.NewSimpleConsumer(config(o.consumerEndpoint, o.group+"-"+via), rmq.WithSimpleAwaitDuration(o.await),
-			rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: expression}))
-		if err == nil {
-			err = consumer.Start()
-		}
-		if err != nil {
-			fail("start simple consumer of "+via, err)
-		}
+		consumer := started("start simple consumer of "+via, func() (rmq.SimpleConsumer, error) {
+			return rmq.NewSimpleConsumer(config(o.consumerEndpoint, o.group+"-"+via), rmq.WithSimpleAwaitDuration(o.await),
+				rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: expression}))
+		})
 		for i := 0; i < o.receivers; i++ {
 			go receiveForever(consumer, via)
 		}
