@@ -21,6 +21,7 @@
 #include "cli/bench/receive_load.h"
 #include "cli/bench/report.h"
 #include "cli/bench/send_load.h"
+#include "cli/bench/transaction_load.h"
 #include "cli/command.h"
 #include "cli/interrupt.h"
 #include "cli/text.h"
@@ -46,6 +47,12 @@ struct BenchOptions {
   int64_t backlog = 0;
   int batch = 32;
   std::string ack = "batch";
+  std::string type = "normal";
+  int64_t groups = 1000;
+  int matching = 0;
+  int64_t timers = 0;
+  absl::Duration ahead;
+  absl::Duration spread;
   std::vector<std::string> server_pids;
 };
 
@@ -133,16 +140,17 @@ class LoadRun {
 // A topic and a group of the bench's own, gone with it.
 class Workplace {
  public:
-  static absl::StatusOr<std::unique_ptr<Workplace>> Create(Client* client) {
+  static absl::StatusOr<std::unique_ptr<Workplace>> Create(Client* client, admin::TopicType type) {
     const std::string name = absl::StrCat("bench-", absl::BytesToHexString(RealRandom()->Bytes(4)));
     admin::CreateTopicRequest topic;
     *topic.mutable_name() = client->Name(name);
-    topic.set_type(admin::NORMAL);
+    topic.set_type(type);
     RETURN_IF_ERROR(client->Call(&admin::Admin::Stub::CreateTopic, topic).status());
     std::unique_ptr<Workplace> workplace(new Workplace(client, name));
     admin::CreateGroupRequest group;
     *group.mutable_name() = topic.name();
     group.mutable_start()->set_first(true);
+    if (type == admin::FIFO) group.set_order(admin::DELIVERY_ORDER_FIFO);
     RETURN_IF_ERROR(client->Call(&admin::Admin::Stub::CreateGroup, group).status());
     return workplace;
   }
@@ -171,7 +179,7 @@ class Workplace {
   const std::string name_;
 };
 
-// What the three benches have in common. A bench says what a round does.
+// What all benches have in common. A bench says what a round does.
 class Bench : public Command {
  public:
   void AddFlags(FlagSet* flags) override {
@@ -236,15 +244,18 @@ class Bench : public Command {
   virtual std::string Description() const = 0;
   virtual void AddOwnFlags(FlagSet* flags) = 0;
   virtual absl::Status Check() { return absl::OkStatus(); }
+  virtual admin::TopicType topic_type() const { return admin::NORMAL; }
+  // What makes messages of a run differ; nothing if only their ids do.
+  virtual SendRequests::Vary Variation() const { return nullptr; }
   // Runs against `target`, with a topic and group called `workplace` there.
-  virtual Round RunRound(const Target& target, const std::string& workplace) = 0;
+  virtual absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) = 0;
 
   v2::Message MessageFor(const std::string& topic) const {
     v2::Message message;
     *message.mutable_topic() = client_->Resource(topic);
     message.set_body(std::string(options_.size, 'b'));
     v2::SystemProperties* const system = message.mutable_system_properties();
-    system->set_message_type(v2::NORMAL);
+    system->set_message_type(static_cast<v2::MessageType>(topic_type()));  // The numbers are the same.
     system->set_body_encoding(v2::IDENTITY);
     system->set_born_host("localhost");
     ToProto(RealClock()->Now(), system->mutable_born_timestamp());
@@ -252,13 +263,14 @@ class Bench : public Command {
   }
 
   SendRequests RequestsFor(const std::string& topic) const {
-    return SendRequests(MessageFor(topic), static_cast<uint32_t>(RealRandom()->Next()));
+    return SendRequests(MessageFor(topic), static_cast<uint32_t>(RealRandom()->Next()), Variation());
   }
 
   // Puts messages there that are not measured.
-  absl::Status Fill(const Target& target, const std::string& topic, int64_t messages) const {
+  absl::Status Fill(const Target& target, const std::string& topic, int64_t messages) {
     if (messages == 0) return absl::OkStatus();
-    const SendRequests requests = RequestsFor(topic);
+    filled_run_ = static_cast<uint32_t>(RealRandom()->Next());
+    const SendRequests requests(MessageFor(topic), filled_run_, Variation());
     LoadRun run(options_, *client_, target, &interrupted_);
     SendLoad load(run.lanes(), &requests);
     load.StartClosedLoop(kFillOutstanding, kFillBatch, messages);
@@ -280,8 +292,23 @@ class Bench : public Command {
     return receive;
   }
 
+  // The flags of benches whose messages may be ordered.
+  void AddTypeFlags(FlagSet* flags) {
+    flags->Add("type", &options_.type, Default("normal"), OneOf({"normal", "fifo"}), "Of the messages.");
+    flags->Add("groups", &options_.groups, Default(int64_t{1000}), AtLeast(int64_t{1}),
+               "With --type fifo: how many message groups they are of, in turn.");
+  }
+  bool is_fifo() const { return options_.type == "fifo"; }
+  SendRequests::Vary MessageGroups() const {
+    return [groups = options_.groups](uint64_t number, v2::Message* message) {
+      message->mutable_system_properties()->set_message_group(absl::StrCat("g", number % static_cast<uint64_t>(groups)));
+    };
+  }
+  std::string TypeText() const { return is_fifo() ? absl::StrCat(", ", options_.groups, " message groups") : ""; }
+
   BenchOptions options_;
   Client* client_ = nullptr;
+  uint32_t filled_run_ = 0;  // Of the ids of the last Fill.
   std::atomic<bool> interrupted_ = false;
 
  private:
@@ -294,13 +321,14 @@ class Bench : public Command {
   }
 
   absl::StatusOr<Figures> ServerRound(Target* server) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Workplace> workplace, Workplace::Create(client_));
+    ASSIGN_OR_RETURN(const std::unique_ptr<Workplace> workplace, Workplace::Create(client_, topic_type()));
     ASSIGN_OR_RETURN(server->shards, client_->ShardsOf(workplace->name()));
     RETURN_IF_ERROR(Fill(*server, workplace->name(), options_.backlog));
     return Figured(RunRound(*server, workplace->name()));
   }
 
-  absl::StatusOr<Figures> Figured(Round round) const {
+  absl::StatusOr<Figures> Figured(absl::StatusOr<Round> measured) const {
+    ASSIGN_OR_RETURN(Round round, std::move(measured));
     round.body_bytes = options_.size;
     if (round.messages() == 0 && !interrupted_) {
       const std::string why = round.meter.first_error.empty() ? "no call was answered" : round.meter.first_error;
@@ -318,10 +346,14 @@ class BenchSend : public Bench {
     return absl::StrCat(BytesText(options_.size), " bodies, ",
                         options_.rate > 0 ? absl::StrCat(options_.rate, " messages/s in an open loop")
                                           : absl::StrCat(options_.outstanding, " outstanding"),
-                        ", ", DurationText(options_.duration), " each");
+                        TypeText(), ", ", DurationText(options_.duration), " each");
   }
 
+  admin::TopicType topic_type() const override { return is_fifo() ? admin::FIFO : admin::NORMAL; }
+  SendRequests::Vary Variation() const override { return is_fifo() ? MessageGroups() : nullptr; }
+
   void AddOwnFlags(FlagSet* flags) override {
+    AddTypeFlags(flags);
     flags->Add("outstanding", &options_.outstanding, Default(64), Between(1, 100000),
                "Calls at once, in a closed loop.");
     flags->Add(
@@ -333,7 +365,7 @@ class BenchSend : public Bench {
                "Measure a server that does nothing in turn, and the ratio.");
   }
 
-  Round RunRound(const Target& target, const std::string& workplace) override {
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
     const SendRequests requests = RequestsFor(workplace);
     LoadRun run(options_, *client_, target, &interrupted_);
     SendLoad load(run.lanes(), &requests);
@@ -362,7 +394,26 @@ class BenchReceive : public Bench {
   std::string Description() const override {
     return absl::StrCat(BytesText(options_.size), " bodies, batches of ", options_.batch, ", ",
                         options_.ack == "single" ? "one ack per message" : "one ack per batch", ", ",
-                        options_.outstanding, " outstanding, backlog of ", options_.backlog);
+                        options_.outstanding, " outstanding, backlog of ", options_.backlog, TypeText(),
+                        options_.matching > 0 ? absl::StrCat(", an SQL filter takes ", options_.matching, " %") : "");
+  }
+
+  admin::TopicType topic_type() const override { return is_fifo() ? admin::FIFO : admin::NORMAL; }
+  SendRequests::Vary Variation() const override {
+    if (is_fifo()) return MessageGroups();
+    if (options_.matching == 0) return nullptr;
+    return [](uint64_t number, v2::Message* message) {
+      (*message->mutable_user_properties())["n"] = absl::StrCat(number % 100);
+    };
+  }
+  absl::Status Check() override {
+    if (options_.matching == 0 || !is_fifo()) return absl::OkStatus();
+    return UsageError("--matching goes with --type normal");
+  }
+  // Of the backlog.
+  int64_t Wanted() const {
+    if (options_.matching == 0) return options_.backlog;
+    return options_.backlog / 100 * options_.matching + std::min<int64_t>(options_.backlog % 100, options_.matching);
   }
 
   void AddOwnFlags(FlagSet* flags) override {
@@ -372,18 +423,23 @@ class BenchReceive : public Bench {
                "One call for a batch or one per message.");
     flags->Add("backlog", &options_.backlog, Default(int64_t{200000}), AtLeast(int64_t{1}),
                "Messages that are sent before it measures; a round ends when they are received.");
+    flags->Add("matching", &options_.matching, Default(0), Between(0, 100),
+               "Percent of the messages that an SQL filter takes, which is evaluated for each; 0: without a filter.");
+    AddTypeFlags(flags);
     flags->Add("baseline", &options_.baseline, Default(false),
                "Measure a server that streams prepared messages in turn, and the ratio.");
   }
 
   // Without warm-up: it would take from the backlog. Connections are made with the first calls.
-  Round RunRound(const Target& target, const std::string& workplace) override {
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
     LoadRun run(options_, *client_, target, &interrupted_);
-    ReceiveLoad load(run.lanes(), ReceiveOptionsFor(target, workplace));
+    ReceiveLoadOptions receive = ReceiveOptionsFor(target, workplace);
+    if (options_.matching > 0) receive.sql = absl::StrCat("n < ", options_.matching);
+    ReceiveLoad load(run.lanes(), std::move(receive));
     load.Start();
     Round round;
     run.Measure(
-        options_.duration, [&] { return load.settled() >= options_.backlog; }, &round);
+        options_.duration, [&] { return load.settled() >= Wanted(); }, &round);
     run.Finish(&round);
     return round;
   }
@@ -406,7 +462,7 @@ class BenchEndToEnd : public Bench {
                "One call for a batch or one per message.");
   }
 
-  Round RunRound(const Target& target, const std::string& workplace) override {
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
     const SendRequests requests = RequestsFor(workplace);
     LoadRun run(options_, *client_, target, &interrupted_);
     SendLoad send(run.lanes(), &requests);
@@ -439,6 +495,133 @@ class BenchEndToEnd : public Bench {
   }
 };
 
+class BenchTimers : public Bench {
+ protected:
+  std::string name() const override { return "timers"; }
+  std::string Description() const override {
+    return absl::StrCat(options_.timers, " messages of ", BytesText(options_.size), " due from ", DurationText(options_.ahead),
+                        " on for ", DurationText(options_.spread), "; end_to_end counts from when a message was due");
+  }
+  admin::TopicType topic_type() const override { return admin::DELAY; }
+  SendRequests::Vary Variation() const override {
+    return [this](uint64_t number, v2::Message* message) {
+      ToProto(DueOf(number), message->mutable_system_properties()->mutable_delivery_timestamp());
+    };
+  }
+
+  void AddOwnFlags(FlagSet* flags) override {
+    flags->Add("timers", &options_.timers, Default(int64_t{100000}), AtLeast(int64_t{1}), "Scheduled messages.");
+    flags->Add("ahead", &options_.ahead, Default(absl::Seconds(10)), Between(absl::Milliseconds(100), absl::Hours(24)),
+               "When the first is due. All must have been sent by then.");
+    flags->Add("spread", &options_.spread, Default(absl::Seconds(10)), Between(absl::Milliseconds(1), absl::Hours(24)),
+               "How long after it the last is due; the others at even distances.");
+    flags->Add("outstanding", &options_.outstanding, Default(4), Between(1, 10000), "Receives at once.");
+    flags->Add("batch", &options_.batch, Default(32), Between(1, 1024), "Messages in a receive.");
+  }
+
+  // Measures from when all are sent until all have come.
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
+    first_due_ = RealClock()->Now() + options_.ahead;
+    RETURN_IF_ERROR(Fill(target, workplace, options_.timers));
+    if (RealClock()->Now() >= first_due_) {
+      return RefusedError(absl::StrCat("sending ", options_.timers, " messages took longer than --ahead, ", DurationText(options_.ahead)));
+    }
+    const SendRequests requests(MessageFor(workplace), filled_run_);
+    LoadRun run(options_, *client_, target, &interrupted_);
+    ReceiveLoadOptions receive = ReceiveOptionsFor(target, workplace);
+    receive.on_message = [&](Lane* lane, absl::string_view message_id) {
+      const int64_t number = requests.NumberOf(message_id);
+      if (number < 0 || !lane->is_measuring()) return;
+      const absl::Duration late = RealClock()->Now() - DueOf(static_cast<uint64_t>(number));
+      if (late < absl::ZeroDuration()) lane->meter().Fail(absl::StrCat("a message came ", DurationText(-late), " before it was due"));
+      lane->meter().end_to_end.Record(std::max(late, absl::ZeroDuration()));
+    };
+    ReceiveLoad load(run.lanes(), std::move(receive));
+    load.Start();
+    Round round;
+    run.Measure(
+        first_due_ - RealClock()->Now() + options_.spread + options_.duration, [&] { return load.settled() >= options_.timers; }, &round);
+    run.Finish(&round);
+    round.meter.receive = Histogram();  // How long a receive waited says something of the spread only.
+    if (load.settled() < options_.timers && !interrupted_) {
+      return RefusedError(absl::StrCat(load.settled(), " of ", options_.timers, " messages came within --duration after the last was due"));
+    }
+    return round;
+  }
+
+ private:
+  absl::Time DueOf(uint64_t number) const {
+    return first_due_ + options_.spread * (static_cast<double>(number) / static_cast<double>(options_.timers));
+  }
+
+  absl::Time first_due_;
+};
+
+class BenchTransaction : public Bench {
+ protected:
+  std::string name() const override { return "transaction"; }
+  std::string Description() const override {
+    return absl::StrCat(BytesText(options_.size), " bodies, prepared (send) and committed (ack), ", options_.outstanding,
+                        " outstanding, ", DurationText(options_.duration), " each");
+  }
+  admin::TopicType topic_type() const override { return admin::TRANSACTION; }
+
+  void AddOwnFlags(FlagSet* flags) override {
+    flags->Add("outstanding", &options_.outstanding, Default(64), Between(1, 100000), "Transactions at once.");
+  }
+
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
+    const SendRequests requests = RequestsFor(workplace);
+    LoadRun run(options_, *client_, target, &interrupted_);
+    TransactionLoad load(run.lanes(), &requests, client_->Resource(workplace));
+    load.Start(options_.outstanding);
+    Round round;
+    run.WarmUp(options_.warm_up);
+    run.Measure(options_.duration, nullptr, &round);
+    run.Finish(&round);
+    return round;
+  }
+};
+
+class BenchExplain : public Bench {
+ protected:
+  std::string name() const override { return "explain"; }
+  std::string Description() const override {
+    return absl::StrCat("one of ", options_.backlog, " messages after the other, by id and at random, ", DurationText(options_.duration),
+                        " each");
+  }
+
+  void AddOwnFlags(FlagSet* flags) override {
+    flags->Add("backlog", &options_.backlog, Default(int64_t{200000}), AtLeast(int64_t{1}),
+               "Messages that are in the topic. Give the server --warm-up to make its files of hashes.");
+  }
+
+  absl::StatusOr<Round> RunRound(const Target& target, const std::string& workplace) override {
+    LoadRun run(options_, *client_, target, &interrupted_);
+    run.WarmUp(options_.warm_up);
+    Round round;
+    const absl::Duration client_before = OwnCpuTime();
+    const absl::Duration start = RealClock()->SinceBoot();
+    while (!interrupted_ && RealClock()->SinceBoot() - start < options_.duration) {
+      admin::ExplainMessageRequest request;
+      *request.mutable_topic() = client_->Name(workplace);
+      request.set_message_id(SendRequests::IdOf(filled_run_, RealRandom()->Below(static_cast<uint64_t>(options_.backlog))));
+      const absl::Duration since = RealClock()->SinceBoot();
+      const auto response = client_->CallPatiently(&admin::Admin::Stub::ExplainMessage, request);
+      if (!response.ok()) {
+        round.meter.Fail(response.status().message());
+        continue;
+      }
+      ++round.meter.calls;
+      ++round.meter.sent;
+      round.meter.receive.Record(RealClock()->SinceBoot() - since);
+    }
+    round.elapsed = RealClock()->SinceBoot() - start;
+    round.client_cpu = OwnCpuTime() - client_before;
+    return round;
+  }
+};
+
 // For bench --baseline.
 class EchoServerCommand : public Command {
  public:
@@ -464,6 +647,10 @@ void AddBenchCommands(std::vector<CommandEntry>* commands) {
       {"bench receive", "", "Measures receives and acknowledgements of a backlog.", Make<BenchReceive>()});
   commands->push_back(
       {"bench e2e", "", "Measures the time from send to receive at a steady rate.", Make<BenchEndToEnd>()});
+  commands->push_back({"bench timers", "", "Measures how late scheduled messages come.", Make<BenchTimers>()});
+  commands->push_back(
+      {"bench transaction", "", "Measures transactions that are prepared and committed.", Make<BenchTransaction>()});
+  commands->push_back({"bench explain", "", "Measures how long it takes to tell the life of a message.", Make<BenchExplain>()});
   commands->push_back(
       {"echo-server", "", "Serves as the baseline of a bench.", Make<EchoServerCommand>(), /*hidden=*/true});
 }

@@ -21,8 +21,8 @@ grpc::ByteBuffer ReceiveRequest(const ReceiveLoadOptions& options, const v2::Mes
   v2::ReceiveMessageRequest request;
   *request.mutable_group() = options.group;
   *request.mutable_message_queue() = shard;
-  request.mutable_filter_expression()->set_type(v2::TAG);
-  request.mutable_filter_expression()->set_expression("*");
+  request.mutable_filter_expression()->set_type(options.sql.empty() ? v2::TAG : v2::SQL);
+  request.mutable_filter_expression()->set_expression(options.sql.empty() ? "*" : options.sql);
   request.set_batch_size(options.batch);
   request.mutable_invisible_duration()->set_seconds(60);
   request.mutable_long_polling_timeout()->set_seconds(1);  // So that a run ends soon after its last message.

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/strings/string_view.h"
@@ -20,6 +21,7 @@ struct ReceiveLoadOptions {
   v2::Resource topic;
   int outstanding = 4;  // Receives at once, spread over the shards.
   int batch = 32;
+  std::string sql;          // Only what this filter takes; empty: all.
   bool ack_singly = false;  // One call per message, as official clients do.
   // Called for every message, on its lane's thread. May be empty.
   std::function<void(Lane* lane, absl::string_view message_id)> on_message;

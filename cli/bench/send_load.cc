@@ -23,6 +23,12 @@ constexpr size_t kIdBytes = kRunDigits + kNumberDigits;
 // Twenty bytes fit into a slice; more would be allocated for every message.
 static_assert(kIdBytes <= GRPC_SLICE_INLINED_SIZE);
 
+// kNumberDigits of them.
+void WriteNumber(uint64_t number, char* digits) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  for (size_t j = kNumberDigits; j > 0; --j, number >>= 4) digits[j - 1] = kDigits[number & 0xf];
+}
+
 const std::string& Method() {
   static const auto* const method = new std::string("/apache.rocketmq.v2.MessagingService/SendMessage");
   return *method;
@@ -30,11 +36,12 @@ const std::string& Method() {
 
 }  // namespace
 
-SendRequests::SendRequests(v2::Message message, uint32_t run) : run_(absl::StrFormat("%08x", run)) {
+SendRequests::SendRequests(v2::Message message, uint32_t run, Vary vary)
+    : run_(absl::StrFormat("%08x", run)), message_(std::move(message)), vary_(std::move(vary)) {
   const std::string placeholder(kIdBytes, '?');
   v2::SendMessageRequest request;
-  message.mutable_system_properties()->set_message_id(placeholder);
-  *request.add_messages() = std::move(message);
+  message_.mutable_system_properties()->set_message_id(placeholder);
+  *request.add_messages() = message_;
   const std::string bytes = request.SerializeAsString();
   const size_t id = bytes.find(placeholder);  // The body, which may hold anything, is behind it.
   CHECK(id != std::string::npos);
@@ -42,15 +49,31 @@ SendRequests::SendRequests(v2::Message message, uint32_t run) : run_(absl::StrFo
   after_id_ = grpc::Slice(bytes.substr(id + kIdBytes));
 }
 
+std::string SendRequests::IdOf(uint32_t run, uint64_t number) {
+  std::string id = absl::StrFormat("%08x", run);
+  id.resize(kIdBytes);
+  WriteNumber(number, id.data() + kRunDigits);
+  return id;
+}
+
 grpc::ByteBuffer SendRequests::Make(uint64_t first, int count) const {
-  static constexpr char kDigits[] = "0123456789abcdef";
   char id[kIdBytes];
   memcpy(id, run_.data(), kRunDigits);
+  if (vary_) {
+    v2::SendMessageRequest request;
+    for (int i = 0; i < count; ++i) {
+      WriteNumber(first + i, id + kRunDigits);
+      v2::Message* const message = request.add_messages();
+      *message = message_;
+      message->mutable_system_properties()->set_message_id(id, kIdBytes);
+      vary_(first + i, message);
+    }
+    return Serialized(request);
+  }
   // Requests behind one another are one request with the messages of all.
   absl::InlinedVector<grpc::Slice, 3> slices;
   for (int i = 0; i < count; ++i) {
-    uint64_t number = first + i;
-    for (size_t j = kIdBytes; j > kRunDigits; --j, number >>= 4) id[j - 1] = kDigits[number & 0xf];
+    WriteNumber(first + i, id + kRunDigits);
     slices.push_back(before_id_);
     slices.emplace_back(id, kIdBytes);
     slices.push_back(after_id_);

@@ -2,6 +2,7 @@
 #define BARID_CLI_BENCH_SEND_LOAD_H_
 
 #include <atomic>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,8 +22,14 @@ namespace v2 = apache::rocketmq::v2;
 // Ids are the run's eight hex digits and the message's number in twelve.
 class SendRequests {
  public:
-  // Everything but the id is taken from `message`.
-  SendRequests(v2::Message message, uint32_t run);
+  // Makes a message differ from others in more than its id. Any thread.
+  using Vary = std::function<void(uint64_t number, v2::Message* message)>;
+
+  // Everything but the id is taken from `message`. With `vary` each message is made and serialised by itself: a microsecond or two
+  // of the client's.
+  SendRequests(v2::Message message, uint32_t run, Vary vary = nullptr);
+
+  static std::string IdOf(uint32_t run, uint64_t number);
 
   // Of `count` messages, numbered from `first`.
   grpc::ByteBuffer Make(uint64_t first, int count = 1) const;
@@ -32,6 +39,8 @@ class SendRequests {
 
  private:
   std::string run_;
+  v2::Message message_;
+  Vary vary_;
   grpc::Slice before_id_;
   grpc::Slice after_id_;
 };

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Measures what docs/benchmarks.md shows, and writes its tables there.
 
-    tests/bench/figures.py                        all of it: about 20 minutes on a quiet machine, 40 GB of disk
+    tests/bench/figures.py                        all of it: about an hour and a half on a quiet machine, 60 GB of disk
     tests/bench/figures.py --only publish idle    a part; the rows of the others stay
+    tests/bench/figures.py --only fifo timers transactions filter explain    each kind of message: an hour
     tests/bench/figures.py --rounds 1 --duration 1s --only publish --page /tmp/page.md
 
 Every throughput is measured in turn with the cheapest server that does nothing (`baridctl bench --baseline`), so ratios say more than
@@ -20,6 +21,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -338,8 +340,122 @@ def restart(run):
     return lines
 
 
+def fifo(run):
+    lines = ["| FIFO, 1 KiB | send, 64 outstanding, messages/s | p50 / p99, us | receive, batches of 32, messages/s | server CPU per message, us: send | receive |",
+             "|---|---|---|---|---|---|"]
+    backlog, counts = ("5000", (100,)) if run.quick else ("1000000", (1, 1_000, 1_000_000))
+    for kind, groups in [("normal", 1), *(("fifo", count) for count in counts)]:
+        words = ("--type", kind, "--groups", str(groups), "--duration", run.duration)
+        with Standalone(run) as server:
+            send = run.bench(server.endpoint, "send", "--outstanding", "64", *words)
+        with Standalone(run) as server:
+            take = run.bench(server.endpoint, "receive", "--backlog", backlog, *words)
+        p50, p99 = (statistics.median(values(send, "server", f"send_{p}_us")) for p in ("p50", "p99"))
+        lines.append(f"| {'NORMAL, for comparison' if kind == 'normal' else f'{groups:,} message groups' if groups > 1 else '1 message group'} | "
+                     f"{spread(values(send, 'server', 'messages_per_second'))} | {p50:,.0f} / {p99:,.0f} | "
+                     f"{spread(values(take, 'server', 'messages_per_second'))} | "
+                     f"{spread(values(send, 'server', 'server_cpu_us_per_message'), 1)} | "
+                     f"{spread(values(take, 'server', 'server_cpu_us_per_message'), 1)} |")
+    groups_bench = pathlib.Path(run.baridctl).parent / "message_groups_bench"
+    if groups_bench.exists():
+        # Memory by what a message group has pending, and what others feel of one that is stuck; in one shard, without a network.
+        command = [str(groups_bench), str(run.fresh()), "2000" if run.quick else "1000000"]
+        done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True)
+        lines += ["", "```", *done.stdout.rstrip().splitlines(), "```"]
+    return lines
+
+
+class PeakMemory:
+    """The most that a process had resident meanwhile, beyond what it began with."""
+
+    def __init__(self, pid):
+        self._pid = pid
+        self._over = threading.Event()
+        self._before = self._peak = resident_mib(pid)
+        self._watcher = threading.Thread(target=self._watch)
+
+    def _watch(self):
+        while not self._over.wait(0.1):
+            self._peak = max(self._peak, resident_mib(self._pid))
+
+    def __enter__(self):
+        self._watcher.start()
+        return self
+
+    def __exit__(self, *_):
+        self._over.set()
+        self._watcher.join()
+
+    @property
+    def grown(self):
+        return self._peak - self._before
+
+
+def timers(run):
+    lines = ["| scheduled messages | sent before the first is due, s | due within, s | late, p50, ms | p99, ms | max, ms | memory grew by, MiB | and with nothing scheduled |",
+             "|---|---|---|---|---|---|---|---|"]
+    # The second is due evenly, as fast as one client receives comfortably: what is late is not late because it queues.
+    for count, ahead, over in ((2_000, 2, 2),) if run.quick else ((100_000, 30, 60), (1_000_000, 120, 120)):
+        late, grown, alone = {p: [] for p in ("p50", "p99", "max")}, [], []
+        for _ in range(run.rounds):
+            with Standalone(run) as server:
+                with PeakMemory(server.process._child.pid) as memory:
+                    report = run.bench(server.endpoint, "timers", "--timers", str(count), "--ahead", f"{ahead}s", "--spread", f"{over}s",
+                                       "--duration", "60s", rounds=1)
+                grown.append(memory.grown)
+            for p in late:
+                late[p] += [us / 1000 for us in values(report, "server", f"end_to_end_{p}_us")]
+            # The same messages at once: what sending and receiving them takes by itself.
+            with Standalone(run) as server:
+                with PeakMemory(server.process._child.pid) as memory:
+                    run.bench(server.endpoint, "receive", "--backlog", str(count), "--duration", "300s", rounds=1)
+                alone.append(memory.grown)
+        lines.append(f"| {count:,} | {ahead} | {over} | {spread(late['p50'], 1)} | {spread(late['p99'], 1)} | {spread(late['max'], 1)} | "
+                     f"{spread(grown, 1)} | {spread(alone, 1)} |")
+    return lines
+
+
+def transactions(run):
+    lines = ["| prepared and committed, 1 KiB | transactions/s | prepare, p50 / p99, us | commit, p50 / p99, us | server CPU per transaction, us |", "|---|---|---|---|---|"]
+    for outstanding in (64,) if run.quick else (1, 64, 512):
+        with Standalone(run) as server:
+            report = run.bench(server.endpoint, "transaction", "--outstanding", str(outstanding), "--duration", run.duration)
+        median = {name: statistics.median(values(report, "server", name)) for name in ("send_p50_us", "send_p99_us", "ack_p50_us", "ack_p99_us")}
+        lines.append(f"| {outstanding} outstanding | {spread(values(report, 'server', 'messages_per_second'))} | "
+                     f"{median['send_p50_us']:,.0f} / {median['send_p99_us']:,.0f} | {median['ack_p50_us']:,.0f} / {median['ack_p99_us']:,.0f} | "
+                     f"{spread(values(report, 'server', 'server_cpu_us_per_message'), 1)} |")
+    return lines
+
+
+def filter_cost(run):
+    """What an SQL filter takes of a message that passes it, and of one that does not."""
+    backlog = 20_000 if run.quick else 1_000_000
+    lines = [f"| receive from a backlog of {backlog:,}, batches of 32 | received/s | looked at/s | server CPU per message looked at, us |", "|---|---|---|---|"]
+    filters = ((0, "no filter"), (100, "SQL, takes all"), (10, "SQL, takes 10 %"), (1, "SQL, takes 1 %"))
+    for matching, what in filters[::3] if run.quick else filters:
+        with Standalone(run) as server:
+            report = run.bench(server.endpoint, "receive", "--backlog", str(backlog), "--matching", str(matching), "--duration", "300s")
+        share = (matching or 100) / 100
+        rates, cpu = (values(report, "server", name) for name in ("messages_per_second", "server_cpu_us_per_message"))
+        lines.append(f"| {what} | {spread(rates)} | {spread([rate / share for rate in rates])} | {spread([us * share for us in cpu], 2)} |")
+    return lines
+
+
+def explain(run):
+    lines = ["| `explain` of one message by id, of | p50, ms | p99, ms | max, ms |", "|---|---|---|---|"]
+    # Files of hashes are made at 64 MiB/s of log, of sealed segments; the bench waits that long and half as long again.
+    for messages, wait in ((10_000, 1),) if run.quick else ((100_000, 15), (1_000_000, 40), (10_000_000, 300)):
+        with Standalone(run) as server:
+            report = run.bench(server.endpoint, "explain", "--backlog", str(messages), "--warm-up", f"{wait}s", "--duration", "10s" if not run.quick else "1s",
+                               rounds=1 if messages >= 10_000_000 else None)
+        late = {p: [us / 1000 for us in values(report, "server", f"receive_{p}_us")] for p in ("p50", "p99", "max")}
+        lines.append(f"| {messages:,} | " + " | ".join(spread(late[p], 2) for p in ("p50", "p99", "max")) + " |")
+    return lines
+
+
 FIGURES = {figure.__name__.replace("_", "-"): figure
-           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart)}
+           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart, fifo, timers, transactions, explain)}
+FIGURES["filter"] = filter_cost
 
 
 def replace_part(page, name, lines):
