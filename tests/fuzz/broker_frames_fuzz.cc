@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "codec/broker_codec.h"
 #include "google/protobuf/io/coded_stream.h"
+#include "google/protobuf/stubs/logging.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "tests/fuzz/fuzz.h"
 
@@ -123,6 +124,7 @@ void FuzzDeliveries(const broker_pb::DeliveryFrame& frame) {
 }
 
 void Fuzz(absl::string_view bytes) {
+  const google::protobuf::LogSilencer silencer;  // Of text that is not UTF-8.
   const std::string text(bytes);
   broker_pb::CallFrame calls;
   if (calls.ParseFromString(text)) FuzzCalls(calls);

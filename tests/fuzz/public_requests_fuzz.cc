@@ -13,7 +13,8 @@
 #include "barid/admin/v1/admin.pb.h"
 #include "base/log.h"
 #include "base/simulated/executor.h"
-#include "google/protobuf/dynamic_message.h"
+#include "google/protobuf/message.h"
+#include "google/protobuf/stubs/logging.h"
 #include "proxy/proxy.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
@@ -128,6 +129,7 @@ void FuzzStream(Cluster* cluster, const std::string& method, absl::string_view b
 
 void Fuzz(absl::string_view bytes) {
   if (bytes.empty()) return;
+  const google::protobuf::LogSilencer silencer;  // Of text that is not UTF-8.
   const std::string& method = Methods()[static_cast<uint8_t>(bytes[0]) % Methods().size()];
   bytes.remove_prefix(1);
   Cluster cluster;

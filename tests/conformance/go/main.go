@@ -807,13 +807,9 @@ func mixed(o options) {
 		}
 	}
 	receiveForever := func(consumer rmq.SimpleConsumer, via string) {
-		most := int32(16)
-		if via == "fifo" {
-			most = 4
-		}
 		for {
 			asked := now()
-			messages, err := receive(o, consumer, most)
+			messages, err := receive(o, consumer, 16)
 			if err != nil {
 				emit("receive-failed", with(describe(err), "via", via))
 				time.Sleep(200 * time.Millisecond)

@@ -784,7 +784,7 @@ public final class Conformance {
     for (;;) {
       double asked = now();
       try {
-        settleMixed(consumer, via, consumer.receive(via.equals("fifo") ? 4 : 16, seconds("invisible", 10)), asked);
+        settleMixed(consumer, via, consumer.receive(16, seconds("invisible", 10)), asked);
       } catch (Throwable error) {
         emit("receive-failed", with(describe(error), "via", via));
         pause(0.2);

@@ -632,7 +632,7 @@ def mixed(options):
         while True:
             asked = time.time()
             try:
-                settle_all(consumer, via, consumer.receive(4 if via == "fifo" else 16, options.invisible), asked)
+                settle_all(consumer, via, consumer.receive(16, options.invisible), asked)
             except Exception as error:
                 emit("receive-failed", via=via, **describe(error))
                 time.sleep(0.2)
