@@ -33,7 +33,8 @@ class TransactionLoad::Loop final : public RawUnaryCall {
     if (lane_->is_stopping()) return Stop();
     is_ending_ = false;
     since_ = RealClock()->SinceBoot();
-    Start(lane_, Method(is_ending_), load_->requests_->Make(load_->next_number_.fetch_add(1, std::memory_order_relaxed)));
+    Start(lane_, Method(is_ending_),
+          load_->requests_->Make(load_->next_number_.fetch_add(1, std::memory_order_relaxed)));
   }
 
   void Commit(const v2::SendResultEntry& prepared) {

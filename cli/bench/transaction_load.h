@@ -12,7 +12,8 @@ namespace barid::cli {
 // Prepares a message, commits it, and again: each loop has one transaction open at a time.
 class TransactionLoad {
  public:
-  // `lanes` and `requests`, of TRANSACTION messages to `topic`, outlive this, and their calls have ended before this is destroyed.
+  // `lanes` and `requests`, of TRANSACTION messages to `topic`, outlive this, and their calls have ended before this is
+  // destroyed.
   TransactionLoad(std::vector<Lane*> lanes, const SendRequests* requests, v2::Resource topic);
   ~TransactionLoad();
 

@@ -83,6 +83,22 @@ TEST(SendRequestsTest, AreAlikeButForTheId) {
   EXPECT_EQ(requests.NumberOf("00000000000000000000"), -1) << "of another run";
 }
 
+TEST(SendRequestsTest, VaryAsTheyAreTold) {
+  v2::Message message;
+  message.set_body("body");
+  const SendRequests requests(message, 7, [](uint64_t number, v2::Message* varied) {
+    varied->mutable_system_properties()->set_message_group(absl::StrCat("g", number));
+  });
+  grpc::ByteBuffer bytes = requests.Make(3, 2);
+  v2::SendMessageRequest request;
+  ASSERT_TRUE(ParseFrom(&bytes, &request));
+  ASSERT_EQ(request.messages_size(), 2);
+  EXPECT_EQ(request.messages(1).body(), "body");
+  EXPECT_EQ(request.messages(1).system_properties().message_group(), "g4");
+  EXPECT_EQ(request.messages(1).system_properties().message_id(), SendRequests::IdOf(7, 4));
+  EXPECT_EQ(requests.NumberOf(SendRequests::IdOf(7, 4)), 4);
+}
+
 TEST(ReportTest, SpreadLeavesOutWhatIsNotKnown) {
   const Spread spread = SpreadOf({3, NAN, 1, 2});
   EXPECT_EQ(spread.min, 1);

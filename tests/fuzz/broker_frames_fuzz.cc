@@ -1,5 +1,5 @@
-// Any bytes as a frame of the streams between proxy and broker: they are no such message, or all that they say can be decoded, and
-// what was decoded means the same when it is encoded again.
+// Any bytes as a frame of the streams between proxy and broker: they are no such message, or all that they say can be
+// decoded, and what was decoded means the same when it is encoded again.
 #include <memory>
 #include <string>
 #include <type_traits>
@@ -8,8 +8,8 @@
 #include "base/log.h"
 #include "codec/broker_codec.h"
 #include "google/protobuf/io/coded_stream.h"
-#include "google/protobuf/stubs/logging.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
+#include "google/protobuf/stubs/logging.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace barid {
@@ -69,23 +69,55 @@ void FuzzAppend(const broker_pb::Append& in) {
 void FuzzCalls(const broker_pb::CallFrame& frame) {
   for (const broker_pb::Call& call : frame.calls()) {
     switch (call.request_case()) {
-      case broker_pb::Call::kAppend: FuzzAppend(call.append()); break;
-      case broker_pb::Call::kSettle: FuzzMessage(call.settle()); break;
-      case broker_pb::Call::kSent: FuzzMessage(call.sent()); break;
-      case broker_pb::Call::kClients: FuzzMessage(call.clients()); break;
-      case broker_pb::Call::kStats: FuzzMessage(call.stats()); break;
-      case broker_pb::Call::kRecall: FuzzMessage(call.recall()); break;
-      case broker_pb::Call::kEndTransaction: FuzzMessage(call.end_transaction()); break;
-      case broker_pb::Call::kTakeChecks: FuzzMessage(call.take_checks()); break;
-      case broker_pb::Call::kListTransactions: FuzzMessage(call.list_transactions()); break;
-      case broker_pb::Call::kQueryOffset: FuzzMessage(call.query_offset()); break;
-      case broker_pb::Call::kGetOffset: FuzzMessage(call.get_offset()); break;
-      case broker_pb::Call::kUpdateOffset: FuzzMessage(call.update_offset()); break;
-      case broker_pb::Call::kResetOffset: FuzzMessage(call.reset_offset()); break;
-      case broker_pb::Call::kLookup: FuzzMessage(call.lookup()); break;
-      case broker_pb::Call::kRedrive: FuzzMessage(call.redrive()); break;
-      case broker_pb::Call::REQUEST_NOT_SET: break;
-      default: CHECK(false) << "a call without a case here: " << call.request_case();
+      case broker_pb::Call::kAppend:
+        FuzzAppend(call.append());
+        break;
+      case broker_pb::Call::kSettle:
+        FuzzMessage(call.settle());
+        break;
+      case broker_pb::Call::kSent:
+        FuzzMessage(call.sent());
+        break;
+      case broker_pb::Call::kClients:
+        FuzzMessage(call.clients());
+        break;
+      case broker_pb::Call::kStats:
+        FuzzMessage(call.stats());
+        break;
+      case broker_pb::Call::kRecall:
+        FuzzMessage(call.recall());
+        break;
+      case broker_pb::Call::kEndTransaction:
+        FuzzMessage(call.end_transaction());
+        break;
+      case broker_pb::Call::kTakeChecks:
+        FuzzMessage(call.take_checks());
+        break;
+      case broker_pb::Call::kListTransactions:
+        FuzzMessage(call.list_transactions());
+        break;
+      case broker_pb::Call::kQueryOffset:
+        FuzzMessage(call.query_offset());
+        break;
+      case broker_pb::Call::kGetOffset:
+        FuzzMessage(call.get_offset());
+        break;
+      case broker_pb::Call::kUpdateOffset:
+        FuzzMessage(call.update_offset());
+        break;
+      case broker_pb::Call::kResetOffset:
+        FuzzMessage(call.reset_offset());
+        break;
+      case broker_pb::Call::kLookup:
+        FuzzMessage(call.lookup());
+        break;
+      case broker_pb::Call::kRedrive:
+        FuzzMessage(call.redrive());
+        break;
+      case broker_pb::Call::REQUEST_NOT_SET:
+        break;
+      default:
+        CHECK(false) << "a call without a case here: " << call.request_case();
     }
   }
 }
@@ -93,21 +125,43 @@ void FuzzCalls(const broker_pb::CallFrame& frame) {
 void FuzzAnswers(const broker_pb::AnswerFrame& frame) {
   for (const broker_pb::Answer& answer : frame.answers()) {
     switch (answer.result_case()) {
-      case broker_pb::Answer::kAppend: FuzzMessage(answer.append()); break;
-      case broker_pb::Answer::kSettle: FuzzMessage(answer.settle()); break;
+      case broker_pb::Answer::kAppend:
+        FuzzMessage(answer.append());
+        break;
+      case broker_pb::Answer::kSettle:
+        FuzzMessage(answer.settle());
+        break;
       case broker_pb::Answer::kStats:
         for (const broker_pb::QueueStats& queue : answer.stats().queues()) FuzzMessage(queue);
         break;
-      case broker_pb::Answer::kRecall: FuzzMessage(answer.recall()); break;
-      case broker_pb::Answer::kEndTransaction: FuzzMessage(answer.end_transaction()); break;
-      case broker_pb::Answer::kTakeChecks: FuzzMessage(answer.take_checks()); break;
-      case broker_pb::Answer::kListTransactions: FuzzMessage(answer.list_transactions()); break;
-      case broker_pb::Answer::kOffset: FuzzMessage(answer.offset()); break;
-      case broker_pb::Answer::kResetOffset: FuzzMessage(answer.reset_offset()); break;
-      case broker_pb::Answer::kLookup: FuzzMessage(answer.lookup()); break;
-      case broker_pb::Answer::kRedrive: FuzzMessage(answer.redrive()); break;
-      case broker_pb::Answer::RESULT_NOT_SET: break;
-      default: CHECK(false) << "an answer without a case here: " << answer.result_case();
+      case broker_pb::Answer::kRecall:
+        FuzzMessage(answer.recall());
+        break;
+      case broker_pb::Answer::kEndTransaction:
+        FuzzMessage(answer.end_transaction());
+        break;
+      case broker_pb::Answer::kTakeChecks:
+        FuzzMessage(answer.take_checks());
+        break;
+      case broker_pb::Answer::kListTransactions:
+        FuzzMessage(answer.list_transactions());
+        break;
+      case broker_pb::Answer::kOffset:
+        FuzzMessage(answer.offset());
+        break;
+      case broker_pb::Answer::kResetOffset:
+        FuzzMessage(answer.reset_offset());
+        break;
+      case broker_pb::Answer::kLookup:
+        FuzzMessage(answer.lookup());
+        break;
+      case broker_pb::Answer::kRedrive:
+        FuzzMessage(answer.redrive());
+        break;
+      case broker_pb::Answer::RESULT_NOT_SET:
+        break;
+      default:
+        CHECK(false) << "an answer without a case here: " << answer.result_case();
     }
   }
 }
@@ -161,7 +215,8 @@ void Fill(google::protobuf::Message* message, int depth = 0) {
     switch (field->cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
         if (depth < kMaxDepth) {
-          Fill(repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field), depth + 1);
+          Fill(repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field),
+               depth + 1);
         }
         break;
       case FieldDescriptor::CPPTYPE_STRING:
@@ -199,7 +254,9 @@ void AddSeeds(google::protobuf::Message* (*add)(Frame*), std::vector<std::string
   const google::protobuf::Descriptor* const inner = add(&probe)->GetDescriptor();
   for (int i = 0; i < inner->field_count(); ++i) {
     const google::protobuf::FieldDescriptor* const field = inner->field(i);
-    if (field->real_containing_oneof() == nullptr || field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE) continue;
+    if (field->real_containing_oneof() == nullptr ||
+        field->cpp_type() != google::protobuf::FieldDescriptor::CPPTYPE_MESSAGE)
+      continue;
     Frame frame;
     google::protobuf::Message* const message = add(&frame);
     Fill(message->GetReflection()->MutableMessage(message, field));
@@ -214,7 +271,8 @@ std::vector<std::string> FuzzSeeds() {
   std::vector<std::string> seeds;
   AddSeeds<CallFrame>([](CallFrame* frame) -> google::protobuf::Message* { return frame->add_calls(); }, &seeds);
   AddSeeds<AnswerFrame>([](AnswerFrame* frame) -> google::protobuf::Message* { return frame->add_answers(); }, &seeds);
-  AddSeeds<DeliveryFrame>([](DeliveryFrame* frame) -> google::protobuf::Message* { return frame->add_pieces(); }, &seeds);
+  AddSeeds<DeliveryFrame>([](DeliveryFrame* frame) -> google::protobuf::Message* { return frame->add_pieces(); },
+                          &seeds);
   ReceiveFrame receives;
   Fill(&receives);
   seeds.push_back(receives.SerializeAsString());

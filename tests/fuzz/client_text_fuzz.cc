@@ -1,5 +1,6 @@
-// What clients hand back or make up as text: tag expressions, receipts, recall handles, transaction ids. Each is refused with the
-// public reason for it, or means the same when it is said again; and behind a signature that fits, what it guards is reached too.
+// What clients hand back or make up as text: tag expressions, receipts, recall handles, transaction ids. Each is
+// refused with the public reason for it, or means the same when it is said again; and behind a signature that fits,
+// what it guards is reached too.
 #include <optional>
 #include <string>
 #include <vector>
@@ -96,7 +97,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 std::vector<std::string> FuzzSeeds() {
   using namespace barid;
   using namespace barid::proxy;
-  std::vector<std::string> seeds = {"*", "a || b", "a||b|| c ||a", "a||*", "1||2||3||4||5||6||7||8||9", " ", "a | b", "\xc3\xa9tiquette"};
+  std::vector<std::string> seeds = {"*", "a || b", "a||b|| c ||a",    "a||*", "1||2||3||4||5||6||7||8||9",
+                                    " ", "a | b",  "\xc3\xa9tiquette"};
   Receipt receipt;
   receipt.shard = ShardId(3);
   receipt.group = GroupId(11);
@@ -115,7 +117,7 @@ std::vector<std::string> FuzzSeeds() {
     CHECK(absl::WebSafeBase64Unescape(handle, &bytes));
     bytes.resize(bytes.size() - kSignatureBytes);
     seeds.push_back(std::move(handle));
-    seeds.push_back(bytes);                               // To be signed again: a receipt,
+    seeds.push_back(bytes);                                 // To be signed again: a receipt,
     seeds.push_back(bytes.substr(0, 1) + bytes.substr(5));  // and the others, whose key's id is added.
   }
   return seeds;

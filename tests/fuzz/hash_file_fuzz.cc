@@ -1,5 +1,5 @@
-// Bytes as they may stand in a file of hashes: it is refused as damaged, or tells places, ascending, each once, the same each time;
-// also behind checksums that fit. What was written whole is found whole.
+// Bytes as they may stand in a file of hashes: it is refused as damaged, or tells places, ascending, each once, the
+// same each time; also behind checksums that fit. What was written whole is found whole.
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -86,5 +86,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> FuzzSeeds() {
-  return {barid::storage::FileWith(0, 0), barid::storage::FileWith(1, 5), barid::storage::FileWith(2, 400), barid::storage::FileWith(3, 1)};
+  return {barid::storage::FileWith(0, 0), barid::storage::FileWith(1, 5), barid::storage::FileWith(2, 400),
+          barid::storage::FileWith(3, 1)};
 }

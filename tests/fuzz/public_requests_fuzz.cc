@@ -1,6 +1,6 @@
-// Any bytes as the request of any method of the public port, or as messages of a stream: the handlers answer a response of their
-// type with a status in it, or fail the call, or let it wait until the peer goes; and nothing else happens. Over the in-memory
-// transport, to a proxy with brokers in memory.
+// Any bytes as the request of any method of the public port, or as messages of a stream: the handlers answer a response
+// of their type with a status in it, or fail the call, or let it wait until the peer goes; and nothing else happens.
+// Over the in-memory transport, to a proxy with brokers in memory.
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -32,6 +32,7 @@ using google::protobuf::Message;
 using google::protobuf::MethodDescriptor;
 
 constexpr size_t kMaxStreamMessages = 4;
+constexpr absl::string_view kSeparator = "\xfe\xfe\xfe\xfe";
 
 // Topic "orders" and group "workers" are there; each input finds them as they were.
 struct Cluster {
@@ -90,7 +91,9 @@ void CheckResponse(const std::string& method, absl::string_view bytes) {
   const std::unique_ptr<Message> response = NewMessage(Describe(method)->output_type());
   CHECK(response->ParseFromString(std::string(bytes))) << method;
   const FieldDescriptor* const field = response->GetDescriptor()->FindFieldByName("status");
-  if (field == nullptr || field->message_type() != v2::Status::descriptor() || !response->GetReflection()->HasField(*response, field)) return;
+  if (field == nullptr || field->message_type() != v2::Status::descriptor() ||
+      !response->GetReflection()->HasField(*response, field))
+    return;
   const auto& status = static_cast<const v2::Status&>(response->GetReflection()->GetMessage(*response, field));
   CHECK_NE(status.code(), v2::CODE_UNSPECIFIED) << method;
   // Of a request, whatever is in it, that is never right to say.
@@ -107,15 +110,16 @@ void FuzzUnary(Cluster* cluster, const std::string& method, absl::string_view by
   }
 }
 
-// The bytes in pieces between 0xff bytes, which no protobuf message of ours begins with.
+// One message, or, where the peer may send several, the pieces between separators.
 void FuzzStream(Cluster* cluster, const std::string& method, absl::string_view bytes) {
   const auto stream = cluster->port.Open(method);
-  for (size_t i = 0; i < kMaxStreamMessages; ++i) {
-    const size_t end = bytes.find('\xff');
+  const size_t most = Describe(method)->client_streaming() ? kMaxStreamMessages : 1;
+  for (size_t i = 0; i < most; ++i) {
+    const size_t end = most == 1 ? absl::string_view::npos : bytes.find(kSeparator);
     stream->SendBytes(std::string(bytes.substr(0, end)));
     cluster->world.RunUntilIdle();
     if (end == absl::string_view::npos || stream->finished()) break;
-    bytes.remove_prefix(end + 1);
+    bytes.remove_prefix(end + kSeparator.size());
   }
   stream->HalfClose();
   cluster->world.RunUntilIdle();
@@ -155,17 +159,18 @@ void Fill(Message* message, int choice, int depth = 0) {
     }
     const bool repeated = field->is_repeated();
     std::string text = "x";
-    if (field->name() == "name") text = message->GetDescriptor()->field_count() == 2 && depth % 2 == 0 ? "workers" : "orders";
-    if (field->name() == "resource_namespace") text = "";
+    if (field->name() == "name") text = "orders";
+    if (field->name() == "resource_namespace" || field->name() == "namespace") text = "";
     if (field->name() == "expression") text = "a || b";
     switch (field->cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE: {
         if (depth == kMaxDepth) break;
-        Message* const inner = repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field);
+        Message* const inner =
+            repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field);
         Fill(inner, choice, depth + 1);
-        if (const auto* name = inner->GetDescriptor()->FindFieldByName("name"); name != nullptr && !name->is_repeated()) {
-          if (field->name() == "topic") inner->GetReflection()->SetString(inner, name, "orders");
-          if (field->name() == "group") inner->GetReflection()->SetString(inner, name, "workers");
+        if (field->name() != "group") break;
+        if (const auto* name = inner->GetDescriptor()->FindFieldByName("name"); name != nullptr) {
+          inner->GetReflection()->SetString(inner, name, "workers");
         }
         break;
       }
@@ -216,6 +221,9 @@ std::vector<std::string> FuzzSeeds() {
       const std::unique_ptr<Message> request = NewMessage(Describe(Methods()[i])->input_type());
       Fill(request.get(), choice);
       seeds.push_back(std::string(1, static_cast<char>(i)) + request->SerializeAsString());
+      if (Describe(Methods()[i])->client_streaming()) {
+        seeds.back() += std::string(kSeparator) + request->SerializeAsString();
+      }
     }
   }
   // A send and a receive that are right, with the id and type that Fill does not guess.
@@ -237,8 +245,10 @@ std::vector<std::string> FuzzSeeds() {
   receive.mutable_invisible_duration()->set_seconds(30);
   for (size_t i = 0; i < Methods().size(); ++i) {
     const std::string prefix(1, static_cast<char>(i));
-    if (Methods()[i] == "/apache.rocketmq.v2.MessagingService/SendMessage") seeds.push_back(prefix + send.SerializeAsString());
-    if (Methods()[i] == "/apache.rocketmq.v2.MessagingService/ReceiveMessage") seeds.push_back(prefix + receive.SerializeAsString());
+    if (Methods()[i] == "/apache.rocketmq.v2.MessagingService/SendMessage")
+      seeds.push_back(prefix + send.SerializeAsString());
+    if (Methods()[i] == "/apache.rocketmq.v2.MessagingService/ReceiveMessage")
+      seeds.push_back(prefix + receive.SerializeAsString());
   }
   return seeds;
 }

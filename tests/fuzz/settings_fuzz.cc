@@ -1,5 +1,5 @@
-// Any text as a settings file, as a command line and as an environment: it is refused with where and what was found, or the fields
-// have allowed values, which mean the same when they are said again in each of the three ways.
+// Any text as a settings file, as a command line and as an environment: it is refused with where and what was found, or
+// the fields have allowed values, which mean the same when they are said again in each of the three ways.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -40,10 +40,11 @@ struct Fields {
     table.Add("b.part", &part, Default(0.5), Between(0.0, 1.0), kNeedsRestart, "A part.");
     table.Add("b.text", &text, Default(""), kNeedsRestart, "A text.");
     table.Add("b.word", &word, Default("text"), OneOf({"text", "json"}), kNeedsRestart, "A word.");
-    table.Add("b.some_time", &time, Default(absl::Seconds(5)), Between(absl::Milliseconds(1), absl::Hours(72)), kNeedsRestart, "A time.");
+    table.Add("b.some_time", &time, Default(absl::Seconds(5)), Between(absl::Milliseconds(1), absl::Hours(72)),
+              kNeedsRestart, "A time.");
     table.Add("list", &list, Default(std::vector<std::string>()), kNeedsRestart, "A list.");
-    table.Add("colour", &colour, Default(Colour::kRed), OneOf<Colour>({{"red", Colour::kRed}, {"green", Colour::kGreen}}), kNeedsRestart,
-              "A colour.");
+    table.Add("colour", &colour, Default(Colour::kRed),
+              OneOf<Colour>({{"red", Colour::kRed}, {"green", Colour::kGreen}}), kNeedsRestart, "A colour.");
   }
 };
 
@@ -99,10 +100,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 }
 
 std::vector<std::string> FuzzSeeds() {
-  return {"a:\n  flag: true\n  small: 7\n  bytes: 2GiB\nb: {part: 0.25, text: \"x \\u00e9\", word: json, some_time: 1m30s}\nlist: [x, 'y', z]\n",
-          "a.flag: yes\nlist:\n  - x\n  - \"y\"\ncolour: green  # a comment\na.large: 18446744073709551615\n",
-          "b.text: |\n  several\n  lines\nb: &anchor {part: 1}\nc: *anchor\n", "a: [1, {b: 2}]\n---\na: 1\n",
-          "--a.flag\n--a.small=7\n--a.bytes\n2KiB\n--b.some-time=72h\n--list=x,y\n--\nrest", "--help", "-h\n--print-settings\n--config=x",
-          "BARID_A_SMALL=7\nBARID_B_SOME_TIME=5s\nBARID_COLOUR=green\nPATH=/bin\nBARID_X_SERVICE_HOST=1\nBARID_X_PORT_80_TCP=tcp",
-          "b.some_time: 3d", "a.bytes: 1e3", "b.part: nan"};
+  return {
+      "a:\n  flag: true\n  small: 7\n  bytes: 2GiB\nb: {part: 0.25, text: \"x \\u00e9\", word: json, some_time: "
+      "1m30s}\nlist: [x, 'y', z]\n",
+      "a.flag: yes\nlist:\n  - x\n  - \"y\"\ncolour: green  # a comment\na.large: 18446744073709551615\n",
+      "b.text: |\n  several\n  lines\nb: &anchor {part: 1}\nc: *anchor\n",
+      "a: [1, {b: 2}]\n---\na: 1\n",
+      "--a.flag\n--a.small=7\n--a.bytes\n2KiB\n--b.some-time=72h\n--list=x,y\n--\nrest",
+      "--help",
+      "-h\n--print-settings\n--config=x",
+      "BARID_A_SMALL=7\nBARID_B_SOME_TIME=5s\nBARID_COLOUR=green\nPATH=/"
+      "bin\nBARID_X_SERVICE_HOST=1\nBARID_X_PORT_80_TCP=tcp",
+      "b.some_time: 3d",
+      "a.bytes: 1e3",
+      "b.part: nan"};
 }
