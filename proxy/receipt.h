@@ -33,7 +33,8 @@ struct Receipt {
 //   version 1 | flags 1 | key id 4 | queue 4 | attempt 4 | shard 8 | group 8 | topic 8 | offset 8 | nonce 8 | signature 18
 std::string EncodeReceipt(const Receipt& receipt, const SigningKey& key);
 
-// INVALID_RECEIPT_HANDLE (proxy/refusal.h) unless it is exactly what EncodeReceipt made with one of the keys.
+// INVALID_RECEIPT_HANDLE (proxy/refusal.h) unless it is what EncodeReceipt made with one of the keys: this one, or that of a newer
+// proxy, whose further flags are passed over.
 absl::StatusOr<Receipt> DecodeReceipt(absl::string_view handle, const std::vector<SigningKey>& keys);
 
 }  // namespace barid::proxy

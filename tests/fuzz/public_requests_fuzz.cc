@@ -42,7 +42,8 @@ struct Cluster {
     for (const char* id : {"broker-0", "broker-1"}) directory.brokers[id] = std::make_unique<FakeBroker>(id);
     executor = world.NewExecutor("proxy");
     ProxyOptions options;
-    options.auto_create_topics = false;
+    options.auto_create_topics = false;  // Each would be logged.
+    options.auto_create_groups = false;
     proxy = std::make_unique<Proxy>(world.clock(), executor.get(), &controller, &directory, options);
     proxy->Start();
     edge::MethodTable table;
