@@ -108,6 +108,9 @@ void FuzzCalls(const broker_pb::CallFrame& frame) {
       case broker_pb::Call::kResetOffset:
         FuzzMessage(call.reset_offset());
         break;
+      case broker_pb::Call::kSyncLite:
+        FuzzMessage(call.sync_lite());
+        break;
       case broker_pb::Call::kLookup:
         FuzzMessage(call.lookup());
         break;
@@ -133,6 +136,7 @@ void FuzzAnswers(const broker_pb::AnswerFrame& frame) {
         break;
       case broker_pb::Answer::kStats:
         for (const broker_pb::QueueStats& queue : answer.stats().queues()) FuzzMessage(queue);
+        for (const broker_pb::GroupCount& count : answer.stats().counts()) FuzzMessage(count);
         break;
       case broker_pb::Answer::kRecall:
         FuzzMessage(answer.recall());
@@ -151,6 +155,9 @@ void FuzzAnswers(const broker_pb::AnswerFrame& frame) {
         break;
       case broker_pb::Answer::kResetOffset:
         FuzzMessage(answer.reset_offset());
+        break;
+      case broker_pb::Answer::kSyncLite:
+        FuzzMessage(answer.sync_lite());
         break;
       case broker_pb::Answer::kLookup:
         FuzzMessage(answer.lookup());
