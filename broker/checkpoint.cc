@@ -237,9 +237,10 @@ absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& 
   absl::string_view in = bytes;
   RETURN_IF_ERROR(OpenSealed(kMetaKey, &in));
   CheckpointMeta meta;
-  if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) || !GetFixed(&in, &meta.applied.time_us) ||
-      !GetFixed(&in, &meta.applied.position) || !GetFixed(&in, &meta.applied.end_position) ||
-      !GetFixed(&in, &meta.applied.chain) || !GetFixed(&in, &meta.log_start) || !GetFixed(&in, &meta.hash)) {
+  if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) ||
+      !GetFixed(&in, &meta.applied.time_us) || !GetFixed(&in, &meta.applied.position) ||
+      !GetFixed(&in, &meta.applied.end_position) || !GetFixed(&in, &meta.applied.chain) ||
+      !GetFixed(&in, &meta.log_start) || !GetFixed(&in, &meta.hash)) {
     return Damaged(kMetaKey, "too short");
   }
   return meta;

@@ -30,14 +30,14 @@ namespace barid::broker {
 struct ShardOptions {
   storage::CommitLogOptions log;
   storage::KeyValueStoreOptions store;
-  size_t max_clean_blocks = 2048;                       // Index blocks in memory beyond those not yet checkpointed.
-  int64_t max_near_timers = 65'536;                     // Scheduled messages in memory: the first ones due.
-  int64_t checkpoint_log_bytes = int64_t{64} << 20;     // A checkpoint at least this often: bounds the replay.
+  size_t max_clean_blocks = 2048;                    // Index blocks in memory beyond those not yet checkpointed.
+  int64_t max_near_timers = 65'536;                  // Scheduled messages in memory: the first ones due.
+  int64_t checkpoint_log_bytes = int64_t{64} << 20;  // A checkpoint at least this often: bounds the replay.
   absl::Duration checkpoint_interval = absl::Seconds(5);
-  int64_t tail_cache_bytes = int64_t{32} << 20;         // Newest messages, served from memory.
-  int64_t max_pending_bytes = int64_t{128} << 20;       // Sends that wait for the disk; more are refused.
-  int64_t max_open_transactions = 100'000;              // In one shard; more are refused.
-  int64_t remembered_transactions = 65'536;  // Ends: how far back ending twice is told from ending otherwise.
+  int64_t tail_cache_bytes = int64_t{32} << 20;    // Newest messages, served from memory.
+  int64_t max_pending_bytes = int64_t{128} << 20;  // Sends that wait for the disk; more are refused.
+  int64_t max_open_transactions = 100'000;         // In one shard; more are refused.
+  int64_t remembered_transactions = 65'536;        // Ends: how far back ending twice is told from ending otherwise.
   // Sends that are remembered, to tell a repeat: those of so long, and no more than the newest so many.
   absl::Duration idempotence_window = absl::Minutes(10);
   int64_t idempotence_ids = 1'000'000;
@@ -46,13 +46,13 @@ struct ShardOptions {
   int64_t max_transaction_checks = 15;                   // Then it is discarded,
   absl::Duration max_transaction_age = absl::Hours(72);  // and at this age, also if there is no producer to ask.
   int64_t max_waiting_receives = 100'000;
-  int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
-  int64_t priority_oldest_every = 10;                   // Of so many receives of a PRIORITY topic, one begins with the oldest.
-  int64_t max_parked = 1'000'000;                       // Messages of one ordered group that wait in one queue for locked ones.
-  int64_t max_lite_topics = 1'000'000;                  // Of one topic in one shard; messages for more are refused.
-  absl::Duration lite_topic_expiry = absl::Hours(24);   // A lite topic goes so long after its last message, 0: never.
+  int64_t max_in_flight = 100'000;      // Deliveries of one group in one queue.
+  int64_t priority_oldest_every = 10;   // Of so many receives of a PRIORITY topic, one begins with the oldest.
+  int64_t max_parked = 1'000'000;       // Messages of one ordered group that wait in one queue for locked ones.
+  int64_t max_lite_topics = 1'000'000;  // Of one topic in one shard; messages for more are refused.
+  absl::Duration lite_topic_expiry = absl::Hours(24);  // A lite topic goes so long after its last message, 0: never.
   absl::Duration lite_subscription_ttl = absl::Minutes(3);  // Clients repeat what they read every 30 s.
-  int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
+  int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
   absl::Duration auto_renew_hold_after = absl::Seconds(20);
@@ -75,18 +75,20 @@ struct ShardContext {
   Executor* disk_executor = nullptr;        // Writes and syncs the log; may be the same.
   Executor* read_executor = nullptr;        // Reads index blocks and older messages.
   Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
-  Executor* lookup_executor = nullptr;      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
-  ShardMetrics* metrics = nullptr;          // nullptr: nobody looks.
+  Executor* lookup_executor =
+      nullptr;                      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
+  ShardMetrics* metrics = nullptr;  // nullptr: nobody looks.
 };
 
-// The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index blocks that
-// are read for it. What to propose is decided by the parts built on it (dispatcher.h, visibility.h, retention.h).
+// The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index
+// blocks that are read for it. What to propose is decided by the parts built on it (dispatcher.h, visibility.h,
+// retention.h).
 //
 // Belongs to the shard's executor, but for Open.
 class ShardCore : private Committer::Listener {
  public:
-  // What a proposal came to: the outcome of its command, or why there is none. kDeadlineExceeded: it may or may not be in
-  // the log.
+  // What a proposal came to: the outcome of its command, or why there is none. kDeadlineExceeded: it may or may not be
+  // in the log.
   using Applied = absl::AnyInvocable<void(absl::StatusOr<Outcome>)>;
 
   struct Hooks {
@@ -98,7 +100,8 @@ class ShardCore : private Committer::Listener {
     std::function<void(const absl::Status&)> on_halt;
   };
 
-  // Recovers the shard in `dir`: reads its checkpoint, replays the log behind it. Blocks on the disk. kDataLoss: damage.
+  // Recovers the shard in `dir`: reads its checkpoint, replays the log behind it. Blocks on the disk. kDataLoss:
+  // damage.
   static absl::StatusOr<std::unique_ptr<ShardCore>> Open(absl::string_view dir, const ShardOptions& options,
                                                          const ShardContext& context);
   ~ShardCore() override;
@@ -186,8 +189,8 @@ class ShardCore : private Committer::Listener {
   Epoch epoch_ = 0;
   absl::Status halted_;
 
-  std::deque<Proposal> proposals_;       // In log order; the first ones are at the committer.
-  size_t unflushed_ = 0;                 // The last ones, which are not yet.
+  std::deque<Proposal> proposals_;  // In log order; the first ones are at the committer.
+  size_t unflushed_ = 0;            // The last ones, which are not yet.
   bool flush_posted_ = false;
   int64_t pending_bytes_ = 0;
 
@@ -195,10 +198,10 @@ class ShardCore : private Committer::Listener {
   absl::flat_hash_map<BlockKey, std::vector<absl::AnyInvocable<void(absl::StatusOr<const IndexBlock*>)>>> loading_;
 
   bool checkpointing_ = false;
-  uint64_t checkpoint_position_ = 0;     // Log position that the last checkpoint covers.
-  absl::Duration checkpoint_time_;       // Since boot.
+  uint64_t checkpoint_position_ = 0;  // Log position that the last checkpoint covers.
+  absl::Duration checkpoint_time_;    // Since boot.
   std::vector<absl::AnyInvocable<void(absl::Status)>> checkpoint_waiters_;
-  LogIndex hashed_index_ = 0;            // The last that a StateHash was proposed for.
+  LogIndex hashed_index_ = 0;  // The last that a StateHash was proposed for.
 
   std::shared_ptr<ShardCore*> self_;
 };

@@ -301,7 +301,8 @@ class Bench : public Command {
   bool is_fifo() const { return options_.type == "fifo"; }
   SendRequests::Vary MessageGroups() const {
     return [groups = options_.groups](uint64_t number, v2::Message* message) {
-      message->mutable_system_properties()->set_message_group(absl::StrCat("g", number % static_cast<uint64_t>(groups)));
+      message->mutable_system_properties()->set_message_group(
+          absl::StrCat("g", number % static_cast<uint64_t>(groups)));
     };
   }
   std::string TypeText() const { return is_fifo() ? absl::StrCat(", ", options_.groups, " message groups") : ""; }
@@ -499,8 +500,9 @@ class BenchTimers : public Bench {
  protected:
   std::string name() const override { return "timers"; }
   std::string Description() const override {
-    return absl::StrCat(options_.timers, " messages of ", BytesText(options_.size), " due from ", DurationText(options_.ahead),
-                        " on for ", DurationText(options_.spread), "; end_to_end counts from when a message was due");
+    return absl::StrCat(options_.timers, " messages of ", BytesText(options_.size), " due from ",
+                        DurationText(options_.ahead), " on for ", DurationText(options_.spread),
+                        "; end_to_end counts from when a message was due");
   }
   admin::TopicType topic_type() const override { return admin::DELAY; }
   SendRequests::Vary Variation() const override {
@@ -524,7 +526,8 @@ class BenchTimers : public Bench {
     first_due_ = RealClock()->Now() + options_.ahead;
     RETURN_IF_ERROR(Fill(target, workplace, options_.timers));
     if (RealClock()->Now() >= first_due_) {
-      return RefusedError(absl::StrCat("sending ", options_.timers, " messages took longer than --ahead, ", DurationText(options_.ahead)));
+      return RefusedError(absl::StrCat("sending ", options_.timers, " messages took longer than --ahead, ",
+                                       DurationText(options_.ahead)));
     }
     const SendRequests requests(MessageFor(workplace), filled_run_);
     LoadRun run(options_, *client_, target, &interrupted_);
@@ -533,18 +536,21 @@ class BenchTimers : public Bench {
       const int64_t number = requests.NumberOf(message_id);
       if (number < 0 || !lane->is_measuring()) return;
       const absl::Duration late = RealClock()->Now() - DueOf(static_cast<uint64_t>(number));
-      if (late < absl::ZeroDuration()) lane->meter().Fail(absl::StrCat("a message came ", DurationText(-late), " before it was due"));
+      if (late < absl::ZeroDuration())
+        lane->meter().Fail(absl::StrCat("a message came ", DurationText(-late), " before it was due"));
       lane->meter().end_to_end.Record(std::max(late, absl::ZeroDuration()));
     };
     ReceiveLoad load(run.lanes(), std::move(receive));
     load.Start();
     Round round;
     run.Measure(
-        first_due_ - RealClock()->Now() + options_.spread + options_.duration, [&] { return load.settled() >= options_.timers; }, &round);
+        first_due_ - RealClock()->Now() + options_.spread + options_.duration,
+        [&] { return load.settled() >= options_.timers; }, &round);
     run.Finish(&round);
     round.meter.receive = Histogram();  // How long a receive waited says something of the spread only.
     if (load.settled() < options_.timers && !interrupted_) {
-      return RefusedError(absl::StrCat(load.settled(), " of ", options_.timers, " messages came within --duration after the last was due"));
+      return RefusedError(absl::StrCat(load.settled(), " of ", options_.timers,
+                                       " messages came within --duration after the last was due"));
     }
     return round;
   }
@@ -561,8 +567,8 @@ class BenchTransaction : public Bench {
  protected:
   std::string name() const override { return "transaction"; }
   std::string Description() const override {
-    return absl::StrCat(BytesText(options_.size), " bodies, prepared (send) and committed (ack), ", options_.outstanding,
-                        " outstanding, ", DurationText(options_.duration), " each");
+    return absl::StrCat(BytesText(options_.size), " bodies, prepared (send) and committed (ack), ",
+                        options_.outstanding, " outstanding, ", DurationText(options_.duration), " each");
   }
   admin::TopicType topic_type() const override { return admin::TRANSACTION; }
 
@@ -587,8 +593,8 @@ class BenchExplain : public Bench {
  protected:
   std::string name() const override { return "explain"; }
   std::string Description() const override {
-    return absl::StrCat("one of ", options_.backlog, " messages after the other, by id and at random, ", DurationText(options_.duration),
-                        " each");
+    return absl::StrCat("one of ", options_.backlog, " messages after the other, by id and at random, ",
+                        DurationText(options_.duration), " each");
   }
 
   void AddOwnFlags(FlagSet* flags) override {
@@ -605,7 +611,8 @@ class BenchExplain : public Bench {
     while (!interrupted_ && RealClock()->SinceBoot() - start < options_.duration) {
       admin::ExplainMessageRequest request;
       *request.mutable_topic() = client_->Name(workplace);
-      request.set_message_id(SendRequests::IdOf(filled_run_, RealRandom()->Below(static_cast<uint64_t>(options_.backlog))));
+      request.set_message_id(
+          SendRequests::IdOf(filled_run_, RealRandom()->Below(static_cast<uint64_t>(options_.backlog))));
       const absl::Duration since = RealClock()->SinceBoot();
       const auto response = client_->CallPatiently(&admin::Admin::Stub::ExplainMessage, request);
       if (!response.ok()) {
@@ -650,7 +657,8 @@ void AddBenchCommands(std::vector<CommandEntry>* commands) {
   commands->push_back({"bench timers", "", "Measures how late scheduled messages come.", Make<BenchTimers>()});
   commands->push_back(
       {"bench transaction", "", "Measures transactions that are prepared and committed.", Make<BenchTransaction>()});
-  commands->push_back({"bench explain", "", "Measures how long it takes to tell the life of a message.", Make<BenchExplain>()});
+  commands->push_back(
+      {"bench explain", "", "Measures how long it takes to tell the life of a message.", Make<BenchExplain>()});
   commands->push_back(
       {"echo-server", "", "Serves as the baseline of a bench.", Make<EchoServerCommand>(), /*hidden=*/true});
 }

@@ -25,8 +25,8 @@ class SendRequests {
   // Makes a message differ from others in more than its id. Any thread.
   using Vary = std::function<void(uint64_t number, v2::Message* message)>;
 
-  // Everything but the id is taken from `message`. With `vary` each message is made and serialised by itself: a microsecond or two
-  // of the client's.
+  // Everything but the id is taken from `message`. With `vary` each message is made and serialised by itself: a
+  // microsecond or two of the client's.
   SendRequests(v2::Message message, uint32_t run, Vary vary = nullptr);
 
   static std::string IdOf(uint32_t run, uint64_t number);
