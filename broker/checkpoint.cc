@@ -8,7 +8,7 @@
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   l                               broker/lite_table.h: the id that was given last to a lite topic
 //   l topic queue                   the same: a lite topic's name, and when it was last written to
-//   r range                         live pointers into 4,096 log indexes, position of the first record
+//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their messages
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
 //   x index entry                   broker/transaction_table.h: an open transaction
@@ -194,6 +194,7 @@ State::Checkpoint State::TakeCheckpoint() {
     std::string value;
     PutFixed(&value, it->second.live);
     PutFixed(&value, it->second.position);
+    PutFixed(&value, it->second.bytes);
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
   transactions_.AppendChanges(&operations);
@@ -328,11 +329,15 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     }
     return true;
   }));
+  bool bytes_are_known = true;
   RETURN_IF_ERROR(scan("r", "s", [&](absl::string_view key, absl::string_view value) {
     uint64_t range = 0;
     if (!GetOrdered64(&key, &range)) return false;
     Range& state = ranges_[range];
-    return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
+    if (!GetFixed(&value, &state.live) || !GetFixed(&value, &state.position)) return false;
+    // Absent from what was written before bytes were counted.
+    if (value.empty()) bytes_are_known = false;
+    return value.empty() || GetFixed(&value, &state.bytes);
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
@@ -343,7 +348,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   dirty_parked_.clear();
   // What Link added is in it; inspect and the tests recompute the sum.
   hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash() - lite_.hash();
-  return absl::OkStatus();
+  return bytes_are_known ? absl::OkStatus() : CountBytes();
 }
 
 }  // namespace barid::broker
