@@ -14,8 +14,8 @@
 #include "base/ids.h"
 #include "base/metadata.h"
 
-// What a proxy asks of a broker, in plain structs. Implemented by the broker itself (direct calls, in standalone) and by
-// a client over barid.broker.v1; the proxy does not know which.
+// What a proxy asks of a broker, in plain structs. Implemented by the broker itself (direct calls, in standalone) and
+// by a client over barid.broker.v1; the proxy does not know which.
 namespace barid {
 
 // Every callback runs exactly once, on any thread, also at shutdown (kUnavailable). It must not block.
@@ -38,7 +38,8 @@ struct AppendCall {
   int64_t metadata_revision = 0;
   // -1: the broker chooses one of the topic's queues: by the first message's message group, by its id_hash, or in turn.
   int32_t queue = -1;
-  // Of messages of a LITE topic: the lite topic of all of them, which is made if it is not there. `queue` says nothing then.
+  // Of messages of a LITE topic: the lite topic of all of them, which is made if it is not there. `queue` says nothing
+  // then.
   std::string lite_topic = {};
   struct Message {
     Buffer stored;  // base/stored_message.h
@@ -59,15 +60,16 @@ struct AppendCall {
   bool prepare = false;
 };
 struct AppendResult {
-  // Of the call; OK if each entry has its own. kResourceExhausted without RetryAfter: the topic has as many lite topics as it may.
+  // Of the call; OK if each entry has its own. kResourceExhausted without RetryAfter: the topic has as many lite topics
+  // as it may.
   absl::Status status;
   struct Entry {
     absl::Status status;
     int32_t queue = 0;
-    QueueOffset offset = 0;         // 0 for a message that has not entered its queue.
+    QueueOffset offset = 0;                        // 0 for a message that has not entered its queue.
     std::optional<TimerKey> timer = std::nullopt;  // Of a message with a delivery time: what RecallCall takes.
     std::optional<TransactionKey> transaction = std::nullopt;  // Of a prepared message: what EndTransactionCall takes.
-    ShardId shard = ShardId();  // Where it is; filled in by the proxy.
+    ShardId shard = ShardId();                                 // Where it is; filled in by the proxy.
   };
   absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
 };
@@ -135,14 +137,15 @@ struct TransactionsResult {
   std::vector<TransactionInfo> transactions;
 };
 
-// Looks for messages of one topic in one shard, for operators. Changes nothing. In a dead-letter topic, or one of discarded
-// transactions, ids are those of the messages that went there.
+// Looks for messages of one topic in one shard, for operators. Changes nothing. In a dead-letter topic, or one of
+// discarded transactions, ids are those of the messages that went there.
 struct LookupCall {
   enum class Kind : uint8_t {
-    kId = 0,       // Those with the message id `text`, wherever they stand: in a queue, scheduled, in a transaction.
-    kKey = 1,      // Those with the key `text`.
-    kOffset = 2,   // The one at `offset` in `queue`.
-    kRange = 3,    // Those that entered their queues in [from, to), by queue, then offset; of one queue if `queue` is not -1.
+    kId = 0,      // Those with the message id `text`, wherever they stand: in a queue, scheduled, in a transaction.
+    kKey = 1,     // Those with the key `text`.
+    kOffset = 2,  // The one at `offset` in `queue`.
+    kRange =
+        3,  // Those that entered their queues in [from, to), by queue, then offset; of one queue if `queue` is not -1.
     kExplain = 4,  // The life of the one with the message id `text`; of several the newest.
   };
   ShardId shard;
@@ -159,13 +162,14 @@ struct LookupCall {
 };
 struct FoundMessage {
   enum class State : uint8_t {
-    kQueued = 0,      // In a queue, at an offset.
-    kScheduled = 1,   // Enters its queue at `due`.
+    kQueued = 0,     // In a queue, at an offset.
+    kScheduled = 1,  // Enters its queue at `due`.
     kRecalled = 2,
-    kPrepared = 3,    // Its transaction is open.
+    kPrepared = 3,  // Its transaction is open.
     kRolledBack = 4,
-    kDiscarded = 5,   // Nobody ended its transaction: in the queue of what was discarded.
-    kGone = 6,        // It was in its queue, or was to be, and is not there any more: expired, redriven, or its topic was deleted.
+    kDiscarded = 5,  // Nobody ended its transaction: in the queue of what was discarded.
+    kGone = 6,  // It was in its queue, or was to be, and is not there any more: expired, redriven, or its topic was
+                // deleted.
   };
   State state = State::kQueued;
   QueueKey queue;
@@ -182,12 +186,12 @@ struct FoundMessage {
 struct LifeEvent {
   absl::Time time;
   LogIndex log_index = 0;
-  std::string what;       // A word: docs/operations.md lists them.
-  GroupId group;          // 0: not about a group.
-  QueueKey queue;         // Where the message was then,
+  std::string what;  // A word: docs/operations.md lists them.
+  GroupId group;     // 0: not about a group.
+  QueueKey queue;    // Where the message was then,
   QueueOffset offset = 0;
   std::string client;
-  int32_t attempt = 0;    // 0: not about a delivery.
+  int32_t attempt = 0;                      // 0: not about a delivery.
   absl::Time until = absl::InfinitePast();  // If it set a time.
   std::string detail;
 };
@@ -196,7 +200,7 @@ struct GroupStanding {
   GroupId group;
   QueueKey queue;
   QueueOffset offset = 0;
-  std::string standing;   // A word, as above.
+  std::string standing;  // A word, as above.
   std::string client;
   int32_t attempt = 0;
   absl::Time until = absl::InfinitePast();
@@ -217,22 +221,22 @@ struct RedriveCall {
   ShardId shard;
   GroupId group;
   int64_t metadata_revision = 0;
-  TopicId topic;                       // To this one; 0: each to the one that it came from.
-  std::vector<std::string> tags;       // Only with any of these; empty: all.
-  std::string sql;                     // And those that match this; empty: all.
-  QueueOffset from = 0;                // Dead letters from this offset on.
+  TopicId topic;                  // To this one; 0: each to the one that it came from.
+  std::vector<std::string> tags;  // Only with any of these; empty: all.
+  std::string sql;                // And those that match this; empty: all.
+  QueueOffset from = 0;           // Dead letters from this offset on.
   QueueOffset to = INT64_MAX;
-  int32_t max_messages = 32;           // To send back; as many are looked at as the broker thinks right for one call.
-  bool dry_run = false;                // Changes nothing, answers as if it had.
+  int32_t max_messages = 32;  // To send back; as many are looked at as the broker thinks right for one call.
+  bool dry_run = false;       // Changes nothing, answers as if it had.
 };
 struct RedriveResult {
   absl::Status status;
   int64_t redriven = 0;
   int64_t filtered_out = 0;
-  int64_t failed = 0;      // They stay where they are.
-  std::string failure;     // Why the first of them.
-  QueueOffset next = 0;    // Where to go on.
-  QueueOffset end = 0;     // Of the dead-letter queue: while `next` is below there may be more.
+  int64_t failed = 0;    // They stay where they are.
+  std::string failure;   // Why the first of them.
+  QueueOffset next = 0;  // Where to go on.
+  QueueOffset end = 0;   // Of the dead-letter queue: while `next` is below there may be more.
 };
 
 struct ReceiveCall {
@@ -267,8 +271,9 @@ struct ReceiveResult {
   std::vector<Delivery> deliveries;  // Empty with OK: nothing came while it waited.
 };
 
-// Says which lite topics of a LITE topic a client reads; those of one shard. Receives of the client are given messages of these and no
-// others. Soft state of the shard's leader: it is forgotten some minutes after the last call, and with the leader.
+// Says which lite topics of a LITE topic a client reads; those of one shard. Receives of the client are given messages
+// of these and no others. Soft state of the shard's leader: it is forgotten some minutes after the last call, and with
+// the leader.
 struct LiteSyncCall {
   enum class Action : uint8_t { kAdd = 0, kRemove = 1, kSet = 2, kRemoveAll = 3 };
   ShardId shard;
@@ -290,7 +295,7 @@ struct PullCall {
   ShardId shard;
   QueueKey queue;
   int64_t metadata_revision = 0;
-  QueueOffset offset = 0;  // Of the first message wanted.
+  QueueOffset offset = 0;         // Of the first message wanted.
   std::vector<std::string> tags;  // As in ReceiveCall.
   std::string sql;
   int32_t max_messages = 32;
@@ -300,8 +305,9 @@ struct PullCall {
 struct PullResult {
   // kOutOfRange + OffsetRange: the offset is not in [first, end] of the queue. kNotFound: there is no such queue.
   absl::Status status;
-  std::vector<Delivery> deliveries;  // Without attempt, nonce and invisible time. Empty with OK: nothing came while it waited.
-  QueueOffset next_offset = 0;       // With OK: behind all that was given or filtered out.
+  std::vector<Delivery>
+      deliveries;  // Without attempt, nonce and invisible time. Empty with OK: nothing came while it waited.
+  QueueOffset next_offset = 0;  // With OK: behind all that was given or filtered out.
 };
 
 // Looks for an offset of a queue; nothing changes by it.
@@ -333,12 +339,14 @@ struct UpdateOffsetCall {
   QueueOffset offset = 0;
 };
 struct OffsetResult {
-  // kNotFound: there is no such queue. kOutOfRange + OffsetRange: an offset to be stored is beyond the end of the queue.
+  // kNotFound: there is no such queue. kOutOfRange + OffsetRange: an offset to be stored is beyond the end of the
+  // queue.
   absl::Status status;
   std::optional<QueueOffset> offset = std::nullopt;  // With OK: what was found or stored; none if none is stored.
 };
 
-// Moves a group's place in the queues of a topic in one shard: where the group's deliveries go on, or the offset that it has stored.
+// Moves a group's place in the queues of a topic in one shard: where the group's deliveries go on, or the offset that
+// it has stored.
 struct ResetOffsetCall {
   ShardId shard;
   GroupId group;
@@ -361,9 +369,10 @@ struct ResetOffsetResult {
   struct Entry {
     absl::Status status;  // kDeadlineExceeded: it may have happened or not.
     QueueKey queue;
-    std::optional<QueueOffset> from;  // Where it stood: the first offset that is not settled, or the stored one. None: it had not begun.
-    QueueOffset to = 0;               // Where it stands now, or would.
-    QueueOffset end = 0;              // Of the queue.
+    std::optional<QueueOffset>
+        from;  // Where it stood: the first offset that is not settled, or the stored one. None: it had not begun.
+    QueueOffset to = 0;   // Where it stands now, or would.
+    QueueOffset end = 0;  // Of the queue.
     // Of a group that is delivered to: what is dropped, so that its receipts name nothing any more.
     int64_t in_flight = 0;
     int64_t parked = 0;
@@ -372,11 +381,12 @@ struct ResetOffsetResult {
 };
 
 enum class SettleKind : uint8_t {
-  kAck = 0,           // Done with it.
-  kReturn = 1,        // Failed: visible again after `delay`, or after the group's back-off if that is longer (push consumers).
-  kExtend = 2,        // Invisible for `delay` from now on. 0: visible now.
-  kUndelivered = 3,   // The answer surely did not leave: visible now, and the attempt does not count.
-  kDeadLetter = 4,    // To the group's dead-letter topic, at once.
+  kAck = 0,  // Done with it.
+  kReturn =
+      1,  // Failed: visible again after `delay`, or after the group's back-off if that is longer (push consumers).
+  kExtend = 2,       // Invisible for `delay` from now on. 0: visible now.
+  kUndelivered = 3,  // The answer surely did not leave: visible now, and the attempt does not count.
+  kDeadLetter = 4,   // To the group's dead-letter topic, at once.
 };
 struct SettleEntry {
   GroupId group;
@@ -392,8 +402,8 @@ struct SettleCall {
   std::vector<SettleEntry> entries;
 };
 struct SettleResult {
-  absl::Status status;                 // Of the call.
-  std::vector<absl::Status> entries;   // One per entry; StaleReceiptError if it names no live delivery.
+  absl::Status status;                // Of the call.
+  std::vector<absl::Status> entries;  // One per entry; StaleReceiptError if it names no live delivery.
 };
 
 // The answers to auto-renewed receives that left wholly, on streams that ended cleanly: from now on the client holds
@@ -424,25 +434,25 @@ struct QueueStats {
   QueueOffset end = 0;
   int64_t bytes = 0;
   int64_t delayed = 0;  // Scheduled messages that have not entered it.
-  // Since the shard's leader began its term: messages that repeated an earlier one and were not stored again, and others
-  // that had the id of an earlier one.
+  // Since the shard's leader began its term: messages that repeated an earlier one and were not stored again, and
+  // others that had the id of an earlier one.
   int64_t repeated_sends = 0;
   int64_t reused_ids = 0;
-  // Not 0: this is about so many lite topics together, those that the topic has in this shard. `first`, `end` and each group's offsets
-  // count messages then.
+  // Not 0: this is about so many lite topics together, those that the topic has in this shard. `first`, `end` and each
+  // group's offsets count messages then.
   int64_t lite_topics = 0;
   struct Group {
     GroupId group;
-    QueueOffset floor = 0;     // Everything below is settled.
-    QueueOffset next = 0;      // The next one never delivered.
+    QueueOffset floor = 0;  // Everything below is settled.
+    QueueOffset next = 0;   // The next one never delivered.
     int64_t in_flight = 0;
-    int64_t ready_again = 0;   // Returned or lapsed, waiting to be delivered again.
-    int64_t parked = 0;        // Of an ordered group: passed over, because their message groups were locked.
+    int64_t ready_again = 0;  // Returned or lapsed, waiting to be delivered again.
+    int64_t parked = 0;       // Of an ordered group: passed over, because their message groups were locked.
   };
   std::vector<Group> groups;
 };
-// What a shard counts of a group in a topic. Every message that the group has not settled is in one of ready, in flight and blocked.
-// Without a group: what is the topic's own, which is how many are delayed.
+// What a shard counts of a group in a topic. Every message that the group has not settled is in one of ready, in flight
+// and blocked. Without a group: what is the topic's own, which is how many are delayed.
 struct GroupCount {
   ShardId shard;
   GroupId group;
@@ -455,8 +465,8 @@ struct GroupCount {
   std::optional<absl::Time> oldest = std::nullopt;  // When the oldest that is not settled entered its queue.
 };
 struct StatsCall {
-  TopicId topic;  // 0: all.
-  GroupId group;  // 0: all.
+  TopicId topic;             // 0: all.
+  GroupId group;             // 0: all.
   bool counts_only = false;  // No queues, and no times of the oldest: costs nothing.
 };
 struct StatsResult {
@@ -484,8 +494,8 @@ class BrokerApi {
   virtual uint64_t Receive(ReceiveCall call, Callback<ReceiveResult> done) = 0;
   // Returns an id for CancelReceive, too.
   virtual uint64_t Pull(PullCall call, Callback<PullResult> done) = 0;
-  // The answer is not wanted any more: a waiting receive (or pull) ends at once with nothing, and takes no message after this. If
-  // deliveries are on their way already, `done` gets them: give them back as kUndelivered.
+  // The answer is not wanted any more: a waiting receive (or pull) ends at once with nothing, and takes no message
+  // after this. If deliveries are on their way already, `done` gets them: give them back as kUndelivered.
   virtual void CancelReceive(ShardId shard, uint64_t receive_id) = 0;
 
   virtual void Settle(SettleCall call, Callback<SettleResult> done) = 0;

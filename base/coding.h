@@ -7,8 +7,8 @@
 
 #include "absl/strings/string_view.h"
 
-// Little-endian numbers and varints in byte strings: the alphabet of our on-disk formats. Get functions consume from the
-// front of `in` and return false, leaving the output alone, if there is not enough.
+// Little-endian numbers and varints in byte strings: the alphabet of our on-disk formats. Get functions consume from
+// the front of `in` and return false, leaving the output alone, if there is not enough.
 namespace barid {
 
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian and copied as they stand");

@@ -36,7 +36,7 @@ struct GroupUpdate {
 // every few seconds, also that it saw none of them: a group goes only after every proxy has said so
 // (controller/group_activity.h).
 struct GroupReport {
-  std::string proxy;  // Its name, unique in the cluster.
+  std::string proxy;          // Its name, unique in the cluster.
   std::vector<GroupId> seen;  // That had a member.
 };
 
@@ -53,8 +53,8 @@ struct BrokerRegistration {
 };
 struct ShardGrant {
   ShardMetadata shard;
-  // The log that the shard must have here: a broker with another one, or none, halts the shard. Empty: a new shard, to be
-  // created with a new log id that the broker registers in turn.
+  // The log that the shard must have here: a broker with another one, or none, halts the shard. Empty: a new shard, to
+  // be created with a new log id that the broker registers in turn.
   std::string log_id;
 };
 struct BrokerGrant {
@@ -76,8 +76,8 @@ class ControllerApi : public MetadataSource {
   virtual void CreateGroup(GroupMetadata group, Changed done) = 0;
   virtual void UpdateGroup(GroupUpdate update, Changed done) = 0;
   virtual void DeleteGroup(ResourceName name, Changed done) = 0;
-  // Records that `group` reads `topic`, from the group's start position, which makes it a group that is delivered to. OK if it is recorded
-  // already; kFailedPrecondition if the group is offset-based.
+  // Records that `group` reads `topic`, from the group's start position, which makes it a group that is delivered to.
+  // OK if it is recorded already; kFailedPrecondition if the group is offset-based.
   virtual void Subscribe(GroupId group, TopicId topic, Changed done) = 0;
 
   // Best effort: one that is lost is as if the proxy had come later with the next.

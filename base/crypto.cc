@@ -9,8 +9,8 @@
 
 #include "base/log.h"
 
-// OpenSSL looks an algorithm up by name at every one-shot call, which costs as much as hashing a kilobyte. So each is looked up once
-// per process, and each thread keeps its context.
+// OpenSSL looks an algorithm up by name at every one-shot call, which costs as much as hashing a kilobyte. So each is
+// looked up once per process, and each thread keeps its context.
 namespace barid {
 namespace {
 
@@ -38,7 +38,8 @@ MacContext NewHmacSha256() {
   MacContext context(EVP_MAC_CTX_new(mac));
   CHECK(context != nullptr);
   char digest[] = "SHA256";
-  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0), OSSL_PARAM_construct_end()};
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                               OSSL_PARAM_construct_end()};
   CHECK_EQ(EVP_MAC_CTX_set_params(context.get(), params), 1);
   return context;
 }
@@ -68,7 +69,8 @@ std::string HmacSha256(absl::string_view key, absl::string_view bytes) {
   thread_local Hmac hmac = {NewHmacSha256(), {}, false};
   // Without a key it begins anew with the one it has.
   const bool is_new = !hmac.has_key || hmac.key != key;
-  const auto* const key_bytes = is_new ? reinterpret_cast<const unsigned char*>(key.empty() ? "" : key.data()) : nullptr;
+  const auto* const key_bytes =
+      is_new ? reinterpret_cast<const unsigned char*>(key.empty() ? "" : key.data()) : nullptr;
   CHECK_EQ(EVP_MAC_init(hmac.context.get(), key_bytes, is_new ? key.size() : 0, nullptr), 1);
   if (is_new) {
     hmac.key = std::string(key);

@@ -83,8 +83,9 @@ class Env {
 
   // kFailedPrecondition, naming the holder where it is known, if another process or holder has it.
   virtual absl::StatusOr<std::unique_ptr<DirLock>> LockDir(absl::string_view path) = 0;
-  // The same for one who only looks: it changes nothing, needs no right to write, and leaves the name of the holder before in
-  // place. Where nobody ever took the lock there is nothing to hold; then whoever comes meanwhile is not kept out.
+  // The same for one who only looks: it changes nothing, needs no right to write, and leaves the name of the holder
+  // before in place. Where nobody ever took the lock there is nothing to hold; then whoever comes meanwhile is not kept
+  // out.
   virtual absl::StatusOr<std::unique_ptr<DirLock>> LockDirUnchanged(absl::string_view path) = 0;
 
   struct Space {

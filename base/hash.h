@@ -15,8 +15,8 @@ uint64_t StableHash(absl::string_view bytes, uint64_t seed = 0);
 // The same over numbers.
 uint64_t StableHash(std::initializer_list<uint64_t> numbers);
 
-// Which of the places 0, 1, ... `places` - 1 a key has, spread evenly: with one more place it takes keys from each of the others,
-// and no other key moves (rendezvous hashing). `places` > 0; linear in it.
+// Which of the places 0, 1, ... `places` - 1 a key has, spread evenly: with one more place it takes keys from each of
+// the others, and no other key moves (rendezvous hashing). `places` > 0; linear in it.
 uint32_t RendezvousPlace(uint64_t key, uint32_t places);
 // The same by hand: the place with the highest weight has the key.
 inline uint64_t RendezvousWeight(uint64_t key, uint64_t place) { return StableHash({key, place}); }

@@ -13,7 +13,8 @@ absl::Status ValidateLiteTopic(absl::string_view name) {
     return absl::InvalidArgumentError(
         absl::StrCat("a lite topic's name has ", name.size(), " bytes, expected 1 to ", kMaxLiteTopicBytes));
   }
-  if (std::any_of(name.begin(), name.end(), [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
+  if (std::any_of(name.begin(), name.end(),
+                  [](char c) { return absl::ascii_iscntrl(static_cast<unsigned char>(c)); })) {
     return absl::InvalidArgumentError("a lite topic's name has a control character, expected none");
   }
   if (absl::StripAsciiWhitespace(name).empty()) {
@@ -22,6 +23,8 @@ absl::Status ValidateLiteTopic(absl::string_view name) {
   return absl::OkStatus();
 }
 
-uint64_t LiteTopicHash(TopicId parent, absl::string_view name) { return StableHash({parent.value(), StableHash(name)}); }
+uint64_t LiteTopicHash(TopicId parent, absl::string_view name) {
+  return StableHash({parent.value(), StableHash(name)});
+}
 
 }  // namespace barid

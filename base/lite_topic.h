@@ -16,8 +16,8 @@ inline constexpr size_t kMaxLiteTopicBytes = 64;
 // The first queue id that a lite topic may have: no topic has so many queues of another kind.
 inline constexpr int32_t kFirstLiteQueue = 1 << 20;
 
-// kInvalidArgument, saying what was found and what is allowed: 1 to kMaxLiteTopicBytes bytes, none of them a control character, not
-// only spaces.
+// kInvalidArgument, saying what was found and what is allowed: 1 to kMaxLiteTopicBytes bytes, none of them a control
+// character, not only spaces.
 absl::Status ValidateLiteTopic(absl::string_view name);
 
 // Chooses the shard of a lite topic: the same on every machine and in every version.

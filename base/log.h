@@ -80,17 +80,17 @@ log_internal::KeyValue KV(absl::string_view key, const T& value) {
 
 }  // namespace barid
 
-#define LOG(level)                                                       \
-  (::barid::log_internal::level < ::barid::MinLogLevel())                \
-      ? (void)0                                                          \
-      : ::barid::log_internal::Voidify() &                               \
+#define LOG(level)                                        \
+  (::barid::log_internal::level < ::barid::MinLogLevel()) \
+      ? (void)0                                           \
+      : ::barid::log_internal::Voidify() &                \
             ::barid::log_internal::LogMessage(::barid::log_internal::level, __FILE__, __LINE__)
 
 // Broken invariants crash, with the values: `CHECK(a <= b) << a << " > " << b;`. They stay on in production.
-#define CHECK(condition)                                              \
-  (__builtin_expect(static_cast<bool>(condition), 1))                 \
-      ? (void)0                                                       \
-      : ::barid::log_internal::Voidify() &                            \
+#define CHECK(condition)                              \
+  (__builtin_expect(static_cast<bool>(condition), 1)) \
+      ? (void)0                                       \
+      : ::barid::log_internal::Voidify() &            \
             (::barid::log_internal::FatalMessage(__FILE__, __LINE__) << "check failed: " #condition " ")
 
 #define CHECK_OP(a, op, b) CHECK((a)op(b)) << "(" << (a) << " vs " << (b) << ") "
@@ -100,15 +100,16 @@ log_internal::KeyValue KV(absl::string_view key, const T& value) {
 #define CHECK_LT(a, b) CHECK_OP(a, <, b)
 #define CHECK_GE(a, b) CHECK_OP(a, >=, b)
 #define CHECK_GT(a, b) CHECK_OP(a, >, b)
-#define CHECK_OK(expr)                                           \
-  do {                                                           \
-    const auto& barid_check_status = (expr);                     \
-    CHECK(barid_check_status.ok()) << barid_check_status;        \
+#define CHECK_OK(expr)                                    \
+  do {                                                    \
+    const auto& barid_check_status = (expr);              \
+    CHECK(barid_check_status.ok()) << barid_check_status; \
   } while (false)
 
 // Only where a profile shows that CHECK costs something.
 #ifdef NDEBUG
-#define DCHECK(condition) while (false) CHECK(condition)
+#define DCHECK(condition) \
+  while (false) CHECK(condition)
 #else
 #define DCHECK(condition) CHECK(condition)
 #endif

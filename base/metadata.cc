@@ -12,7 +12,8 @@
 namespace barid {
 namespace {
 
-constexpr absl::string_view kMessageTypeNames[] = {"unspecified", "normal", "fifo", "delay", "transaction", "lite", "priority"};
+constexpr absl::string_view kMessageTypeNames[] = {"unspecified", "normal", "fifo",    "delay",
+                                                   "transaction", "lite",   "priority"};
 
 absl::Status ValidateName(absl::string_view kind, absl::string_view name, size_t max_bytes) {
   if (name.empty()) return absl::InvalidArgumentError(absl::StrCat("the ", kind, " name is empty"));
@@ -22,9 +23,9 @@ absl::Status ValidateName(absl::string_view kind, absl::string_view name, size_t
   }
   for (const char c : name) {
     if (!absl::ascii_isalnum(static_cast<unsigned char>(c)) && c != '%' && c != '|' && c != '_' && c != '-') {
-      return absl::InvalidArgumentError(absl::StrCat("the ", kind, " name \"", absl::CHexEscape(name), "\" has an illegal character \"",
-                                                     absl::CHexEscape(absl::string_view(&c, 1)),
-                                                     "\", allowed is ^[%|a-zA-Z0-9_-]+$"));
+      return absl::InvalidArgumentError(
+          absl::StrCat("the ", kind, " name \"", absl::CHexEscape(name), "\" has an illegal character \"",
+                       absl::CHexEscape(absl::string_view(&c, 1)), "\", allowed is ^[%|a-zA-Z0-9_-]+$"));
     }
   }
   return absl::OkStatus();

@@ -15,12 +15,20 @@
 #include "absl/time/time.h"
 #include "base/ids.h"
 
-// What the cluster is made of, as every role sees it: topics, groups, shards, keys. The controller owns it; the others hold
-// immutable snapshots that follow its watch.
+// What the cluster is made of, as every role sees it: topics, groups, shards, keys. The controller owns it; the others
+// hold immutable snapshots that follow its watch.
 namespace barid {
 
 // Numbers as on the wire (apache.rocketmq.v2.MessageType).
-enum class MessageType : uint8_t { kUnspecified = 0, kNormal = 1, kFifo = 2, kDelay = 3, kTransaction = 4, kLite = 5, kPriority = 6 };
+enum class MessageType : uint8_t {
+  kUnspecified = 0,
+  kNormal = 1,
+  kFifo = 2,
+  kDelay = 3,
+  kTransaction = 4,
+  kLite = 5,
+  kPriority = 6
+};
 absl::string_view MessageTypeName(MessageType type);  // "normal", "fifo", ...
 std::optional<MessageType> ParseMessageType(absl::string_view name);
 
@@ -44,8 +52,8 @@ inline constexpr char kDiscardedPrefix[] = "%TXN_DISCARDED%";
 
 // What a topic and a group may be set to. The controller refuses anything else; who asks it may say so before.
 inline constexpr int32_t kMaxQueuesPerShard = 64;
-inline constexpr int32_t kMaxFifoQueues = 1024;                // Of a FIFO topic, in all.
-inline constexpr int32_t kPriorityLevels = 16;                 // Queues of a PRIORITY topic in every shard, the highest last.
+inline constexpr int32_t kMaxFifoQueues = 1024;  // Of a FIFO topic, in all.
+inline constexpr int32_t kPriorityLevels = 16;   // Queues of a PRIORITY topic in every shard, the highest last.
 inline constexpr int64_t kMaxMessageBytes = int64_t{4} << 20;  // Of a body.
 inline constexpr absl::Duration kMinRetentionAge = absl::Seconds(1);
 inline constexpr absl::Duration kMaxRetentionAge = absl::Hours(24 * 3650);
@@ -64,8 +72,8 @@ absl::Status ValidateGroupName(absl::string_view name);
 
 struct Retention {
   absl::Duration age = absl::Hours(72);
-  int64_t bytes = 0;               // Of one topic in one shard; 0: no limit.
-  bool keep_unsettled = false;     // Nothing goes that some group has not settled.
+  int64_t bytes = 0;            // Of one topic in one shard; 0: no limit.
+  bool keep_unsettled = false;  // Nothing goes that some group has not settled.
 
   friend bool operator==(const Retention&, const Retention&) = default;
 };
@@ -78,8 +86,9 @@ struct TopicMetadata {
   Retention retention;
   int64_t max_message_bytes = int64_t{4} << 20;  // Of the body.
   absl::Time created = absl::UnixEpoch();
-  // Of a FIFO topic: its queues, each by its shard, fixed when the topic is made, so that a message group stays in its queue for
-  // ever. The first queue of a shard in this list has the id 0 there, the next one 1. queues_per_shard is the most that any has.
+  // Of a FIFO topic: its queues, each by its shard, fixed when the topic is made, so that a message group stays in its
+  // queue for ever. The first queue of a shard in this list has the id 0 there, the next one 1. queues_per_shard is the
+  // most that any has.
   std::vector<ShardId> placement = {};
   // A message that is sent again soon is answered as the first was, and not stored again (docs/delivery.md).
   bool idempotent = true;
@@ -128,8 +137,9 @@ struct StartFrom {
   friend bool operator==(const StartFrom&, const StartFrom&) = default;
 };
 
-// Who knows what a group has read: the server, by deliveries that members settle; or the group itself, which reads by offset and stores
-// how far it came. Decided when the group is made, or by its first subscription or stored offset; from then on it stays.
+// Who knows what a group has read: the server, by deliveries that members settle; or the group itself, which reads by
+// offset and stores how far it came. Decided when the group is made, or by its first subscription or stored offset;
+// from then on it stays.
 enum class GroupKind : uint8_t { kUndecided = 0, kDelivery = 1, kOffset = 2 };
 
 struct GroupMetadata {
@@ -151,7 +161,7 @@ struct GroupMetadata {
 struct SubscriptionMetadata {
   GroupId group;
   TopicId topic;
-  StartFrom start;                      // kLast has become a time by now.
+  StartFrom start;  // kLast has become a time by now.
   absl::Time created = absl::UnixEpoch();
 
   friend bool operator==(const SubscriptionMetadata&, const SubscriptionMetadata&) = default;

@@ -14,10 +14,13 @@ namespace {
 
 // "/a//b/" as "/a/b".
 std::string Normal(absl::string_view path) {
-  return absl::StrCat(absl::StartsWith(path, "/") ? "/" : "", absl::StrJoin(absl::StrSplit(path, '/', absl::SkipEmpty()), "/"));
+  return absl::StrCat(absl::StartsWith(path, "/") ? "/" : "",
+                      absl::StrJoin(absl::StrSplit(path, '/', absl::SkipEmpty()), "/"));
 }
 
-absl::Status Missing(absl::string_view path) { return absl::NotFoundError(absl::StrCat(path, ": no such file or directory")); }
+absl::Status Missing(absl::string_view path) {
+  return absl::NotFoundError(absl::StrCat(path, ": no such file or directory"));
+}
 
 }  // namespace
 
@@ -177,7 +180,9 @@ absl::Status OverlayEnv::Rename(absl::string_view from, absl::string_view to) {
   return absl::OkStatus();
 }
 
-absl::StatusOr<std::unique_ptr<DirLock>> OverlayEnv::LockDir(absl::string_view path) { return below_->LockDirUnchanged(path); }
+absl::StatusOr<std::unique_ptr<DirLock>> OverlayEnv::LockDir(absl::string_view path) {
+  return below_->LockDirUnchanged(path);
+}
 
 absl::StatusOr<std::unique_ptr<DirLock>> OverlayEnv::LockDirUnchanged(absl::string_view path) {
   return below_->LockDirUnchanged(path);

@@ -14,12 +14,12 @@
 
 namespace barid {
 
-// Another Env as it would be after some changes, which are kept in memory and never reach it: for looking at a directory with
-// code that would tidy it up. Nothing below is changed, not even by LockDir; it may be read-only. Files are read from below until
-// somebody opens them for writing, which takes a copy, so this is for few and small changes.
+// Another Env as it would be after some changes, which are kept in memory and never reach it: for looking at a
+// directory with code that would tidy it up. Nothing below is changed, not even by LockDir; it may be read-only. Files
+// are read from below until somebody opens them for writing, which takes a copy, so this is for few and small changes.
 //
-// Whoever changes what is below meanwhile is not seen, or seen in part: hold its lock. Paths are taken as they are spelled, but
-// for doubled slashes. Any thread. `below` outlives it; it outlives its files.
+// Whoever changes what is below meanwhile is not seen, or seen in part: hold its lock. Paths are taken as they are
+// spelled, but for doubled slashes. Any thread. `below` outlives it; it outlives its files.
 class OverlayEnv : public Env {
  public:
   explicit OverlayEnv(Env* below) : below_(below) {}

@@ -310,7 +310,8 @@ class PosixEnv : public Env {
   absl::StatusOr<std::unique_ptr<DirLock>> LockDirUnchanged(absl::string_view dir) override {
     const std::string path = JoinPath(dir, "LOCK");
     ASSIGN_OR_RETURN(const bool exists, Exists(path));
-    const std::string locked = exists ? path : std::string(dir);  // The directory itself keeps out others that only look.
+    const std::string locked =
+        exists ? path : std::string(dir);  // The directory itself keeps out others that only look.
     Descriptor descriptor = OpenDescriptor(locked, O_RDONLY);
     if (!descriptor.ok()) return ErrnoStatus(errno, "open", locked);
     RETURN_IF_ERROR(Lock(descriptor, dir));

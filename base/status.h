@@ -13,11 +13,11 @@
 #include "absl/time/time.h"
 
 // Returns from the enclosing function if `expr` is not OK. The spelling is upstream's, so that an upgrade deletes ours.
-#define RETURN_IF_ERROR(expr)                                        \
-  do {                                                               \
-    if (absl::Status barid_status = (expr); !barid_status.ok()) {    \
-      return barid_status;                                           \
-    }                                                                \
+#define RETURN_IF_ERROR(expr)                                     \
+  do {                                                            \
+    if (absl::Status barid_status = (expr); !barid_status.ok()) { \
+      return barid_status;                                        \
+    }                                                             \
   } while (false)
 
 #define BARID_CONCAT_INNER(a, b) a##b

@@ -66,9 +66,7 @@ std::string EncodeSystemProperties(const MessageDraft& draft) {
   return out;
 }
 
-absl::Status Malformed(absl::string_view what) {
-  return absl::DataLossError(absl::StrCat("stored message: ", what));
-}
+absl::Status Malformed(absl::string_view what) { return absl::DataLossError(absl::StrCat("stored message: ", what)); }
 
 }  // namespace
 
@@ -149,7 +147,8 @@ absl::StatusOr<StoredMessageView> DecodeStoredMessage(absl::string_view bytes) {
   absl::string_view body = view.body;
   uint64_t tag = 0;
   uint64_t size = 0;
-  if (!GetVarint(&body, &tag) || tag != Tag(4, 2) || !GetVarint(&body, &size) || size != view.body_bytes || body.size() != size) {
+  if (!GetVarint(&body, &tag) || tag != Tag(4, 2) || !GetVarint(&body, &size) || size != view.body_bytes ||
+      body.size() != size) {
     return Malformed("body");
   }
 
@@ -232,7 +231,9 @@ absl::StatusOr<Bytes> SpliceDelivery(const Buffer& stored, const DeliveryFields&
   PutVarint(&system_head, Tag(3, 2));
   PutVarint(&system_head, view.system_properties.size() + appended.size());
 
-  const auto part = [&stored](absl::string_view bytes) { return stored.Slice(bytes.data() - stored.data(), bytes.size()); };
+  const auto part = [&stored](absl::string_view bytes) {
+    return stored.Slice(bytes.data() - stored.data(), bytes.size());
+  };
   Bytes out;
   // Small parts are copied together, so that what goes to the transport is one small piece and one shared body.
   head.append(view.user_properties.data(), view.user_properties.size());

@@ -13,8 +13,8 @@
 #include "base/bytes.h"
 #include "base/metadata.h"
 
-// The bytes of a message as a broker keeps them: encoded once by the proxy that took the send, never decoded and encoded
-// again. docs/storage-format.md draws them.
+// The bytes of a message as a broker keeps them: encoded once by the proxy that took the send, never decoded and
+// encoded again. docs/storage-format.md draws them.
 //
 //   fixed header 48 bytes | message id, tag, message group, keys | user properties | system properties | body
 //
@@ -84,8 +84,8 @@ absl::StatusOr<StoredMessageView> DecodeStoredMessage(absl::string_view bytes);
 
 // 0 for a message without a tag; what the index keeps, and filters look at first.
 uint32_t TagHash(absl::string_view tag);
-// The same on every machine and in every version, and never 0, which stands for a message without a message group: orders
-// messages in an index, and chooses the queue of a FIFO topic.
+// The same on every machine and in every version, and never 0, which stands for a message without a message group:
+// orders messages in an index, and chooses the queue of a FIFO topic.
 uint64_t MessageGroupHash(absl::string_view message_group);
 
 // What the broker knows of a delivery.

@@ -14,8 +14,8 @@
 namespace barid::broker {
 namespace {
 
-// A broker whose clock is this far ahead of the controller's does not lead: it would stamp records that a later leader could
-// not follow.
+// A broker whose clock is this far ahead of the controller's does not lead: it would stamp records that a later leader
+// could not follow.
 constexpr absl::Duration kMaxClockAhead = absl::Seconds(10);
 // How long a call waits for the shard to hear of a topic that the proxy knows already.
 constexpr absl::Duration kMetadataPatience = absl::Seconds(2);
@@ -84,7 +84,9 @@ absl::StatusOr<BrokerGrant> Broker::Register(BrokerRegistration registration, ab
                                 [answer](absl::StatusOr<BrokerGrant> grant) { answer->Set(std::move(grant)); });
     const absl::Duration left = give_up - clock_->SinceBoot();
     std::optional<absl::StatusOr<BrokerGrant>> grant = answer->WaitFor(std::max(left, absl::Milliseconds(1)));
-    if (!grant) return absl::UnavailableError(absl::StrCat("the controller did not answer within ", absl::FormatDuration(patience)));
+    if (!grant)
+      return absl::UnavailableError(
+          absl::StrCat("the controller did not answer within ", absl::FormatDuration(patience)));
     if (!absl::IsUnavailable(grant->status()) || clock_->SinceBoot() >= give_up) return *std::move(grant);
     LOG(WARNING) << "the controller is not there yet" << KV("error", grant->status());
     Awaited<bool> pause;  // Nobody answers: this is the wait before the next try.
@@ -142,17 +144,18 @@ absl::StatusOr<storage::Identity> Broker::CheckIdentity(const BrokerGrant& grant
   const std::string found = LogIdText(identity->log_id);
   if (identity->cluster != grant.cluster || identity->shard != shard.shard.id || identity->replica != options_.id ||
       (!shard.log_id.empty() && shard.log_id != found)) {
-    return absl::DataLossError(absl::StrCat(path, " names log ", found, " of shard ", identity->shard.value(), ", broker ",
-                                            identity->replica, ", cluster ", identity->cluster, "; the controller expects log ",
-                                            shard.log_id.empty() ? "(any)" : shard.log_id, " of shard ", shard.shard.id.value(),
-                                            ", broker ", options_.id, ", cluster ", grant.cluster));
+    return absl::DataLossError(absl::StrCat(
+        path, " names log ", found, " of shard ", identity->shard.value(), ", broker ", identity->replica, ", cluster ",
+        identity->cluster, "; the controller expects log ", shard.log_id.empty() ? "(any)" : shard.log_id, " of shard ",
+        shard.shard.id.value(), ", broker ", options_.id, ", cluster ", grant.cluster));
   }
   if (shard.log_id.empty()) {
     // Before the first record: from now on only this log is the shard's.
     auto answer = std::make_shared<Awaited<absl::Status>>();
     controller_->RegisterReplica(options_.id, {shard.shard.id, found},
                                  [answer](auto metadata) { answer->Set(metadata.status()); });
-    RETURN_IF_ERROR(answer->WaitFor(absl::Seconds(10)).value_or(absl::UnavailableError("the controller did not answer")));
+    RETURN_IF_ERROR(
+        answer->WaitFor(absl::Seconds(10)).value_or(absl::UnavailableError("the controller did not answer")));
   }
   if (identity->has_records) {
     // Looked at before anything is made in its place, so that what is left can be repaired.
@@ -254,8 +257,9 @@ void Broker::WhenKnown(Hosted* hosted, int64_t revision, absl::AnyInvocable<void
       auto late = std::move(it->task);
       const int64_t wanted = it->revision;
       hosted->waiting.erase(it);
-      return late(absl::UnavailableError(absl::StrCat("the broker knows the metadata up to revision ", hosted->metadata_revision,
-                                                      ", the call was made with revision ", wanted, ": try again")));
+      return late(absl::UnavailableError(absl::StrCat("the broker knows the metadata up to revision ",
+                                                      hosted->metadata_revision, ", the call was made with revision ",
+                                                      wanted, ": try again")));
     }
   });
 }
@@ -277,10 +281,11 @@ void Broker::Append(AppendCall call, Callback<AppendResult> done) {
         };
         // The usual case takes no other callback.
         if (revision <= hosted->metadata_revision) return append(std::move(call), std::move(done));
-        WhenKnown(hosted, revision, [append, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (!known.ok()) return done(AppendResult{std::move(known), {}});
-          append(std::move(call), std::move(done));
-        });
+        WhenKnown(hosted, revision,
+                  [append, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+                    if (!known.ok()) return done(AppendResult{std::move(known), {}});
+                    append(std::move(call), std::move(done));
+                  });
       });
       return;
     }
@@ -373,11 +378,12 @@ void Broker::Redrive(RedriveCall call, Callback<RedriveResult> done) {
     if (Hosted* const hosted = Find(call.shard)) {
       hosted->executor->Post([fail, hosted, call = std::move(call), done = std::move(done)]() mutable {
         const int64_t revision = call.metadata_revision;
-        WhenKnown(hosted, revision, [fail, hosted, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (!known.ok()) return fail(std::move(done), std::move(known));
-          if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
-          hosted->shard->SendBack(std::move(call), std::move(done));
-        });
+        WhenKnown(hosted, revision,
+                  [fail, hosted, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+                    if (!known.ok()) return fail(std::move(done), std::move(known));
+                    if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
+                    hosted->shard->SendBack(std::move(call), std::move(done));
+                  });
       });
       return;
     }
@@ -392,12 +398,13 @@ uint64_t Broker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
     if (Hosted* const hosted = Find(call.shard)) {
       hosted->executor->Post([hosted, id, call = std::move(call), done = std::move(done)]() mutable {
         const int64_t revision = call.metadata_revision;
-        WhenKnown(hosted, revision, [hosted, id, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (hosted->cancelled.erase(id) > 0) return done(ReceiveResult{});
-          if (!known.ok()) return done(ReceiveResult{std::move(known), {}});
-          if (hosted->shard == nullptr) return done(ReceiveResult{Stopped(), {}});
-          hosted->shard->Receive(id, std::move(call), std::move(done));
-        });
+        WhenKnown(hosted, revision,
+                  [hosted, id, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+                    if (hosted->cancelled.erase(id) > 0) return done(ReceiveResult{});
+                    if (!known.ok()) return done(ReceiveResult{std::move(known), {}});
+                    if (hosted->shard == nullptr) return done(ReceiveResult{Stopped(), {}});
+                    hosted->shard->Receive(id, std::move(call), std::move(done));
+                  });
       });
       return id;
     }
@@ -480,9 +487,10 @@ void Broker::Stats(StatsCall call, Callback<StatsResult> done) {
     for (const auto& [id, owner] : hosted_) {
       owner->executor->Post([hosted = owner.get(), call, arrived] {
         if (hosted->shard == nullptr) return arrived({}, {});
-        hosted->shard->Count(call, [arrived, queues = hosted->shard->Stats(call)](std::vector<GroupCount> counts) mutable {
-          arrived(std::move(queues), std::move(counts));
-        });
+        hosted->shard->Count(call,
+                             [arrived, queues = hosted->shard->Stats(call)](std::vector<GroupCount> counts) mutable {
+                               arrived(std::move(queues), std::move(counts));
+                             });
       });
     }
   }
@@ -501,11 +509,12 @@ void Broker::OnShard(Call call, Callback<Result> done, void (Shard::*task)(Call,
     if (Hosted* const hosted = Find(call.shard)) {
       hosted->executor->Post([hosted, fail, task, call = std::move(call), done = std::move(done)]() mutable {
         const int64_t revision = call.metadata_revision;
-        WhenKnown(hosted, revision, [hosted, fail, task, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (!known.ok()) return fail(std::move(done), std::move(known));
-          if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
-          (hosted->shard.get()->*task)(std::move(call), std::move(done));
-        });
+        WhenKnown(hosted, revision,
+                  [hosted, fail, task, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+                    if (!known.ok()) return fail(std::move(done), std::move(known));
+                    if (hosted->shard == nullptr) return fail(std::move(done), Stopped());
+                    (hosted->shard.get()->*task)(std::move(call), std::move(done));
+                  });
       });
       return;
     }
@@ -540,12 +549,13 @@ uint64_t Broker::Pull(PullCall call, Callback<PullResult> done) {
     if (Hosted* const hosted = Find(call.shard)) {
       hosted->executor->Post([hosted, id, call = std::move(call), done = std::move(done)]() mutable {
         const int64_t revision = call.metadata_revision;
-        WhenKnown(hosted, revision, [hosted, id, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
-          if (hosted->cancelled.erase(id) > 0) return done({absl::OkStatus(), {}, call.offset});
-          if (!known.ok()) return done({std::move(known), {}, 0});
-          if (hosted->shard == nullptr) return done({Stopped(), {}, 0});
-          hosted->shard->Pull(id, std::move(call), std::move(done));
-        });
+        WhenKnown(hosted, revision,
+                  [hosted, id, call = std::move(call), done = std::move(done)](absl::Status known) mutable {
+                    if (hosted->cancelled.erase(id) > 0) return done({absl::OkStatus(), {}, call.offset});
+                    if (!known.ok()) return done({std::move(known), {}, 0});
+                    if (hosted->shard == nullptr) return done({Stopped(), {}, 0});
+                    hosted->shard->Pull(id, std::move(call), std::move(done));
+                  });
       });
       return id;
     }

@@ -26,12 +26,12 @@ struct BrokerOptions {
   ShardOptions shard;
 };
 
-// A broker: hosts replicas of shards, each on an executor of its own, and answers the calls of proxies. Any thread, but for
-// Start and Stop.
+// A broker: hosts replicas of shards, each on an executor of its own, and answers the calls of proxies. Any thread, but
+// for Start and Stop.
 class Broker : public BrokerApi {
  public:
-  // A shard takes no part any more: its log is poisoned or damaged. Only a restart, which recovers, helps. On the shard's
-  // executor; must not block.
+  // A shard takes no part any more: its log is poisoned or damaged. Only a restart, which recovers, helps. On the
+  // shard's executor; must not block.
   using OnHalt = std::function<void(const absl::Status&)>;
   using NewExecutor = std::function<std::unique_ptr<Executor>(absl::string_view name, ThreadPriority priority)>;
 
@@ -40,14 +40,13 @@ class Broker : public BrokerApi {
          BrokerOptions options, OnHalt on_halt, BrokerMetrics* metrics = nullptr);
   ~Broker() override;
 
-  // Registers with the address by which proxies reach it (empty in standalone), opens what the controller grants, and leads
-  // it. Blocks until every shard serves or has failed; kDataLoss if one
-  // is damaged, kUnavailable if the controller cannot be reached within `patience`. Calls before it has returned are answered
-  // kUnavailable.
+  // Registers with the address by which proxies reach it (empty in standalone), opens what the controller grants, and
+  // leads it. Blocks until every shard serves or has failed; kDataLoss if one is damaged, kUnavailable if the
+  // controller cannot be reached within `patience`. Calls before it has returned are answered kUnavailable.
   absl::Status Start(const std::string& endpoint, absl::Duration patience);
 
-  // The process is about to end: receives that wait are answered with nothing, and none waits from now on. Everything else goes
-  // on until Stop.
+  // The process is about to end: receives that wait are answered with nothing, and none waits from now on. Everything
+  // else goes on until Stop.
   void Drain();
 
   // Writes a last checkpoint and closes the shards. Calls from now on are answered kUnavailable. Blocks.
@@ -78,7 +77,7 @@ class Broker : public BrokerApi {
   struct Hosted {
     ShardId id;
     std::unique_ptr<ShardMetrics> metrics;  // Null: nobody looks.
-    std::unique_ptr<Shard> shard;  // Null once it is closed.
+    std::unique_ptr<Shard> shard;           // Null once it is closed.
     int64_t metadata_revision = 0;
     // Calls that know of newer metadata than the shard does: run when it is there, or with why they are not.
     struct Waiting {
@@ -104,10 +103,11 @@ class Broker : public BrokerApi {
   static void Tell(Hosted* hosted, std::shared_ptr<const Metadata> metadata);
   void OnMetadata(std::shared_ptr<const Metadata> metadata);
   Hosted* Find(ShardId shard) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_);
-  // Runs `task` on the shard's executor once the shard knows metadata `revision`; with kUnavailable if it does not hear of it
-  // in time: what is missing from old metadata would be taken for deleted.
+  // Runs `task` on the shard's executor once the shard knows metadata `revision`; with kUnavailable if it does not hear
+  // of it in time: what is missing from old metadata would be taken for deleted.
   static void WhenKnown(Hosted* hosted, int64_t revision, absl::AnyInvocable<void(absl::Status)> task);
-  // Runs `task` with the call on its shard's executor, once the shard knows the metadata that the call knows; else `done` gets why not.
+  // Runs `task` with the call on its shard's executor, once the shard knows the metadata that the call knows; else
+  // `done` gets why not.
   template <typename Call, typename Result>
   void OnShard(Call call, Callback<Result> done, void (Shard::*task)(Call, Callback<Result>));
   std::string ShardDir(ShardId shard) const;

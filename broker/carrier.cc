@@ -12,7 +12,8 @@
 namespace barid::broker {
 namespace {
 
-// A slice: what one record carries, but for a message that is larger. Small, since a publish may have to wait for its sync.
+// A slice: what one record carries, but for a message that is larger. Small, since a publish may have to wait for its
+// sync.
 constexpr int64_t kSliceBytes = int64_t{64} << 10;
 constexpr int64_t kEntryBytes = 128;  // Of a pointer in the command, roughly.
 constexpr size_t kTimersPerStep = 256;
@@ -40,7 +41,8 @@ absl::Status SetOrigin(const storage::Record& record, log::Carry::Entry* entry) 
     SetKey(origin->mutable_queue(), message.queue);
     if (message.deliver_at != 0) origin->set_deliver_at(message.deliver_at);
   });
-  return is_there ? absl::OkStatus() : absl::DataLossError("the index points to a message that its record does not have");
+  return is_there ? absl::OkStatus()
+                  : absl::DataLossError("the index points to a message that its record does not have");
 }
 
 }  // namespace
@@ -60,7 +62,8 @@ CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t 
     goal.freed_bytes = (segment - std::min(segment, first_position / segment_bytes)) * segment_bytes;
     const auto freed = static_cast<double>(goal.freed_bytes);
     const bool is_worth_it = goal.pointers > 0 && cost(goal) * 100 <= freed * static_cast<double>(live_percent);
-    if (is_worth_it && (best.below == 0 || cost(goal) * static_cast<double>(best.freed_bytes) < cost(best) * freed)) best = goal;
+    if (is_worth_it && (best.below == 0 || cost(goal) * static_cast<double>(best.freed_bytes) < cost(best) * freed))
+      best = goal;
     goal.pointers += range.pointers;
     goal.bytes += range.bytes;
   }
@@ -139,24 +142,25 @@ void Carrier::LookAtQueue() {
   // Read past the cache, which keeps what receives use.
   core_->context().lookup_executor->Post(
       [key, store = core_->store(), home = core_->context().shard_executor,
-       then = core_->IfAlive([this, key, generation = core_->state().index().generation()](absl::StatusOr<IndexBlock> block) {
-         if (!core_->leading()) return End();
-         if (block.ok()) {
-           const size_t before = found_.size();
-           AddOf(key.queue, *block);
-           // Applying the Carry changes it.
-           Index& index = core_->state().index();
-           if (found_.size() > before && generation == index.generation()) index.Install(key, *std::move(block));
-         } else {
-           if (!absl::IsNotFound(block.status())) {
-             LOG(ERROR) << "cannot read an index block; its messages are not carried forward" << KV("queue", key.queue)
-                        << KV("error", block.status());
-             next_try_us_ = core_->NowMicros() + kTryAgainMicros;
-           }
-           offset_ = (key.block + 1) * kBlockEntries;
-         }
-         Step();
-       })]() mutable {
+       then = core_->IfAlive(
+           [this, key, generation = core_->state().index().generation()](absl::StatusOr<IndexBlock> block) {
+             if (!core_->leading()) return End();
+             if (block.ok()) {
+               const size_t before = found_.size();
+               AddOf(key.queue, *block);
+               // Applying the Carry changes it.
+               Index& index = core_->state().index();
+               if (found_.size() > before && generation == index.generation()) index.Install(key, *std::move(block));
+             } else {
+               if (!absl::IsNotFound(block.status())) {
+                 LOG(ERROR) << "cannot read an index block; its messages are not carried forward"
+                            << KV("queue", key.queue) << KV("error", block.status());
+                 next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+               }
+               offset_ = (key.block + 1) * kBlockEntries;
+             }
+             Step();
+           })]() mutable {
         absl::StatusOr<IndexBlock> block = absl::UnknownError("");
         const absl::StatusOr<std::string> bytes = store->Get(StoreKey(key));
         if (bytes.ok()) {
@@ -203,8 +207,8 @@ void Carrier::AddTimer(const TimerKey& key, const Timer& timer) {
   found_bytes_ += timer.bytes + kEntryBytes;
 }
 
-// The store's first, which say how far this step goes; then those in memory up to there. What the store said may be over by now: then
-// apply drops it.
+// The store's first, which say how far this step goes; then those in memory up to there. What the store said may be
+// over by now: then apply drops it.
 void Carrier::LookAtTimers() {
   core_->context().lookup_executor->Post(
       [from = timer_, store = core_->store(), home = core_->context().shard_executor,
@@ -278,7 +282,8 @@ absl::StatusOr<Buffer> Carrier::ReadOne(const storage::CommitLog& log, Pointer* 
   log::Carry::Entry& entry = pointer->entry;
   ASSIGN_OR_RETURN(const storage::Record record,
                    log.Read(pointer->position, storage::RecordSize(size_t{entry.payload_offset()} + entry.bytes())));
-  if (record.header.index != entry.log_index() || record.payload.size() < size_t{entry.payload_offset()} + entry.bytes()) {
+  if (record.header.index != entry.log_index() ||
+      record.payload.size() < size_t{entry.payload_offset()} + entry.bytes()) {
     return absl::DataLossError(absl::StrCat("record ", entry.log_index(), " does not stand at ", pointer->position));
   }
   RETURN_IF_ERROR(SetOrigin(record, &entry));

@@ -12,28 +12,31 @@
 
 namespace barid::broker {
 
-// What a message costs in a Carry record beside its bytes, at least: so that messages that were carried are never taken for mostly dead.
+// What a message costs in a Carry record beside its bytes, at least: so that messages that were carried are never taken
+// for mostly dead.
 inline constexpr int64_t kCarriedOverheadBytes = 64;
 
 // Up to where a log is worth carrying: the log index below which everything is to be carried, or 0.
 //
-// Space is freed from the log's beginning on, whole segments at a time. So for each range of log indexes that begins in front of the
-// segment that is written, what stands before it would have to be carried, and the segments wholly before it would be freed. Of those
-// where that is at most `live_percent` of what is freed, the one with the lowest share is taken. When none is left, the sealed part of the
-// log is at most 100 / live_percent of what is live in it, whatever the order in which things died.
+// Space is freed from the log's beginning on, whole segments at a time. So for each range of log indexes that begins in
+// front of the segment that is written, what stands before it would have to be carried, and the segments wholly before
+// it would be freed. Of those where that is at most `live_percent` of what is freed, the one with the lowest share is
+// taken. When none is left, the sealed part of the log is at most 100 / live_percent of what is live in it, whatever
+// the order in which things died.
 struct CarryGoal {
   LogIndex below = 0;
-  int64_t pointers = 0;      // To be moved,
-  int64_t bytes = 0;         // with so many bytes of messages.
+  int64_t pointers = 0;  // To be moved,
+  int64_t bytes = 0;     // with so many bytes of messages.
   uint64_t freed_bytes = 0;
 };
 CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
                           uint64_t segment_bytes, int64_t live_percent);
 
-// Carries forward what still points into an old, mostly dead part of the log, by Carry records, so that Trim can free it. One pass goes
-// over all queues of the shard, its timers and its open transactions; what it finds is read and proposed in slices, no faster than the
-// options allow, and never while much waits for the disk. What changes behind its back is dropped at apply, and what it does not see is
-// found by the next pass. Belongs to the shard's executor; leaders only.
+// Carries forward what still points into an old, mostly dead part of the log, by Carry records, so that Trim can free
+// it. One pass goes over all queues of the shard, its timers and its open transactions; what it finds is read and
+// proposed in slices, no faster than the options allow, and never while much waits for the disk. What changes behind
+// its back is dropped at apply, and what it does not see is found by the next pass. Belongs to the shard's executor;
+// leaders only.
 class Carrier {
  public:
   explicit Carrier(ShardCore* core) : core_(core) {}
@@ -87,7 +90,7 @@ class Carrier {
   std::vector<Pointer> found_;
   int64_t found_bytes_ = 0;
   int64_t carried_ = 0;
-  int64_t moved_ = 0;  // In this pass,
+  int64_t moved_ = 0;        // In this pass,
   int64_t moved_bytes_ = 0;  // with so many bytes.
   int64_t next_try_us_ = 0;  // After damage: what cannot be read stays where it is.
 };

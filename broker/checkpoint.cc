@@ -8,17 +8,13 @@
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   l                               broker/lite_table.h: the id that was given last to a lite topic
 //   l topic queue                   the same: a lite topic's name, and when it was last written to
-//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their messages
-//   i topic queue block             broker/index.h
-//   t due index entry               broker/timer_table.h
-//   x index entry                   broker/transaction_table.h: an open transaction
-//   y chunk                         the same: ends recorded in 256 log indexes
-//   e                               broker/counts.h: the log index of what follows
-//   e g group topic                 the same: ready, in flight, blocked
-//   e t topic                       the same: timers
-//   e d group name                  the same: dead letters that came from the topic of this name
-//   f topic queue block             the same: which offsets of 256 are empty
-//   n                               broker/send_window.h: which sends are remembered
+//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their
+//   messages i topic queue block             broker/index.h t due index entry               broker/timer_table.h x
+//   index entry                   broker/transaction_table.h: an open transaction y chunk                         the
+//   same: ends recorded in 256 log indexes e                               broker/counts.h: the log index of what
+//   follows e g group topic                 the same: ready, in flight, blocked e t topic                       the
+//   same: timers e d group name                  the same: dead letters that came from the topic of this name f topic
+//   queue block             the same: which offsets of 256 are empty n broker/send_window.h: which sends are remembered
 //   n chunk                         the same: 1,024 of them
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
@@ -238,9 +234,10 @@ absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& 
   absl::string_view in = bytes;
   RETURN_IF_ERROR(OpenSealed(kMetaKey, &in));
   CheckpointMeta meta;
-  if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) || !GetFixed(&in, &meta.applied.time_us) ||
-      !GetFixed(&in, &meta.applied.position) || !GetFixed(&in, &meta.applied.end_position) ||
-      !GetFixed(&in, &meta.applied.chain) || !GetFixed(&in, &meta.log_start) || !GetFixed(&in, &meta.hash)) {
+  if (!GetFixed(&in, &meta.applied.index) || !GetFixed(&in, &meta.applied.epoch) ||
+      !GetFixed(&in, &meta.applied.time_us) || !GetFixed(&in, &meta.applied.position) ||
+      !GetFixed(&in, &meta.applied.end_position) || !GetFixed(&in, &meta.applied.chain) ||
+      !GetFixed(&in, &meta.log_start) || !GetFixed(&in, &meta.hash)) {
     return Damaged(kMetaKey, "too short");
   }
   return meta;

@@ -31,9 +31,9 @@ absl::StatusOr<Command> Parse(uint16_t type, absl::string_view bytes, std::index
 
 absl::string_view CommandName(uint16_t type) {
   static constexpr absl::string_view kNames[] = {
-      "none",        "EpochStart",     "Append",         "OpenCursor",       "Deliver",  "Skip",
-      "Hold",        "Settle",         "MakeVisible",    "ClientGone",       "Move",     "Expire",
-      "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",       "Schedule", "FireTimer",
+      "none",        "EpochStart",     "Append",         "OpenCursor",       "Deliver",   "Skip",
+      "Hold",        "Settle",         "MakeVisible",    "ClientGone",       "Move",      "Expire",
+      "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",       "Schedule",  "FireTimer",
       "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction", "Redeliver", "CommitOffset",
       "SeekCursor",  "Redrive",        "Carry"};
   static_assert(std::size(kNames) == kCommandTypes);

@@ -11,8 +11,8 @@
 
 namespace barid::broker {
 
-// Makes records committed: durable on the whole in-sync set. The seam at which replication will stand; a shard does not know
-// how many replicas there are. Belongs to the shard's executor, and calls the listener there.
+// Makes records committed: durable on the whole in-sync set. The seam at which replication will stand; a shard does not
+// know how many replicas there are. Belongs to the shard's executor, and calls the listener there.
 class Committer {
  public:
   class Listener {
@@ -20,8 +20,8 @@ class Committer {
     virtual ~Listener() = default;
     // These records, behind those of the last call, are committed.
     virtual void OnCommit(absl::Span<const storage::CommitLog::Placed> records) = 0;
-    // Nothing more will be committed: the log is poisoned, or another leads. What was appended and not committed may or may
-    // not survive.
+    // Nothing more will be committed: the log is poisoned, or another leads. What was appended and not committed may or
+    // may not survive.
     virtual void OnLost(const absl::Status& why) = 0;
   };
 

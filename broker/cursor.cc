@@ -128,8 +128,10 @@ absl::Status Cursor::Verify() const {
   fresh.ordered = ordered;
   fresh.in_flight = in_flight;
   for (const auto& [offset, delivery] : in_flight) {
-    if (offset >= next) return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight, and next is ", next));
-    if (parked.contains(offset)) return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight and parked"));
+    if (offset >= next)
+      return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight, and next is ", next));
+    if (parked.contains(offset))
+      return absl::DataLossError(absl::StrCat("offset ", offset, " is in flight and parked"));
     fresh.Note(offset, delivery);
   }
   for (const auto& [offset, message_group] : parked) {
@@ -137,23 +139,26 @@ absl::Status Cursor::Verify() const {
     fresh.NoteParked(offset, message_group);
   }
   if (fresh.again != again || fresh.released != released) {
-    return absl::DataLossError(absl::StrCat(again.size(), " messages are offered again, and ", released.size(), " parked ones; ",
-                                            fresh.again.size(), " and ", fresh.released.size(), " should be"));
-  }
-  if (fresh.waiting != waiting) {
-    return absl::DataLossError(absl::StrCat(waiting.size(), " messages wait by message group, ", fresh.waiting.size(), " should"));
-  }
-  if (fresh.locks != locks) {
-    return absl::DataLossError(absl::StrCat(locks.size(), " message groups are locked, ", fresh.locks.size(), " should be"));
-  }
-  if (fresh.by_attempt != by_attempt) {
-    return absl::DataLossError(absl::StrCat(by_attempt.size(), " deliveries are found by attempt id, ", fresh.by_attempt.size(),
+    return absl::DataLossError(absl::StrCat(again.size(), " messages are offered again, and ", released.size(),
+                                            " parked ones; ", fresh.again.size(), " and ", fresh.released.size(),
                                             " should be"));
   }
+  if (fresh.waiting != waiting) {
+    return absl::DataLossError(
+        absl::StrCat(waiting.size(), " messages wait by message group, ", fresh.waiting.size(), " should"));
+  }
+  if (fresh.locks != locks) {
+    return absl::DataLossError(
+        absl::StrCat(locks.size(), " message groups are locked, ", fresh.locks.size(), " should be"));
+  }
+  if (fresh.by_attempt != by_attempt) {
+    return absl::DataLossError(absl::StrCat(by_attempt.size(), " deliveries are found by attempt id, ",
+                                            fresh.by_attempt.size(), " should be"));
+  }
   if (fresh.invisible != invisible || fresh.waits != waits || fresh.blocked != blocked) {
-    return absl::DataLossError(absl::StrCat(invisible, " deliveries are invisible, ", waits, " messages wait and ", blocked,
-                                            " of those are blocked; there are ", fresh.invisible, ", ", fresh.waits, " and ",
-                                            fresh.blocked));
+    return absl::DataLossError(absl::StrCat(invisible, " deliveries are invisible, ", waits, " messages wait and ",
+                                            blocked, " of those are blocked; there are ", fresh.invisible, ", ",
+                                            fresh.waits, " and ", fresh.blocked));
   }
   return absl::OkStatus();
 }

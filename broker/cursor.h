@@ -23,24 +23,26 @@ struct InFlight {
   int64_t invisible_until = 0;  // Leader time, microseconds. While visible, the time since when.
   bool visible = false;         // May be delivered again.
   bool auto_renew = false;
-  bool held = false;            // invisible_until is the cap; the client's life decides before it.
+  bool held = false;  // invisible_until is the cap; the client's life decides before it.
   uint64_t attempt_id_hash = 0;
-  uint64_t message_group = 0;   // Hash of it; 0: none, or the cursor is not ordered.
+  uint64_t message_group = 0;  // Hash of it; 0: none, or the cursor is not ordered.
   std::shared_ptr<const std::string> client;
 };
 
-// A group's place in one queue. Every offset below next is settled unless it is in in_flight or parked, and never in both.
+// A group's place in one queue. Every offset below next is settled unless it is in in_flight or parked, and never in
+// both.
 //
-// In an ordered cursor a message group (its hash) is locked while any of its deliveries is invisible; what the scan passes over
-// meanwhile is parked. A message group that is not locked offers its first message below next that is not settled, and nothing
-// behind it:
+// In an ordered cursor a message group (its hash) is locked while any of its deliveries is invisible; what the scan
+// passes over meanwhile is parked. A message group that is not locked offers its first message below next that is not
+// settled, and nothing behind it:
 //
 //   offset           3        4        5        6        7        8        next
 //                    a        b        a        b        a        c
 //                    visible  invisible parked  parked   parked   parked
 //                    offered  (b is locked)                       offered
 //
-// A message group of which nothing is in flight or parked costs nothing (tests/bench/message_groups_bench.cc measures the others).
+// A message group of which nothing is in flight or parked costs nothing (tests/bench/message_groups_bench.cc measures
+// the others).
 struct Cursor {
   QueueOffset next = 0;  // Nothing from here on was ever handed out or parked.
   bool ordered = false;
@@ -51,9 +53,9 @@ struct Cursor {
   // What is offered: of what is visible, and of what is parked. All of it that has no message group.
   absl::btree_set<QueueOffset> again;
   absl::btree_set<QueueOffset> released;
-  int64_t invisible = 0;               // How many of in_flight are.
-  int64_t waits = 0;                   // How many messages are visible or parked,
-  int64_t blocked = 0;                 // and how many of those are of a message group that is locked.
+  int64_t invisible = 0;  // How many of in_flight are.
+  int64_t waits = 0;      // How many messages are visible or parked,
+  int64_t blocked = 0;    // and how many of those are of a message group that is locked.
   // By message group, what is visible or parked; and how many deliveries are invisible, if any.
   absl::btree_set<std::pair<uint64_t, QueueOffset>> waiting;
   absl::flat_hash_map<uint64_t, int32_t> locks;

@@ -77,7 +77,8 @@ void Dispatcher::Wake(const QueueKey& queue) {
   if (queue.queue >= kFirstLiteQueue) {
     return lite_.Ready(queue, std::nullopt, [this](const ReceiveLine& line) { WakeLine(line); });
   }
-  for (auto it = lines_.lower_bound({queue.topic, GroupId(), ""}); it != lines_.end() && it->first.topic == queue.topic; ++it) {
+  for (auto it = lines_.lower_bound({queue.topic, GroupId(), ""}); it != lines_.end() && it->first.topic == queue.topic;
+       ++it) {
     woken_.insert(it->first);
   }
 }
@@ -188,7 +189,8 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
     }
   }
   if (receive->proposals > 0) {
-    if (const auto turn = priority_turns_.find({receive->call.topic, receive->call.group}); turn != priority_turns_.end()) {
+    if (const auto turn = priority_turns_.find({receive->call.topic, receive->call.group});
+        turn != priority_turns_.end()) {
       ++turn->second;
     }
     if (receive->waiting) deadlines_.erase({receive->deadline_us, id});
@@ -215,7 +217,8 @@ void Dispatcher::SettleUnwanted(const CursorKey& key, Reserved* reserved,
   });
 }
 
-void Dispatcher::SettleUnwantedParked(const CursorKey& key, Reserved* reserved, const std::vector<QueueOffset>& unwanted) {
+void Dispatcher::SettleUnwantedParked(const CursorKey& key, Reserved* reserved,
+                                      const std::vector<QueueOffset>& unwanted) {
   log::Skip skip;
   skip.set_group_id(key.group.value());
   SetKey(skip.mutable_queue(), key.queue);
@@ -248,16 +251,19 @@ void Dispatcher::NoteTooManyParked(const CursorKey& key) {
   const absl::Duration now = core_->context().clock->SinceBoot();
   if (now - parked_logged_ < absl::Minutes(1)) return;
   parked_logged_ = now;
-  LOG(WARNING) << "too many messages wait for locked message groups; nothing behind them is delivered until some are settled"
-               << " (setting broker.max_parked)" << KV("group", key.group) << KV("queue", key.queue)
-               << KV("parked", core_->options().max_parked);
+  LOG(WARNING)
+      << "too many messages wait for locked message groups; nothing behind them is delivered until some are settled"
+      << " (setting broker.max_parked)" << KV("group", key.group) << KV("queue", key.queue)
+      << KV("parked", core_->options().max_parked);
 }
 
-void Dispatcher::ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked, Claim claim) {
-  core_->Propose(std::move(command), Bytes(),
-                 [this, id, key, picked = std::move(picked), claim = std::move(claim)](absl::StatusOr<Outcome> outcome) mutable {
-                   OnDelivered(id, key, std::move(picked), claim, std::move(outcome));
-                 });
+void Dispatcher::ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked,
+                                 Claim claim) {
+  core_->Propose(
+      std::move(command), Bytes(),
+      [this, id, key, picked = std::move(picked), claim = std::move(claim)](absl::StatusOr<Outcome> outcome) mutable {
+        OnDelivered(id, key, std::move(picked), claim, std::move(outcome));
+      });
 }
 
 void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Picked> picked, const Claim& claim,
@@ -320,8 +326,9 @@ void Dispatcher::Answer(uint64_t id) {
         // Two tags may share a hash; the message itself decides.
         const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(bodies[i]->view());
         bad = view.status();
-        matches = bad.ok() && view->tag && std::find(receive->call.tags.begin(), receive->call.tags.end(), *view->tag) !=
-                                               receive->call.tags.end();
+        matches =
+            bad.ok() && view->tag &&
+            std::find(receive->call.tags.begin(), receive->call.tags.end(), *view->tag) != receive->call.tags.end();
       }
       if (!bad.ok()) {
         LOG(ERROR) << "cannot read a message; it is not delivered" << KV("queue", one.queue) << KV("offset", one.offset)
@@ -381,7 +388,8 @@ void Dispatcher::Finish(uint64_t id, ReceiveResult result) {
 }
 
 void Dispatcher::ExpireWaiting(int64_t now_us) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us) Finish(deadlines_.begin()->second, ReceiveResult{});
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us)
+    Finish(deadlines_.begin()->second, ReceiveResult{});
 }
 
 void Dispatcher::RecordScans() {
@@ -394,8 +402,8 @@ void Dispatcher::RecordScans() {
   }
 }
 
-void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked,
-                             Claim claim) {
+void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to,
+                             const std::vector<QueueOffset>& parked, Claim claim) {
   log::Skip skip;
   skip.set_group_id(key.group.value());
   SetKey(skip.mutable_queue(), key.queue);
@@ -405,14 +413,15 @@ void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffs
   reserved->next = to;
   ++reserved->proposals;
   Hold(reserved, claim);
-  core_->Propose(Command(std::move(skip)), Bytes(), [this, key, claim = std::move(claim)](absl::StatusOr<Outcome> outcome) {
-    Reserved& reserved = reserved_[key];
-    --reserved.proposals;
-    Release(&reserved, claim);
-    if (outcome.ok() && outcome->status.ok()) return;
-    reserved.scanned = 0;
-    Wake(key);
-  });
+  core_->Propose(Command(std::move(skip)), Bytes(),
+                 [this, key, claim = std::move(claim)](absl::StatusOr<Outcome> outcome) {
+                   Reserved& reserved = reserved_[key];
+                   --reserved.proposals;
+                   Release(&reserved, claim);
+                   if (outcome.ok() && outcome->status.ok()) return;
+                   reserved.scanned = 0;
+                   Wake(key);
+                 });
 }
 
 void Dispatcher::Drain() {
@@ -439,7 +448,8 @@ void Dispatcher::OnOpened(const CursorKey& key) {
 }
 
 bool Dispatcher::IsSeeking(const QueueKey& queue) const {
-  return std::any_of(seeking_.begin(), seeking_.end(), [&](const auto& seeking) { return seeking.first.queue == queue; });
+  return std::any_of(seeking_.begin(), seeking_.end(),
+                     [&](const auto& seeking) { return seeking.first.queue == queue; });
 }
 
 void Dispatcher::EndSeek(const CursorKey& key) {

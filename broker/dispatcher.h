@@ -21,15 +21,15 @@
 
 namespace barid::broker {
 
-// Hands messages to receives: picks what may be delivered, proposes Deliver, reads the bodies, answers. A receive that finds
-// nothing waits in memory until a message is committed or becomes visible, or its time is over.
+// Hands messages to receives: picks what may be delivered, proposes Deliver, reads the bodies, answers. A receive that
+// finds nothing waits in memory until a message is committed or becomes visible, or its time is over.
 //
 //   waiting --picked--> proposed --applied, some kept--> reading --> answered
 //      ^                    |
 //      +---- nothing kept --+
 //
-// Messages that are proposed and not yet applied are reserved, in memory only, and with them their message groups where the group
-// is ordered. Belongs to the shard's executor.
+// Messages that are proposed and not yet applied are reserved, in memory only, and with them their message groups where
+// the group is ordered. Belongs to the shard's executor.
 class Dispatcher {
  public:
   // How dead letters are made: by visibility.h.
@@ -53,8 +53,8 @@ class Dispatcher {
   void Wake(TopicId topic, GroupId group);
   // A cursor was opened, here or by somebody else's record.
   void OnOpened(const CursorKey& key);
-  // A record is proposed that moves the cursor: until it is applied, or lost, nothing is picked there. So no delivery is under way
-  // that knows nothing of it.
+  // A record is proposed that moves the cursor: until it is applied, or lost, nothing is picked there. So no delivery
+  // is under way that knows nothing of it.
   void BeginSeek(const CursorKey& key) { ++seeking_[key]; }
   void EndSeek(const CursorKey& key);
   // Whether a cursor in this queue is to be moved.
@@ -103,20 +103,21 @@ class Dispatcher {
     int64_t invisible_until_us = 0;
     bool waiting = true;
     bool cancelled = false;
-    bool repeated = false;        // The batch of its attempt id was proposed again: once is enough, also if it cannot be read.
-    int proposals = 0;            // Deliver records under way for it.
-    std::vector<Picked> kept;     // What they kept.
+    bool repeated =
+        false;          // The batch of its attempt id was proposed again: once is enough, also if it cannot be read.
+    int proposals = 0;  // Deliver records under way for it.
+    std::vector<Picked> kept;  // What they kept.
   };
   // What the leader knows of a cursor beyond the state: what is proposed and not applied.
   struct Reserved {
-    QueueOffset next = 0;                          // The scan position that the proposals lead to.
-    QueueOffset scanned = 0;                       // How far scans found nothing; >= next.
-    int proposals = 0;                             // Under way; at 0, next is the state's.
+    QueueOffset next = 0;     // The scan position that the proposals lead to.
+    QueueOffset scanned = 0;  // How far scans found nothing; >= next.
+    int proposals = 0;        // Under way; at 0, next is the state's.
     absl::flat_hash_set<QueueOffset> again;
-    // Message groups of which something is proposed to be delivered or parked, and by how many proposals: they are locked, or have
-    // something parked, for whoever picks meanwhile.
+    // Message groups of which something is proposed to be delivered or parked, and by how many proposals: they are
+    // locked, or have something parked, for whoever picks meanwhile.
     absl::flat_hash_map<uint64_t, int32_t> busy;
-    int64_t parking = 0;                           // Messages that are proposed to be parked.
+    int64_t parking = 0;  // Messages that are proposed to be parked.
   };
   // What a proposal reserves in an ordered cursor.
   struct Claim {
@@ -133,12 +134,14 @@ class Dispatcher {
   int64_t OldestIn(GroupId group, const QueueKey& queue) const;
   // Picks from one queue into a Deliver. kLater: an index block is being read, and the receive will be woken.
   Served PickFrom(uint64_t id, Pending* receive, const QueueKey& queue, int32_t* messages_left, int64_t* bytes_left);
-  // If its attempt id is that of deliveries that are still invisible, they are what it gets, and nothing else. kNothing: it is not.
+  // If its attempt id is that of deliveries that are still invisible, they are what it gets, and nothing else.
+  // kNothing: it is not.
   Served RepeatAttempt(uint64_t id, Pending* receive, const std::vector<QueueKey>& queues);
   // The block, if it is in memory; else it is read, and the subscription woken.
   const IndexBlock* FindBlock(const Subscription& subscription, const BlockKey& key);
   // Writes down that the scan has come to `to`, with what it passed over.
-  void ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked, Claim claim);
+  void ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked,
+                   Claim claim);
   void Hold(Reserved* reserved, const Claim& claim);
   void Release(Reserved* reserved, const Claim& claim);
   void NoteTooManyParked(const CursorKey& key);
@@ -175,17 +178,18 @@ class Dispatcher {
   BuryFn bury_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::flat_hash_map<uint64_t, std::unique_ptr<Pending>> receives_;
-  absl::btree_map<ReceiveLine, std::deque<uint64_t>> lines_;    // Who waits, in order of arrival; may name the gone.
-  absl::btree_set<std::pair<int64_t, uint64_t>> deadlines_;     // Of those that wait.
+  absl::btree_map<ReceiveLine, std::deque<uint64_t>> lines_;  // Who waits, in order of arrival; may name the gone.
+  absl::btree_set<std::pair<int64_t, uint64_t>> deadlines_;   // Of those that wait.
   absl::btree_set<ReceiveLine> woken_;
   absl::flat_hash_map<CursorKey, Reserved> reserved_;
   absl::flat_hash_set<CursorKey> opening_;
-  absl::flat_hash_map<CursorKey, int32_t> seeking_;             // Records that are to move it.
-  absl::flat_hash_set<CursorKey> scans_ahead_;                  // Cursors whose scans are not written down.
+  absl::flat_hash_map<CursorKey, int32_t> seeking_;  // Records that are to move it.
+  absl::flat_hash_set<CursorKey> scans_ahead_;       // Cursors whose scans are not written down.
   bool draining_ = false;
-  uint64_t turn_ = 0;                                           // Which queue of a topic is looked at first.
-  absl::flat_hash_map<Subscription, int64_t> priority_turns_;   // Of PRIORITY topics: receives that were given something.
-  absl::Duration parked_logged_ = -absl::InfiniteDuration();    // When NoteTooManyParked last did.
+  uint64_t turn_ = 0;  // Which queue of a topic is looked at first.
+  absl::flat_hash_map<Subscription, int64_t>
+      priority_turns_;                                        // Of PRIORITY topics: receives that were given something.
+  absl::Duration parked_logged_ = -absl::InfiniteDuration();  // When NoteTooManyParked last did.
 };
 
 }  // namespace barid::broker

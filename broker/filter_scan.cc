@@ -37,8 +37,9 @@ FilterScan::Verdict FilterScan::Look(const filter::Filter* filter, const IndexEn
   return verdict->second ? Verdict::kMatches : Verdict::kFilteredOut;
 }
 
-void FilterScan::EvaluateFrom(const Subscription& subscription, std::shared_ptr<const filter::Filter> filter, const QueueKey& queue,
-                              QueueOffset from, QueueOffset end, absl::FunctionRef<bool(const IndexEntry&)> wanted) {
+void FilterScan::EvaluateFrom(const Subscription& subscription, std::shared_ptr<const filter::Filter> filter,
+                              const QueueKey& queue, QueueOffset from, QueueOffset end,
+                              absl::FunctionRef<bool(const IndexEntry&)> wanted) {
   Slice slice(queue);
   for (QueueOffset offset = from; offset < end;) {
     const IndexBlock* const block = core_->state().index().Resident(BlockOf(queue, offset));

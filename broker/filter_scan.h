@@ -21,14 +21,14 @@
 
 namespace barid::broker {
 
-// Evaluates SQL filters for the dispatcher, off the shard's executor, before anything is proposed. Picking asks for the verdict
-// on one entry after the other. Where it is not known yet, a slice of the messages from there on is read and evaluated; then the
-// receive is woken and picks with what is known now:
+// Evaluates SQL filters for the dispatcher, off the shard's executor, before anything is proposed. Picking asks for the
+// verdict on one entry after the other. Where it is not known yet, a slice of the messages from there on is read and
+// evaluated; then the receive is woken and picks with what is known now:
 //
 //   pick --verdict not known--> bodies read --> evaluated on the read executor --> verdicts remembered --woken--> pick
 //
-// A verdict is about a message, not about a queue or a group: those who ask with the same filter share it. At most kMaxRunning
-// slices are under way; who comes then is woken in turn. Belongs to the shard's executor.
+// A verdict is about a message, not about a queue or a group: those who ask with the same filter share it. At most
+// kMaxRunning slices are under way; who comes then is woken in turn. Belongs to the shard's executor.
 class FilterScan {
  public:
   using Subscription = std::pair<TopicId, GroupId>;
@@ -57,17 +57,20 @@ class FilterScan {
   FilterScan(ShardCore* core, OnReady on_ready) : core_(core), on_ready_(std::move(on_ready)) {}
 
   // kInvalidArgument if the expression cannot be read. Those used last are kept compiled.
-  absl::StatusOr<std::shared_ptr<const filter::Filter>> Compile(absl::string_view expression) { return compiled_.Get(expression); }
+  absl::StatusOr<std::shared_ptr<const filter::Filter>> Compile(absl::string_view expression) {
+    return compiled_.Get(expression);
+  }
 
-  // Whether the message at `entry` matches; everything does if there is no filter. A message that cannot be read matches: whoever
-  // picks it finds out, says so, and it is not passed over in silence.
+  // Whether the message at `entry` matches; everything does if there is no filter. A message that cannot be read
+  // matches: whoever picks it finds out, says so, and it is not passed over in silence.
   Verdict Look(const filter::Filter* filter, const IndexEntry& entry) const;
 
   // Evaluates the slice, which is not empty, and then wakes `subscription`; never within this call.
   void Evaluate(const Subscription& subscription, std::shared_ptr<const filter::Filter> filter, Slice slice);
   // The slice that begins at `from`: entries in memory below `end` that are `wanted` and whose verdicts are not known.
-  void EvaluateFrom(const Subscription& subscription, std::shared_ptr<const filter::Filter> filter, const QueueKey& queue,
-                    QueueOffset from, QueueOffset end, absl::FunctionRef<bool(const IndexEntry&)> wanted);
+  void EvaluateFrom(const Subscription& subscription, std::shared_ptr<const filter::Filter> filter,
+                    const QueueKey& queue, QueueOffset from, QueueOffset end,
+                    absl::FunctionRef<bool(const IndexEntry&)> wanted);
 
   // Messages of which a part of a filter could not be evaluated.
   int64_t problems() const { return problems_; }
@@ -91,7 +94,9 @@ class FilterScan {
     absl::btree_set<Subscription> waiting;  // To be woken when it is done.
   };
 
-  static Key KeyOf(const filter::Filter& filter, const IndexEntry& entry) { return {filter.id(), entry.index, entry.offset}; }
+  static Key KeyOf(const filter::Filter& filter, const IndexEntry& entry) {
+    return {filter.id(), entry.index, entry.offset};
+  }
   void OnJudged(const Key& key, std::vector<Judged> judged);
   void Remember(const Key& key, bool matches);
   void NoteProblem(const Running& done, size_t place, const Judged& judged);
@@ -100,8 +105,8 @@ class FilterScan {
   OnReady on_ready_;
   filter::FilterCache compiled_{size_t{4} << 20};
 
-  absl::flat_hash_map<Key, bool> verdicts_;  // Whether it matches.
-  std::deque<Key> oldest_;                   // Of verdicts_, in the order in which they came.
+  absl::flat_hash_map<Key, bool> verdicts_;    // Whether it matches.
+  std::deque<Key> oldest_;                     // Of verdicts_, in the order in which they came.
   absl::flat_hash_map<Key, Running> running_;  // By the first message of the slice.
   std::deque<Subscription> wanting_;           // Found no place, in order,
   absl::btree_set<Subscription> is_wanting_;   // each once.

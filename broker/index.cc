@@ -16,7 +16,8 @@ constexpr uint8_t kBlockVersion = 1;
 
 }  // namespace
 
-// version | entries | per entry: deltas of index, position, time; offset, bytes, tag hash | dead letters | message groups | crc32c
+// version | entries | per entry: deltas of index, position, time; offset, bytes, tag hash | dead letters | message
+// groups | crc32c
 //
 // Message groups, one per entry, are there only if any entry has one.
 std::string EncodeIndexBlock(const IndexBlock& block) {
@@ -131,8 +132,9 @@ absl::StatusOr<const IndexBlock*> Index::Load(const BlockKey& key) {
   if (Resident_* const resident = Touch(key)) return resident->block.get();
   if (store_ == nullptr) return absl::NotFoundError("no such index block");
   const absl::StatusOr<std::string> bytes = store_->Get(StoreKey(key));
-  if (absl::IsNotFound(bytes.status())) return absl::DataLossError(absl::StrCat("an index block of queue ", key.queue.queue,
-                                                                                " of topic ", key.queue.topic.value(), " is missing"));
+  if (absl::IsNotFound(bytes.status()))
+    return absl::DataLossError(absl::StrCat("an index block of queue ", key.queue.queue, " of topic ",
+                                            key.queue.topic.value(), " is missing"));
   if (!bytes.ok()) return bytes.status();
   ASSIGN_OR_RETURN(IndexBlock block, DecodeIndexBlock(*bytes));
   Install(key, std::move(block));
@@ -242,8 +244,8 @@ void Index::Written(const Changes& changes, bool durable) {
   Evict();
 }
 
-// Drops the clean blocks that were used longest ago. Linear in the blocks in memory; runs once per checkpoint, or once per
-// max_clean_blocks_ reads.
+// Drops the clean blocks that were used longest ago. Linear in the blocks in memory; runs once per checkpoint, or once
+// per max_clean_blocks_ reads.
 void Index::Evict() {
   std::vector<std::pair<uint64_t, BlockKey>> clean;
   for (const auto& [key, resident] : blocks_) {

@@ -20,16 +20,16 @@ namespace barid::broker {
 
 // One message of a queue: a pointer into the log.
 struct IndexEntry {
-  LogIndex index = 0;         // The record that has its bytes.
-  uint64_t position = 0;      // Where that record stands in the log.
-  uint32_t offset = 0;        // Of the stored message in the record's payload.
-  uint32_t bytes = 0;         // Of the stored message.
+  LogIndex index = 0;     // The record that has its bytes.
+  uint64_t position = 0;  // Where that record stands in the log.
+  uint32_t offset = 0;    // Of the stored message in the record's payload.
+  uint32_t bytes = 0;     // Of the stored message.
   uint32_t tag_hash = 0;
-  int64_t time_us = 0;        // When it entered the queue: leader time of the record that made the entry.
-  uint64_t message_group = 0; // Hash of it; 0: none.
+  int64_t time_us = 0;         // When it entered the queue: leader time of the record that made the entry.
+  uint64_t message_group = 0;  // Hash of it; 0: none.
 
-  // It was a dead letter that went back to a topic: there is no message at this offset any more. Its time stays, so that times never
-  // go down in a queue.
+  // It was a dead letter that went back to a topic: there is no message at this offset any more. Its time stays, so
+  // that times never go down in a queue.
   bool is_redriven() const { return index == 0; }
 };
 
@@ -45,8 +45,8 @@ inline constexpr int64_t kBlockEntries = 256;
 
 // A run of kBlockEntries entries of one queue, aligned. Entries that have expired stay until their block goes.
 struct IndexBlock {
-  std::vector<IndexEntry> entries;                        // entries[i] is that of offset block * kBlockEntries + i.
-  absl::btree_map<QueueOffset, Provenance> provenance;    // Only dead letters have one.
+  std::vector<IndexEntry> entries;                      // entries[i] is that of offset block * kBlockEntries + i.
+  absl::btree_map<QueueOffset, Provenance> provenance;  // Only dead letters have one.
 };
 
 std::string EncodeIndexBlock(const IndexBlock& block);
@@ -67,8 +67,8 @@ inline BlockKey BlockOf(const QueueKey& queue, QueueOffset offset) { return {que
 // Key of the block in the checkpoint store.
 std::string StoreKey(const BlockKey& key);
 
-// The entries of all queues of a shard: what changed since the last checkpoint and what was used lately in memory, the rest
-// in the checkpoint store. Belongs to the shard's executor.
+// The entries of all queues of a shard: what changed since the last checkpoint and what was used lately in memory, the
+// rest in the checkpoint store. Belongs to the shard's executor.
 //
 // A block in memory is dirty until a checkpoint that has it is durable; only clean ones leave.
 class Index {
@@ -91,8 +91,9 @@ class Index {
   const IndexBlock* Resident(const BlockKey& key);
   // The block, read from the store if need be. Blocks the caller: use Resident and Install where that matters.
   absl::StatusOr<const IndexBlock*> Load(const BlockKey& key);
-  // Puts in a block that was read from the store, unless a newer one is here. What was read elsewhere belongs to the generation in which
-  // the reading began, and must not be put in in a later one: the block may have been changed, written and dropped meanwhile.
+  // Puts in a block that was read from the store, unless a newer one is here. What was read elsewhere belongs to the
+  // generation in which the reading began, and must not be put in in a later one: the block may have been changed,
+  // written and dropped meanwhile.
   void Install(const BlockKey& key, IndexBlock block);
   // Durable checkpoints so far.
   uint64_t generation() const { return generation_; }
@@ -116,7 +117,7 @@ class Index {
 
     std::shared_ptr<IndexBlock> block;
     bool dirty = false;
-    bool writing = false;   // Handed to a checkpoint; copied before the next change.
+    bool writing = false;  // Handed to a checkpoint; copied before the next change.
     uint64_t used = 0;
   };
   Resident_* Touch(const BlockKey& key);

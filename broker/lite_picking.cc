@@ -1,4 +1,5 @@
-// How a receive of a LITE topic looks for messages: in the lite topics of its client that may have some, and in no others.
+// How a receive of a LITE topic looks for messages: in the lite topics of its client that may have some, and in no
+// others.
 #include "base/lite_topic.h"
 #include "broker/dispatcher.h"
 
@@ -38,7 +39,8 @@ bool Dispatcher::PickLite(uint64_t id, Pending* receive, int32_t* messages_left,
     const CursorKey key{receive->call.group, *queue};
     const Queue* const bounds = core_->state().FindQueue(*queue);
     // One that is empty gets no cursor for it.
-    const bool is_there = bounds != nullptr && !bounds->deleted && (bounds->first < bounds->end || core_->state().FindCursor(key) != nullptr);
+    const bool is_there = bounds != nullptr && !bounds->deleted &&
+                          (bounds->first < bounds->end || core_->state().FindCursor(key) != nullptr);
     const Served served = is_there ? PickFrom(id, receive, *queue, messages_left, bytes_left) : Served::kNothing;
     later |= served == Served::kLater;
     if (served != Served::kNothing) continue;
@@ -52,8 +54,8 @@ void Dispatcher::ForgetIdle(const CursorKey& key) {
   const auto it = reserved_.find(key);
   if (it == reserved_.end()) return;
   const Reserved& reserved = it->second;
-  const bool is_idle = reserved.proposals == 0 && reserved.again.empty() && reserved.busy.empty() && reserved.parking == 0 &&
-                       reserved.scanned <= reserved.next;
+  const bool is_idle = reserved.proposals == 0 && reserved.again.empty() && reserved.busy.empty() &&
+                       reserved.parking == 0 && reserved.scanned <= reserved.next;
   if (is_idle) reserved_.erase(it);
 }
 

@@ -26,7 +26,8 @@ void LiteSubscriptions::Remove(Client* client, const std::string& name) {
 }
 
 void LiteSubscriptions::RemoveAll(Client* client) {
-  for (const std::string& name : std::vector<std::string>(client->names.begin(), client->names.end())) Remove(client, name);
+  for (const std::string& name : std::vector<std::string>(client->names.begin(), client->names.end()))
+    Remove(client, name);
 }
 
 void LiteSubscriptions::Forget(const std::string& client) {
@@ -58,8 +59,8 @@ absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, in
     absl::flat_hash_set<absl::string_view> all(call.lite_topics.begin(), call.lite_topics.end());
     if (call.action == Action::kAdd && client != nullptr) all.insert(client->names.begin(), client->names.end());
     if (static_cast<int64_t>(all.size()) > quota) {
-      return absl::ResourceExhaustedError(absl::StrCat("the client would read ", all.size(), " lite topics, at most ", quota,
-                                                       " are allowed (setting proxy.max_lite_subscriptions)"));
+      return absl::ResourceExhaustedError(absl::StrCat("the client would read ", all.size(), " lite topics, at most ",
+                                                       quota, " are allowed (setting proxy.max_lite_subscriptions)"));
     }
   }
   if (client == nullptr) {

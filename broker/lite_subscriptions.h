@@ -20,8 +20,8 @@
 
 namespace barid::broker {
 
-// Whose turn it is to be served together: the receives of a group from a topic, and of a LITE topic those of one client, since each
-// client has its own lite topics.
+// Whose turn it is to be served together: the receives of a group from a topic, and of a LITE topic those of one
+// client, since each client has its own lite topics.
 struct ReceiveLine {
   TopicId topic;
   GroupId group;
@@ -30,9 +30,10 @@ struct ReceiveLine {
   friend auto operator<=>(const ReceiveLine&, const ReceiveLine&) = default;
 };
 
-// Which lite topics each client of a group reads, as clients say again and again: nothing of it is written down, and what a client
-// does not repeat in time is forgotten. For each client it keeps which of its lite topics may have something to give, so that a
-// receive looks at those and at no others, however many there are. Belongs to the shard's executor.
+// Which lite topics each client of a group reads, as clients say again and again: nothing of it is written down, and
+// what a client does not repeat in time is forgotten. For each client it keeps which of its lite topics may have
+// something to give, so that a receive looks at those and at no others, however many there are. Belongs to the shard's
+// executor.
 class LiteSubscriptions {
  public:
   // `table` outlives it.
@@ -45,8 +46,8 @@ class LiteSubscriptions {
   // Forgets whom it has not heard of.
   void Expire(int64_t now_us);
 
-  // The queue may have something to give: to each client of `group`, or of all groups, that reads its lite topic. Calls `wake` with
-  // the line of each.
+  // The queue may have something to give: to each client of `group`, or of all groups, that reads its lite topic. Calls
+  // `wake` with the line of each.
   void Ready(const QueueKey& queue, std::optional<GroupId> group, absl::FunctionRef<void(const ReceiveLine&)> wake);
   // One of those that may have something for this client, each in its turn. nullopt: there is none.
   std::optional<QueueKey> Next(const ReceiveLine& line);

@@ -19,8 +19,8 @@ constexpr char kLastKey[] = "l";
 
 // The first number keeps these apart from the other entries of a shard's state.
 uint64_t HashLite(const LiteTable::LiteTopic& lite) {
-  return StableHash({36, lite.key.topic.value(), static_cast<uint64_t>(lite.key.queue), static_cast<uint64_t>(lite.written_us),
-                     StableHash(lite.name)});
+  return StableHash({36, lite.key.topic.value(), static_cast<uint64_t>(lite.key.queue),
+                     static_cast<uint64_t>(lite.written_us), StableHash(lite.name)});
 }
 // A state that never had any hashes as it did before.
 uint64_t HashLast(int32_t last) { return last == 0 ? 0 : StableHash({37, static_cast<uint64_t>(last)}); }
@@ -50,7 +50,8 @@ void LiteTable::SetLast(int32_t last) {
 QueueKey LiteTable::Add(TopicId topic, absl::string_view name, int64_t now_us) {
   QueueKey key{topic, last_};
   do {
-    key.queue = key.queue < kFirstLiteQueue || key.queue == std::numeric_limits<int32_t>::max() ? kFirstLiteQueue : key.queue + 1;
+    key.queue = key.queue < kFirstLiteQueue || key.queue == std::numeric_limits<int32_t>::max() ? kFirstLiteQueue
+                                                                                                : key.queue + 1;
   } while (all_.contains(key));
   SetLast(key.queue);
   last_dirty_ = true;
@@ -112,7 +113,8 @@ absl::Status LiteTable::Verify() const {
   }
   for (const auto& [key, lite] : all_) {
     if (Find(key.topic, lite->name) == key) continue;
-    return absl::DataLossError(absl::StrCat("the name of lite topic ", key.queue, " of topic ", key.topic.value(), " leads elsewhere"));
+    return absl::DataLossError(
+        absl::StrCat("the name of lite topic ", key.queue, " of topic ", key.topic.value(), " leads elsewhere"));
   }
   return absl::OkStatus();
 }

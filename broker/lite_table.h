@@ -17,8 +17,9 @@
 
 namespace barid::broker {
 
-// Which queues of a shard are lite topics, and what they are called. Deterministic; a part of the shard's state, with the part of its
-// hash. Belongs to the shard's executor. All are in memory: tests/bench/lite_topics_bench.cc measures what one costs.
+// Which queues of a shard are lite topics, and what they are called. Deterministic; a part of the shard's state, with
+// the part of its hash. Belongs to the shard's executor. All are in memory: tests/bench/lite_topics_bench.cc measures
+// what one costs.
 class LiteTable {
  public:
   struct LiteTopic {
@@ -87,7 +88,8 @@ class LiteTable {
   All all_;
   absl::flat_hash_set<const LiteTopic*, HashName, SameName> by_name_;
   absl::flat_hash_map<TopicId, int64_t> counts_;
-  int32_t last_ = 0;  // The queue id that was given last; ids are taken in turn, so that one comes back as late as possible.
+  int32_t last_ =
+      0;  // The queue id that was given last; ids are taken in turn, so that one comes back as late as possible.
   uint64_t hash_ = 0;
   absl::flat_hash_set<QueueKey> dirty_;
   bool last_dirty_ = false;

@@ -82,7 +82,8 @@ void Lookup::Search(LookupIndex::Query query, LookupIndex::Visit visit, absl::An
   };
   index_->Find(
       std::move(query), std::move(visit),
-      [home = core_->context().shard_executor, then = core_->IfAlive(std::move(on_found))](absl::Status status) mutable {
+      [home = core_->context().shard_executor,
+       then = core_->IfAlive(std::move(on_found))](absl::Status status) mutable {
         home->Post([then = std::move(then), status = std::move(status)]() mutable { then(std::move(status)); });
       });
 }
@@ -327,10 +328,11 @@ bool Lookup::NoteFates(Job* job, const storage::Record& record) {
   if (!command.ok()) return true;
   // Each copy of the message has it, since only one of them is shown.
   const auto nothing = [](LifeEvent*) {};
-  const auto note = [&](LogIndex index, uint32_t entry, std::optional<Candidate::Fate> fate,
-                        absl::string_view what, absl::FunctionRef<void(LifeEvent*)> fill) {
+  const auto note = [&](LogIndex index, uint32_t entry, std::optional<Candidate::Fate> fate, absl::string_view what,
+                        absl::FunctionRef<void(LifeEvent*)> fill) {
     for (Candidate& candidate : job->candidates) {
-      if (candidate.origin != index || candidate.message.entry != entry || candidate.fate != Candidate::Fate::kNone) continue;
+      if (candidate.origin != index || candidate.message.entry != entry || candidate.fate != Candidate::Fate::kNone)
+        continue;
       // One that is not due by the record's time does not fire.
       if (fate == Candidate::Fate::kFired && candidate.message.deliver_at > record.header.time_us) continue;
       if (fate) {
@@ -349,22 +351,23 @@ bool Lookup::NoteFates(Job* job, const storage::Record& record) {
       note(ref.log_index(), ref.entry(), Candidate::Fate::kRecalled, "recalled", nothing);
   } else if (const auto* check = std::get_if<log::CheckTransaction>(&*command)) {
     for (const log::CheckTransaction::Entry& entry : check->entries()) {
-      note(entry.transaction().log_index(), entry.transaction().entry(), std::nullopt, "checked", [&](LifeEvent* event) {
-        event->attempt = static_cast<int32_t>(entry.checks()) + 1;
-        event->until = absl::FromUnixMicros(entry.next_at());
-      });
+      note(entry.transaction().log_index(), entry.transaction().entry(), std::nullopt, "checked",
+           [&](LifeEvent* event) {
+             event->attempt = static_cast<int32_t>(entry.checks()) + 1;
+             event->until = absl::FromUnixMicros(entry.next_at());
+           });
     }
   } else if (const auto* end = std::get_if<log::EndTransaction>(&*command)) {
     for (const log::EndTransaction::Entry& entry : end->entries()) {
       const bool commits = entry.resolution() == log::EndTransaction::Entry::COMMIT;
       const bool discards = entry.resolution() == log::EndTransaction::Entry::DISCARD;
       note(entry.transaction().log_index(), entry.transaction().entry(),
-                                    commits    ? Candidate::Fate::kCommitted
-                                    : discards ? Candidate::Fate::kDiscarded
-                                               : Candidate::Fate::kRolledBack,
-                                    commits    ? "transaction_committed"
-                                    : discards ? "transaction_discarded"
-                                               : "transaction_rolled_back",
+           commits    ? Candidate::Fate::kCommitted
+           : discards ? Candidate::Fate::kDiscarded
+                      : Candidate::Fate::kRolledBack,
+           commits    ? "transaction_committed"
+           : discards ? "transaction_discarded"
+                      : "transaction_rolled_back",
            [&](LifeEvent* event) { event->detail = entry.reason(); });
     }
   } else if (const auto* redrive = std::get_if<log::Redrive>(&*command)) {
@@ -450,20 +453,23 @@ void Lookup::ResolveCarried(const JobPtr& job, size_t place) {
   const Queue* const queue = core_->state().FindQueue(found.queue);
   const QueueOffset at = found.offset;
   if (queue == nullptr || at < queue->first || at >= queue->end) return OnResolved(job, place, std::nullopt);
-  core_->WithBlock(BlockOf(found.queue, at), core_->IfAlive([this, job, place, at](absl::StatusOr<const IndexBlock*> block) {
-    if (!block.ok()) return End(job, block.status());
-    const Candidate& candidate = job->candidates[place];
-    const IndexEntry& entry = (*block)->entries[static_cast<size_t>(at % kBlockEntries)];
-    const bool is_it = entry.index == candidate.header.index && entry.offset == candidate.message.offset;
-    if (is_it) job->result.messages.back().entered = absl::FromUnixMicros(entry.time_us);
-    OnResolved(job, place, is_it ? std::optional<QueueOffset>(at) : std::nullopt);
-  }));
+  core_->WithBlock(
+      BlockOf(found.queue, at), core_->IfAlive([this, job, place, at](absl::StatusOr<const IndexBlock*> block) {
+        if (!block.ok()) return End(job, block.status());
+        const Candidate& candidate = job->candidates[place];
+        const IndexEntry& entry = (*block)->entries[static_cast<size_t>(at % kBlockEntries)];
+        const bool is_it = entry.index == candidate.header.index && entry.offset == candidate.message.offset;
+        if (is_it) job->result.messages.back().entered = absl::FromUnixMicros(entry.time_us);
+        OnResolved(job, place, is_it ? std::optional<QueueOffset>(at) : std::nullopt);
+      }));
 }
 
 void Lookup::DropCopies(Job* job) {
   CHECK_EQ(job->candidates.size(), job->result.messages.size());
   using Origin = std::pair<LogIndex, uint32_t>;
-  const auto origin_of = [job](size_t i) { return Origin(job->candidates[i].origin, job->candidates[i].message.entry); };
+  const auto origin_of = [job](size_t i) {
+    return Origin(job->candidates[i].origin, job->candidates[i].message.entry);
+  };
   absl::flat_hash_map<Origin, size_t> kept;
   for (size_t i = 0; i < job->candidates.size(); ++i) {
     const auto [it, inserted] = kept.try_emplace(origin_of(i), i);

@@ -72,7 +72,7 @@ class Lookup {
     std::vector<Candidate> candidates;
     uint64_t resume_position = 0;
     uint64_t search_from = 0;
-    uint64_t carries = 0;     // State::carries() when the search began.
+    uint64_t carries = 0;  // State::carries() when the search began.
     int restarts = 0;
     uint64_t story_from = 0;  // Where the first copy of the message that is explained stands.
     // An explanation.

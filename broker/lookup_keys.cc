@@ -110,7 +110,8 @@ void VisitMessages(const Command& command, size_t bulk_offset, absl::FunctionRef
             message.bytes = entry.bytes();
             message.deliver_at = entry.origin().deliver_at();
             message.origin = &entry.origin();
-            if (!entry.has_timer() && !entry.has_transaction()) message.carried_at = {KeyOf(entry.queue()), entry.offset()};
+            if (!entry.has_timer() && !entry.has_transaction())
+              message.carried_at = {KeyOf(entry.queue()), entry.offset()};
             visit(message);
             offset += entry.bytes();
           }

@@ -55,7 +55,8 @@ void OffsetTable::EraseQueue(const QueueKey& queue) {
 
 bool OffsetTable::EraseGroup(GroupId group) {
   bool any = false;
-  for (auto it = offsets_.lower_bound(CursorKey{group, QueueKey()}); it != offsets_.end() && it->first.group == group;) {
+  for (auto it = offsets_.lower_bound(CursorKey{group, QueueKey()});
+       it != offsets_.end() && it->first.group == group;) {
     it = Erase(it);
     any = true;
   }

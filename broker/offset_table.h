@@ -14,8 +14,8 @@
 
 namespace barid::broker {
 
-// The offsets that groups have stored: how far each has read a queue by its own account. All are in memory, some 50 bytes each.
-// Deterministic; a part of the shard's state, with the part of its hash. Belongs to the shard's executor.
+// The offsets that groups have stored: how far each has read a queue by its own account. All are in memory, some 50
+// bytes each. Deterministic; a part of the shard's state, with the part of its hash. Belongs to the shard's executor.
 class OffsetTable {
  public:
   void Set(const CursorKey& key, QueueOffset offset);

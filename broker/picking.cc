@@ -19,12 +19,13 @@ constexpr QueueOffset kRecordScanAfter = 4096;
 
 // One look of one receive at one queue: first PickAgain, then PickNew, then Propose.
 //
-// In an ordered cursor it picks of each message group a run: from its first unsettled message on, over those that came back and
-// those that are parked, to new ones, as long as nothing is left out on the way. What cannot be part of a run is parked.
+// In an ordered cursor it picks of each message group a run: from its first unsettled message on, over those that came
+// back and those that are parked, to new ones, as long as nothing is left out on the way. What cannot be part of a run
+// is parked.
 class Dispatcher::Picking {
  public:
-  Picking(Dispatcher* dispatcher, uint64_t id, Pending* receive, const CursorKey& key, const Cursor& cursor, Reserved* reserved,
-          int32_t* messages_left, int64_t* bytes_left)
+  Picking(Dispatcher* dispatcher, uint64_t id, Pending* receive, const CursorKey& key, const Cursor& cursor,
+          Reserved* reserved, int32_t* messages_left, int64_t* bytes_left)
       : dispatcher_(*dispatcher),
         core_(*dispatcher->core_),
         id_(id),
@@ -155,7 +156,8 @@ Dispatcher::Picking::Pick Dispatcher::Picking::PickOld(QueueOffset offset) {
 
 bool Dispatcher::Picking::PickRun(QueueOffset head) {
   const auto delivery = cursor_.in_flight.find(head);
-  const uint64_t message_group = delivery != cursor_.in_flight.end() ? delivery->second.message_group : cursor_.parked.at(head);
+  const uint64_t message_group =
+      delivery != cursor_.in_flight.end() ? delivery->second.message_group : cursor_.parked.at(head);
   if (message_group == 0) return PickOld(head) != Pick::kFull;
   if (reserved_.busy.contains(message_group)) return true;
   for (std::optional<QueueOffset> offset = head; offset; offset = cursor_.FirstWaiting(message_group, *offset + 1)) {
@@ -169,13 +171,15 @@ bool Dispatcher::Picking::PickRun(QueueOffset head) {
 
 void Dispatcher::Picking::PickAgain() {
   bool more = true;
-  for (auto head = cursor_.again.begin(); head != cursor_.again.end() && more; ++head) more = !IsFull() && PickRun(*head);
+  for (auto head = cursor_.again.begin(); head != cursor_.again.end() && more; ++head)
+    more = !IsFull() && PickRun(*head);
   for (auto head = cursor_.released.begin(); head != cursor_.released.end() && more && room_ > 0; ++head) {
     more = !IsFull() && PickRun(*head);
   }
   if (!unwanted_.empty()) dispatcher_.SettleUnwanted(key_, &reserved_, unwanted_);
   if (!unwanted_parked_.empty()) dispatcher_.SettleUnwantedParked(key_, &reserved_, unwanted_parked_);
-  if (unjudged_ && !unjudged_->empty()) dispatcher_.filters_.Evaluate(subscription_, receive_.filter, *std::move(unjudged_));
+  if (unjudged_ && !unjudged_->empty())
+    dispatcher_.filters_.Evaluate(subscription_, receive_.filter, *std::move(unjudged_));
 }
 
 bool Dispatcher::Picking::MayFollow(uint64_t message_group) const {
@@ -226,9 +230,10 @@ void Dispatcher::Picking::PickNew() {
     const FilterScan::Verdict verdict = dispatcher_.filters_.Look(receive_.filter.get(), entry);
     if (!dispatcher_.Matches(receive_, entry.tag_hash) || verdict == FilterScan::Verdict::kFilteredOut) continue;
     if (verdict == FilterScan::Verdict::kNotKnown) {
-      dispatcher_.filters_.EvaluateFrom(subscription_, receive_.filter, queue, scan_, bounds.end, [&](const IndexEntry& other) {
-        return !other.is_redriven() && dispatcher_.Matches(receive_, other.tag_hash);
-      });
+      dispatcher_.filters_.EvaluateFrom(subscription_, receive_.filter, queue, scan_, bounds.end,
+                                        [&](const IndexEntry& other) {
+                                          return !other.is_redriven() && dispatcher_.Matches(receive_, other.tag_hash);
+                                        });
       later_ = true;
       break;
     }
@@ -266,7 +271,8 @@ Dispatcher::Served Dispatcher::Picking::Propose() {
   }
   deliver_.set_group_id(key_.group.value());
   SetKey(deliver_.mutable_queue(), key_.queue);
-  deliver_.set_to(std::max<QueueOffset>(deliver_.from(), scan_));  // What was filtered out on the way is settled with it.
+  deliver_.set_to(
+      std::max<QueueOffset>(deliver_.from(), scan_));  // What was filtered out on the way is settled with it.
   deliver_.mutable_parked_offsets()->Add(parks_.begin(), parks_.end());
   deliver_.set_client_id(receive_.call.client_id);
   if (!receive_.call.attempt_id.empty()) deliver_.set_attempt_id_hash(StableHash(receive_.call.attempt_id));

@@ -75,7 +75,8 @@ void Positions::Reset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
   ResetOffsetResult result;
   if (call.queues.empty()) {
     const auto& queues = core_->state().queues();
-    for (auto it = queues.lower_bound(QueueKey{call.topic, 0}); it != queues.end() && it->first.topic == call.topic; ++it) {
+    for (auto it = queues.lower_bound(QueueKey{call.topic, 0}); it != queues.end() && it->first.topic == call.topic;
+         ++it) {
       if (!it->second.deleted) result.entries.emplace_back().queue = it->first;
     }
   }

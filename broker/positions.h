@@ -12,12 +12,13 @@
 
 namespace barid::broker {
 
-// Where groups stand in queues, as far as somebody says so and not deliveries: offsets that groups store, offsets that anyone looks
-// for, and resets by an operator. Proposes CommitOffset and SeekCursor. Belongs to the shard's executor.
+// Where groups stand in queues, as far as somebody says so and not deliveries: offsets that groups store, offsets that
+// anyone looks for, and resets by an operator. Proposes CommitOffset and SeekCursor. Belongs to the shard's executor.
 class Positions {
  public:
   // `dispatcher` outlives it.
-  Positions(ShardId shard, ShardCore* core, Dispatcher* dispatcher) : shard_(shard), core_(core), dispatcher_(dispatcher) {}
+  Positions(ShardId shard, ShardCore* core, Dispatcher* dispatcher)
+      : shard_(shard), core_(core), dispatcher_(dispatcher) {}
 
   void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
 

@@ -11,7 +11,8 @@
 namespace barid::broker {
 namespace {
 
-// A scan that finds nothing goes on for so long also if the pull would not wait for messages; then it says how far it came.
+// A scan that finds nothing goes on for so long also if the pull would not wait for messages; then it says how far it
+// came.
 constexpr int64_t kPatienceMicros = 2'000'000;
 // It lets others run after so many entries.
 constexpr QueueOffset kScanSlice = 64 * kBlockEntries;
@@ -37,8 +38,8 @@ void Puller::Pull(uint64_t id, PullCall call, Callback<PullResult> done) {
   if (!bounds.ok()) return refuse(bounds.status());
   if (call.offset < bounds->first || call.offset > bounds->end) {
     return refuse(OffsetRangeError({bounds->first, bounds->end},
-                                   absl::StrCat("the offset is ", call.offset, ", the queue has those from ", bounds->first, " to ",
-                                                bounds->end, ", its end")));
+                                   absl::StrCat("the offset is ", call.offset, ", the queue has those from ",
+                                                bounds->first, " to ", bounds->end, ", its end")));
   }
   absl::StatusOr<std::shared_ptr<const filter::Filter>> filter = nullptr;
   if (!call.sql.empty()) filter = filters_.Get(call.sql);
@@ -98,8 +99,8 @@ bool Puller::Collect(uint64_t id, Pending* pull, const Queue& bounds) {
     }
     const IndexEntry& entry = block->entries[static_cast<size_t>(scan % kBlockEntries)];
     if (entry.is_redriven()) continue;
-    const bool matches = pull->tag_hashes.empty() || std::find(pull->tag_hashes.begin(), pull->tag_hashes.end(), entry.tag_hash) !=
-                                                         pull->tag_hashes.end();
+    const bool matches = pull->tag_hashes.empty() || std::find(pull->tag_hashes.begin(), pull->tag_hashes.end(),
+                                                               entry.tag_hash) != pull->tag_hashes.end();
     if (!matches) continue;
     if (!pull->slice.empty() && bytes + entry.bytes > most_bytes) return true;
     bytes += entry.bytes;
@@ -129,17 +130,16 @@ void Puller::StartReading(uint64_t id, Pending* pull) {
   for (const Picked& one : pull->slice) entries.push_back(one.entry);
   core_->ReadBodies(std::move(entries), [this, id, filter = pull->filter](ShardCore::Bodies bodies) mutable {
     if (filter == nullptr) return OnRead(id, std::move(bodies), std::nullopt);
-    core_->context().read_executor->Post([id, filter = std::move(filter), bodies = std::move(bodies),
-                                          home = core_->context().shard_executor,
-                                          then = core_->IfAlive([this](uint64_t id, ShardCore::Bodies bodies,
-                                                                       std::vector<FilterScan::Judged> judged) {
-                                            OnRead(id, std::move(bodies), std::move(judged));
-                                          })]() mutable {
-      std::vector<FilterScan::Judged> judged = FilterScan::Judge(*filter, bodies);
-      home->Post([id, bodies = std::move(bodies), judged = std::move(judged), then = std::move(then)]() mutable {
-        then(id, std::move(bodies), std::move(judged));
-      });
-    });
+    core_->context().read_executor->Post(
+        [id, filter = std::move(filter), bodies = std::move(bodies), home = core_->context().shard_executor,
+         then = core_->IfAlive([this](uint64_t id, ShardCore::Bodies bodies, std::vector<FilterScan::Judged> judged) {
+           OnRead(id, std::move(bodies), std::move(judged));
+         })]() mutable {
+          std::vector<FilterScan::Judged> judged = FilterScan::Judge(*filter, bodies);
+          home->Post([id, bodies = std::move(bodies), judged = std::move(judged), then = std::move(then)]() mutable {
+            then(id, std::move(bodies), std::move(judged));
+          });
+        });
   });
 }
 
@@ -147,16 +147,18 @@ void Puller::StartReading(uint64_t id, Pending* pull) {
 bool Puller::Wants(const Pending& pull, absl::string_view stored) const {
   if (pull.call.tags.empty()) return true;
   const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(stored);
-  return view.ok() && view->tag && std::find(pull.call.tags.begin(), pull.call.tags.end(), *view->tag) != pull.call.tags.end();
+  return view.ok() && view->tag &&
+         std::find(pull.call.tags.begin(), pull.call.tags.end(), *view->tag) != pull.call.tags.end();
 }
 
 void Puller::NoteProblem(const Pending& pull, const Picked& one, const FilterScan::Judged& judged) {
   const absl::Duration now = core_->context().clock->SinceBoot();
   if (now - problem_logged_ < kLogEvery) return;
   problem_logged_ = now;
-  LOG(WARNING) << "a pull's filter could not be wholly evaluated; such messages are given only if the rest of it is true"
-               << KV("queue", pull.call.queue) << KV("offset", one.offset) << KV("problem", filter::ProblemName(judged.problem))
-               << KV("property", judged.name < 0 ? "" : pull.filter->names()[static_cast<size_t>(judged.name)]);
+  LOG(WARNING)
+      << "a pull's filter could not be wholly evaluated; such messages are given only if the rest of it is true"
+      << KV("queue", pull.call.queue) << KV("offset", one.offset) << KV("problem", filter::ProblemName(judged.problem))
+      << KV("property", judged.name < 0 ? "" : pull.filter->names()[static_cast<size_t>(judged.name)]);
 }
 
 void Puller::OnRead(uint64_t id, ShardCore::Bodies bodies, std::optional<std::vector<FilterScan::Judged>> judged) {
@@ -209,8 +211,8 @@ void Puller::OnRead(uint64_t id, ShardCore::Bodies bodies, std::optional<std::ve
     delivery.attempt = 0;
     delivery.store_time = absl::FromUnixMicros(one.entry.time_us);
     if (one.provenance) {
-      delivery.origin = Delivery::Origin{TopicId(), one.provenance->topic, one.provenance->message_id, one.provenance->attempts,
-                                         one.provenance->reason};
+      delivery.origin = Delivery::Origin{TopicId(), one.provenance->topic, one.provenance->message_id,
+                                         one.provenance->attempts, one.provenance->reason};
     }
   }
   if (!result.deliveries.empty()) return FinishWith(id, std::move(result));
@@ -254,7 +256,8 @@ void Puller::ServeWoken() {
 }
 
 void Puller::ExpireWaiting(int64_t now_us) {
-  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us) Finish(deadlines_.begin()->second, absl::OkStatus());
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now_us)
+    Finish(deadlines_.begin()->second, absl::OkStatus());
 }
 
 void Puller::Cancel(uint64_t id) { Finish(id, absl::OkStatus()); }

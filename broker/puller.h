@@ -19,9 +19,9 @@
 
 namespace barid::broker {
 
-// Reads queues by offset, for pulls: nothing is proposed, nothing changes. A pull scans from its offset on, a slice of messages at a
-// time, and is answered with what the first slice has that holds anything it wants. One that comes to the end of its queue
-// waits in memory until a message is committed there, or its time is over.
+// Reads queues by offset, for pulls: nothing is proposed, nothing changes. A pull scans from its offset on, a slice of
+// messages at a time, and is answered with what the first slice has that holds anything it wants. One that comes to the
+// end of its queue waits in memory until a message is committed there, or its time is over.
 //
 //   scanning --slice--> reading (evaluating) --something found--> answered
 //      ^  |                 |
@@ -64,9 +64,9 @@ class Puller {
     Callback<PullResult> done;
     std::vector<uint32_t> tag_hashes;
     std::shared_ptr<const filter::Filter> filter;  // None: no SQL.
-    int64_t deadline_us = 0;  // Of waiting,
-    int64_t give_up_us = 0;   // and of a scan that finds nothing.
-    QueueOffset scan = 0;     // Everything before it, from the pull's offset on, was filtered out.
+    int64_t deadline_us = 0;                       // Of waiting,
+    int64_t give_up_us = 0;                        // and of a scan that finds nothing.
+    QueueOffset scan = 0;                          // Everything before it, from the pull's offset on, was filtered out.
     bool waiting = false;
     std::vector<Picked> slice;  // Being read; it reaches up to
     QueueOffset slice_end = 0;  // here.
@@ -74,7 +74,8 @@ class Puller {
 
   // Scans on. The pull may be gone afterwards.
   void Advance(uint64_t id);
-  // Collects the next slice. False if it has to wait for an index block or for its turn, and Advance will be called again.
+  // Collects the next slice. False if it has to wait for an index block or for its turn, and Advance will be called
+  // again.
   bool Collect(uint64_t id, Pending* pull, const Queue& bounds);
   void Wait(uint64_t id, Pending* pull);
   void StopWaiting(uint64_t id, Pending* pull);

@@ -202,25 +202,26 @@ void Redrive::OnRead(const JobPtr& job) {
 
 void Redrive::Propose(const JobPtr& job, log::Redrive command) {
   log::Redrive copy = command;
-  core_->Propose(Command(std::move(command)), Bytes(), [this, job, command = std::move(copy)](absl::StatusOr<Outcome> outcome) {
-    if (!outcome.ok()) return End(job, outcome.status());
-    log::Redrive again;
-    again.set_group_id(command.group_id());
-    for (int i = 0; i < command.entries_size(); ++i) {
-      const log::Redrive::Entry& entry = command.entries(i);
-      if (outcome->live[static_cast<size_t>(i)]) {
-        ++job->result.redriven;
-      } else if (const IndexEntry* const moved = FindMoved(*job, entry)) {
-        *again.add_entries() = entry;
-        again.mutable_entries()->rbegin()->set_log_index(moved->index);
-        again.mutable_entries()->rbegin()->set_payload_offset(moved->offset);
-      } else {
-        CountFailure(job.get(), absl::AbortedError("it is not there any more, or its queue takes no messages"));
-      }
-    }
-    if (again.entries().empty() || !core_->leading()) return End(job);
-    Propose(job, std::move(again));
-  });
+  core_->Propose(
+      Command(std::move(command)), Bytes(), [this, job, command = std::move(copy)](absl::StatusOr<Outcome> outcome) {
+        if (!outcome.ok()) return End(job, outcome.status());
+        log::Redrive again;
+        again.set_group_id(command.group_id());
+        for (int i = 0; i < command.entries_size(); ++i) {
+          const log::Redrive::Entry& entry = command.entries(i);
+          if (outcome->live[static_cast<size_t>(i)]) {
+            ++job->result.redriven;
+          } else if (const IndexEntry* const moved = FindMoved(*job, entry)) {
+            *again.add_entries() = entry;
+            again.mutable_entries()->rbegin()->set_log_index(moved->index);
+            again.mutable_entries()->rbegin()->set_payload_offset(moved->offset);
+          } else {
+            CountFailure(job.get(), absl::AbortedError("it is not there any more, or its queue takes no messages"));
+          }
+        }
+        if (again.entries().empty() || !core_->leading()) return End(job);
+        Propose(job, std::move(again));
+      });
 }
 
 const IndexEntry* Redrive::FindMoved(const Job& job, const log::Redrive::Entry& entry) {

@@ -54,7 +54,8 @@ void Retention::DropDeleted() {
   }
   std::set<GroupId> gone;
   const auto& cursors = core_->state().cursors();
-  for (auto it = cursors.begin(); it != cursors.end(); it = cursors.lower_bound({GroupId(it->first.group.value() + 1), {}})) {
+  for (auto it = cursors.begin(); it != cursors.end();
+       it = cursors.lower_bound({GroupId(it->first.group.value() + 1), {}})) {
     if (metadata_->FindGroup(it->first.group) == nullptr) gone.insert(it->first.group);
   }
   for (const auto& [key, offset] : core_->state().offsets().all()) {

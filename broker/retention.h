@@ -10,14 +10,14 @@
 
 namespace barid::broker {
 
-// Drops what a topic's retention no longer covers, by Expire records, and frees whole log segments, by Trim records. Queues of
-// deleted topics and cursors of deleted groups go too. Belongs to the shard's executor; leaders only.
+// Drops what a topic's retention no longer covers, by Expire records, and frees whole log segments, by Trim records.
+// Queues of deleted topics and cursors of deleted groups go too. Belongs to the shard's executor; leaders only.
 class Retention {
  public:
   explicit Retention(ShardCore* core) : core_(core) {}
 
-  // Queues of which a group's place is being moved: nothing expires meanwhile, so that what was settled a moment ago and is to be
-  // delivered again does not go.
+  // Queues of which a group's place is being moved: nothing expires meanwhile, so that what was settled a moment ago
+  // and is to be delivered again does not go.
   void SetIsMoving(std::function<bool(const QueueKey&)> is_moving) { is_moving_ = std::move(is_moving); }
   void SetMetadata(std::shared_ptr<const Metadata> metadata);
 

@@ -65,8 +65,8 @@ bool DecodeChunk(absl::string_view in, SendWindow::Chunk* chunk) {
     uint64_t queue = 0;
     uint64_t behind = 0;
     if (i == SendWindow::kChunkSends || !GetFixed(&in, &chunk->id[i]) || !GetFixed(&in, &chunk->content[i]) ||
-        !GetVarint(&in, &records) || !GetSignedVarint(&in, &elapsed) || !GetVarint(&in, &entry) || !GetVarint(&in, &queue) ||
-        !GetVarint(&in, &behind)) {
+        !GetVarint(&in, &records) || !GetSignedVarint(&in, &elapsed) || !GetVarint(&in, &entry) ||
+        !GetVarint(&in, &queue) || !GetVarint(&in, &behind)) {
       return false;
     }
     index += records;
@@ -208,13 +208,15 @@ absl::Status SendWindow::Verify() const {
   const auto taken = static_cast<uint64_t>(slots_.size()) -
                      static_cast<uint64_t>(std::count(slots_.begin(), slots_.end(), uint64_t{0}));
   if (taken != size()) {
-    return absl::DataLossError(absl::StrCat("the table of the send window has ", taken, " entries, there are ", size(), " sends"));
+    return absl::DataLossError(
+        absl::StrCat("the table of the send window has ", taken, " entries, there are ", size(), " sends"));
   }
   for (uint64_t number = first_; number < end_; ++number) {
     const Chunk& chunk = *ChunkOf(number);
     const uint64_t i = number % kChunkSends;
     const Found found = Find(chunk.id[i], chunk.content[i], chunk.time_us[i]);
-    if (found.contents == 0) return absl::DataLossError(absl::StrCat("send ", number, " is not found in the send window"));
+    if (found.contents == 0)
+      return absl::DataLossError(absl::StrCat("send ", number, " is not found in the send window"));
   }
   return absl::OkStatus();
 }
@@ -281,7 +283,8 @@ absl::Status SendWindow::Load(const storage::KeyValueStore& store) {
       error = Damaged("does not parse");
     } else if (!known || number != first_ / kChunkSends + chunks_.size() || number * kChunkSends >= end_ ||
                chunk->used != std::min(kChunkSends, end_ - number * kChunkSends)) {
-      error = Damaged(absl::StrCat("chunk ", number, " with ", chunk->used, " sends does not fit into [", first_, ", ", end_, ")"));
+      error = Damaged(
+          absl::StrCat("chunk ", number, " with ", chunk->used, " sends does not fit into [", first_, ", ", end_, ")"));
     } else {
       chunks_.push_back(std::move(chunk));
     }

@@ -17,20 +17,20 @@ namespace barid::broker {
 
 // What became of a message when it was sent first: what a repeat is answered with.
 struct FirstSend {
-  LogIndex index = 0;        // Of its record,
-  uint32_t entry = 0;        // and its place there.
+  LogIndex index = 0;  // Of its record,
+  uint32_t entry = 0;  // and its place there.
   int32_t queue = 0;
-  QueueOffset offset = -1;   // -1: it did not enter its queue with that record.
+  QueueOffset offset = -1;  // -1: it did not enter its queue with that record.
 
   friend bool operator==(const FirstSend&, const FirstSend&) = default;
 };
 
-// The newest sends of a shard, by hashes of message id and content: what tells a repeated send from a new one. A send is
-// remembered for a time, and among so many of the newest, whichever is less.
+// The newest sends of a shard, by hashes of message id and content: what tells a repeated send from a new one. A send
+// is remembered for a time, and among so many of the newest, whichever is less.
 //
-// Packed: 48 bytes for a send, in chunks that are never moved, and 16 to 32 in a hash table, which says that a send is new
-// without a look at any chunk. When the table doubles or halves it is rewritten as a whole, on this thread. Nothing is
-// allocated that is not used.
+// Packed: 48 bytes for a send, in chunks that are never moved, and 16 to 32 in a hash table, which says that a send is
+// new without a look at any chunk. When the table doubles or halves it is rewritten as a whole, on this thread. Nothing
+// is allocated that is not used.
 //
 //                     first                                    end          numbers of sends: dense, for ever
 //     forgotten         | remembered, or too old and not gone yet |
@@ -80,7 +80,7 @@ class SendWindow {
     uint64_t end = 0;
     Bounds bounds;
     std::vector<std::pair<uint64_t, std::shared_ptr<const Chunk>>> chunks;  // With their numbers.
-    std::pair<uint64_t, uint64_t> removed;                                 // Numbers of chunks, [first, end).
+    std::pair<uint64_t, uint64_t> removed;                                  // Numbers of chunks, [first, end).
   };
   // What changed since the last call.
   Changes TakeChanges();
@@ -115,13 +115,13 @@ class SendWindow {
   uint64_t first_ = 0;
   uint64_t end_ = 0;
   std::deque<std::shared_ptr<Chunk>> chunks_;  // Those of [first_, end_).
-  // Open addressing, linear probing, a power of two. 0: free; else the upper half of the id, and in the lower half 1 and
-  // the lowest 31 bits of the number.
+  // Open addressing, linear probing, a power of two. 0: free; else the upper half of the id, and in the lower half 1
+  // and the lowest 31 bits of the number.
   std::vector<uint64_t> slots_;
   uint64_t hash_ = 0;  // Of the sends.
 
-  uint64_t stored_end_ = 0;     // Up to here a checkpoint has them.
-  uint64_t stored_chunk_ = 0;   // The first chunk that one may have.
+  uint64_t stored_end_ = 0;    // Up to here a checkpoint has them.
+  uint64_t stored_chunk_ = 0;  // The first chunk that one may have.
   bool dirty_ = false;
 };
 

@@ -54,7 +54,8 @@ void SetOffsets(const Outcome& outcome, AppendResult* result) {
 }
 
 bool IsScheduled(const AppendCall& call) {
-  return std::any_of(call.messages.begin(), call.messages.end(), [](const auto& message) { return message.deliver_at; });
+  return std::any_of(call.messages.begin(), call.messages.end(),
+                     [](const auto& message) { return message.deliver_at; });
 }
 
 }  // namespace
@@ -159,7 +160,8 @@ void Shard::EnsureQueues(const TopicMetadata& topic) {
     core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
     // Whoever reads the topic already reads a new queue from its first message, whatever the clocks say.
     for (const SubscriptionMetadata& subscription : metadata_->tables().subscriptions) {
-      const bool from_later = subscription.start.kind == StartFrom::Kind::kTime && subscription.start.time > subscription.created;
+      const bool from_later =
+          subscription.start.kind == StartFrom::Kind::kTime && subscription.start.time > subscription.created;
       if (subscription.topic != topic.id || from_later) continue;
       log::OpenCursor open;
       open.set_group_id(subscription.group.value());
@@ -205,7 +207,8 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
         absl::StrCat("queue ", call.queue, " was asked for, the topic has ", queues, " in this shard"));
   }
   if (topic->type == MessageType::kFifo && call.queue < 0) {
-    return absl::InvalidArgumentError("a message of a FIFO topic goes to the queue of its message group, and none was named");
+    return absl::InvalidArgumentError(
+        "a message of a FIFO topic goes to the queue of its message group, and none was named");
   }
   EnsureQueues(*topic);
   if (call.queue >= 0) return QueueKey{call.topic, call.queue};
@@ -222,8 +225,8 @@ absl::StatusOr<QueueKey> Shard::ChooseQueue(const AppendCall& call) {
 absl::Status Shard::CheckSize(size_t bulk_bytes) {
   const uint64_t most = core_->options().log.segment_bytes / 2;
   if (bulk_bytes > most) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the messages of one call have ", bulk_bytes, " bytes, at most ", most, " fit into the log at once"));
+    return absl::InvalidArgumentError(absl::StrCat("the messages of one call have ", bulk_bytes, " bytes, at most ",
+                                                   most, " fit into the log at once"));
   }
   // Between two ticks a fast disk takes gigabytes.
   appended_since_disk_check_ += static_cast<int64_t>(bulk_bytes);
@@ -238,8 +241,9 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   }
   if (low_disk_) {
     return refuse(RetryAfterError(
-        absl::Seconds(1), absl::StrCat("the disk has less than ", core_->options().disk_reserve_bytes,
-                                       " bytes left (setting broker.disk_reserve); messages are kept and can be received")));
+        absl::Seconds(1),
+        absl::StrCat("the disk has less than ", core_->options().disk_reserve_bytes,
+                     " bytes left (setting broker.disk_reserve); messages are kept and can be received")));
   }
   if (core_->pending_bytes() > core_->options().max_pending_bytes) {
     return refuse(RetryAfterError(absl::Milliseconds(100), "too many bytes wait for the disk"));
@@ -275,20 +279,21 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
     done(std::move(early));
     done = [](AppendResult) {};
   }
-  core_->Propose(Command(std::move(append)), std::move(bulk),
-                 [this, count, again = std::move(again), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
-                   const bool went = again && outcome.ok() && absl::IsNotFound(outcome->status);
-                   // The lite topic went before this record was applied: it is made anew, or its parent is gone.
-                   if (went && metadata_->FindTopic(again->topic) != nullptr) return Append(*std::move(again), std::move(done));
-                   AppendResult result;
-                   if (!outcome.ok() || !outcome->status.ok()) {
-                     result.status = outcome.ok() ? outcome->status : outcome.status();
-                     return done(std::move(result));
-                   }
-                   result.entries.resize(count);
-                   SetOffsets(*outcome, &result);
-                   done(std::move(result));
-                 });
+  core_->Propose(
+      Command(std::move(append)), std::move(bulk),
+      [this, count, again = std::move(again), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+        const bool went = again && outcome.ok() && absl::IsNotFound(outcome->status);
+        // The lite topic went before this record was applied: it is made anew, or its parent is gone.
+        if (went && metadata_->FindTopic(again->topic) != nullptr) return Append(*std::move(again), std::move(done));
+        AppendResult result;
+        if (!outcome.ok() || !outcome->status.ok()) {
+          result.status = outcome.ok() ? outcome->status : outcome.status();
+          return done(std::move(result));
+        }
+        result.entries.resize(count);
+        SetOffsets(*outcome, &result);
+        done(std::move(result));
+      });
 }
 
 void Shard::MakeLiteTopic(AppendCall call, Callback<AppendResult> done) {
@@ -299,8 +304,10 @@ void Shard::MakeLiteTopic(AppendCall call, Callback<AppendResult> done) {
   // Those that are proposed and not yet applied are not counted: a quota may be passed by as many.
   const int64_t most = core_->options().max_lite_topics;
   if (core_->state().lite().CountOf(call.topic) >= most) {
-    return done({absl::ResourceExhaustedError(absl::StrCat("the topic has ", most, " lite topics in this shard, no more are allowed (setting "
-                                                           "broker.max_lite_topics); those that nothing is sent to go after a while")),
+    return done({absl::ResourceExhaustedError(
+                     absl::StrCat("the topic has ", most,
+                                  " lite topics in this shard, no more are allowed (setting "
+                                  "broker.max_lite_topics); those that nothing is sent to go after a while")),
                  {}});
   }
   log::ConfigureQueue command;
@@ -336,26 +343,27 @@ void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {
   const absl::StatusOr<QueueKey> queue = ChooseQueue(call);
   if (!queue.ok()) return done({queue.status(), {}});
   SetKey(schedule.mutable_queue(), *queue);
-  core_->Propose(Command(std::move(schedule)), std::move(bulk),
-                 [this, deliver_at = std::move(deliver_at), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
-                   AppendResult result;
-                   if (!outcome.ok() || !outcome->status.ok()) {
-                     result.status = outcome.ok() ? outcome->status : outcome.status();
-                     return done(std::move(result));
-                   }
-                   result.entries.resize(deliver_at.size());
-                   auto repeat = outcome->repeats.begin();
-                   for (size_t i = 0; i < deliver_at.size(); ++i) {
-                     FirstSend send{core_->state().applied_index(), static_cast<uint32_t>(i), outcome->queue.queue};
-                     if (repeat != outcome->repeats.end() && repeat->place == i) send = (repeat++)->first;
-                     AppendResult::Entry& entry = result.entries[i];
-                     entry.queue = send.queue;
-                     entry.offset = outcome->entered[i].value_or(0);
-                     // What repeats a message has its delivery time.
-                     if (deliver_at[i]) entry.timer = {*deliver_at[i], send.index, send.entry};
-                   }
-                   done(std::move(result));
-                 });
+  core_->Propose(
+      Command(std::move(schedule)), std::move(bulk),
+      [this, deliver_at = std::move(deliver_at), done = std::move(done)](absl::StatusOr<Outcome> outcome) mutable {
+        AppendResult result;
+        if (!outcome.ok() || !outcome->status.ok()) {
+          result.status = outcome.ok() ? outcome->status : outcome.status();
+          return done(std::move(result));
+        }
+        result.entries.resize(deliver_at.size());
+        auto repeat = outcome->repeats.begin();
+        for (size_t i = 0; i < deliver_at.size(); ++i) {
+          FirstSend send{core_->state().applied_index(), static_cast<uint32_t>(i), outcome->queue.queue};
+          if (repeat != outcome->repeats.end() && repeat->place == i) send = (repeat++)->first;
+          AppendResult::Entry& entry = result.entries[i];
+          entry.queue = send.queue;
+          entry.offset = outcome->entered[i].value_or(0);
+          // What repeats a message has its delivery time.
+          if (deliver_at[i]) entry.timer = {*deliver_at[i], send.index, send.entry};
+        }
+        done(std::move(result));
+      });
 }
 
 void Shard::Prepare(AppendCall call, Callback<AppendResult> done) {
@@ -404,7 +412,8 @@ QueueStats Shard::LiteStats(TopicId topic, GroupId only) const {
   stats.queue = {topic, 0};
   absl::btree_map<GroupId, QueueStats::Group> groups;
   for (const SubscriptionMetadata& subscription : metadata_->tables().subscriptions) {
-    if (subscription.topic == topic && (only == GroupId() || subscription.group == only)) groups[subscription.group].group = subscription.group;
+    if (subscription.topic == topic && (only == GroupId() || subscription.group == only))
+      groups[subscription.group].group = subscription.group;
   }
   const LiteTable::All& all = core_->state().lite().all();
   for (auto it = all.lower_bound({topic, 0}); it != all.end() && it->first.topic == topic; ++it) {
@@ -431,7 +440,8 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
   std::vector<QueueStats> all;
   if (call.counts_only) return all;
   for (const TopicMetadata& topic : metadata_->tables().topics) {
-    if (topic.type == MessageType::kLite && (call.topic == TopicId() || call.topic == topic.id)) all.push_back(LiteStats(topic.id, call.group));
+    if (topic.type == MessageType::kLite && (call.topic == TopicId() || call.topic == topic.id))
+      all.push_back(LiteStats(topic.id, call.group));
   }
   const State& state = core_->state();
   auto it = call.topic == TopicId() ? state.queues().begin() : state.queues().lower_bound({call.topic, 0});
@@ -511,7 +521,8 @@ void Shard::Count(const StatsCall& call, Callback<std::vector<GroupCount>> done)
     const auto& [group_id, origin] = it->first;
     if (call.group != GroupId() && group_id != call.group) break;
     const GroupMetadata* const group = metadata_->FindGroup(group_id);
-    const TopicMetadata* const topic = group == nullptr ? nullptr : metadata_->FindTopic(ResourceName{group->name.space, origin});
+    const TopicMetadata* const topic =
+        group == nullptr ? nullptr : metadata_->FindTopic(ResourceName{group->name.space, origin});
     if (topic == nullptr || !wanted({group_id, topic->id})) continue;
     const auto [place, is_new] = places.try_emplace(GroupTopic{group_id, topic->id}, gathering->counts.size());
     GroupCount& count = is_new ? add(place->first) : gathering->counts[place->second];
@@ -532,15 +543,16 @@ void Shard::Count(const StatsCall& call, Callback<std::vector<GroupCount>> done)
       const QueueOffset oldest = state.counts().SkipEmpty(queue, it->second.floor());
       if (oldest >= state.FindQueue(queue)->end) continue;
       ++gathering->missing;
-      core_->WithBlock(BlockOf(queue, oldest), [gathering, place = place, oldest](absl::StatusOr<const IndexBlock*> block) {
-        const auto entry = static_cast<size_t>(oldest % kBlockEntries);
-        if (block.ok() && entry < (*block)->entries.size()) {
-          const absl::Time since = absl::FromUnixMicros((*block)->entries[entry].time_us);
-          std::optional<absl::Time>& so_far = gathering->counts[place].oldest;
-          so_far = so_far ? std::min(*so_far, since) : since;
-        }
-        gathering->Arrived();
-      });
+      core_->WithBlock(BlockOf(queue, oldest),
+                       [gathering, place = place, oldest](absl::StatusOr<const IndexBlock*> block) {
+                         const auto entry = static_cast<size_t>(oldest % kBlockEntries);
+                         if (block.ok() && entry < (*block)->entries.size()) {
+                           const absl::Time since = absl::FromUnixMicros((*block)->entries[entry].time_us);
+                           std::optional<absl::Time>& so_far = gathering->counts[place].oldest;
+                           so_far = so_far ? std::min(*so_far, since) : since;
+                         }
+                         gathering->Arrived();
+                       });
     }
   }
   gathering->Arrived();
@@ -589,9 +601,11 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   } else if (const auto* settle = std::get_if<log::Settle>(&command)) {
     for (const log::Settle::Entry& entry : settle->entries()) {
       // An acknowledgement makes room for those who wait because too much was in flight.
-      const Cursor* const cursor = core_->state().FindCursor({GroupId(entry.delivery().group_id()), KeyOf(entry.delivery().queue())});
-      const bool was_full = cursor != nullptr && static_cast<int64_t>(cursor->in_flight.size()) + settle->entries_size() >=
-                                                     core_->options().max_in_flight;
+      const Cursor* const cursor =
+          core_->state().FindCursor({GroupId(entry.delivery().group_id()), KeyOf(entry.delivery().queue())});
+      const bool was_full =
+          cursor != nullptr &&
+          static_cast<int64_t>(cursor->in_flight.size()) + settle->entries_size() >= core_->options().max_in_flight;
       if (entry.action() != log::Settle::Entry::ACK || was_full) {
         wake(entry.delivery());
       } else {
@@ -621,15 +635,15 @@ void Shard::ArmTick() {
   tick_is_slow_ = IsIdle();
   tick_due_ = core_->context().clock->SinceBoot() + (tick_is_slow_ ? kIdleTick : kTick);
   core_->context().shard_executor->PostAfter(tick_is_slow_ ? kIdleTick : kTick, core_->IfAlive([this, tick = ++tick_] {
-                                               if (tick == tick_) Tick();
-                                             }));
+    if (tick == tick_) Tick();
+  }));
 }
 
 bool Shard::IsIdle() {
   const State& state = core_->state();
   return core_->NowMicros() - state.applied().time_us > kIdleAfterMicros && state.deadlines().empty() &&
-         state.timers().resident() == 0 && state.timers().horizon() == kNoTimerBefore && state.transactions().open().empty() &&
-         dispatcher_.waiting() == 0 && puller_.under_way() == 0;
+         state.timers().resident() == 0 && state.timers().horizon() == kNoTimerBefore &&
+         state.transactions().open().empty() && dispatcher_.waiting() == 0 && puller_.under_way() == 0;
 }
 
 void Shard::EndIdle() {
@@ -685,8 +699,8 @@ void Shard::ShowMetrics() {
   metrics->log_size_bytes->Set(static_cast<double>(state.applied().end_position - core_->log_first_position()));
   metrics->disk_reserve_bytes->Set(static_cast<double>(core_->options().disk_reserve_bytes));
   Count(StatsCall(), [alive = core_->IfAlive([metrics, now_us = core_->NowMicros()](std::vector<GroupCount> counts) {
-                        metrics->Show(counts, absl::FromUnixMicros(now_us));
-                      })](std::vector<GroupCount> counts) mutable { alive(std::move(counts)); });
+          metrics->Show(counts, absl::FromUnixMicros(now_us));
+        })](std::vector<GroupCount> counts) mutable { alive(std::move(counts)); });
 }
 
 void Shard::CheckDisk() {

@@ -9,9 +9,9 @@
 #include "broker/audit.h"
 #include "broker/carrier.h"
 #include "broker/dispatcher.h"
+#include "broker/lookup.h"
 #include "broker/positions.h"
 #include "broker/puller.h"
-#include "broker/lookup.h"
 #include "broker/redrive.h"
 #include "broker/retention.h"
 #include "broker/shard_core.h"
@@ -22,8 +22,8 @@
 
 namespace barid::broker {
 
-// One replica of a shard: the calls of base/broker_calls.h on its log and state. All methods but Open belong to the shard's
-// executor, and so does destruction.
+// One replica of a shard: the calls of base/broker_calls.h on its log and state. All methods but Open belong to the
+// shard's executor, and so does destruction.
 class Shard {
  public:
   // Recovers the shard in `dir`. Blocks on the disk.
@@ -163,8 +163,8 @@ class Shard {
   bool serving_ = false;
   bool low_disk_ = false;
   int64_t appended_since_disk_check_ = 0;
-  absl::flat_hash_map<TopicId, uint32_t> next_queue_;        // In turn.
-  absl::flat_hash_map<TopicId, int32_t> configured_;         // Queues proposed, per topic.
+  absl::flat_hash_map<TopicId, uint32_t> next_queue_;  // In turn.
+  absl::flat_hash_map<TopicId, int32_t> configured_;   // Queues proposed, per topic.
   // Since this object leads.
   struct SendCounts {
     int64_t repeated = 0;

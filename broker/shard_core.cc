@@ -71,8 +71,8 @@ absl::Status ShardCore::Recover() {
 }
 
 absl::Status ShardCore::Replay(const storage::Record& record) {
-  if (BARID_MUTATION(kReplaySkipsFirst) && record.header.index == state_.applied_index() + 1 && record.header.index % 3 == 0 &&
-      record.header.type != 1) {
+  if (BARID_MUTATION(kReplaySkipsFirst) && record.header.index == state_.applied_index() + 1 &&
+      record.header.index % 3 == 0 && record.header.type != 1) {
     // The bug stands for a record that recovery forgets: its command has no effect.
     RecordInfo skipped = state_.applied();
     skipped.index = record.header.index;
@@ -99,9 +99,9 @@ void ShardCore::Lead(Epoch epoch, const std::string& leader, Applied done) {
   }
   epoch_ = epoch;
   clock_.Start(log_->last_time_us());
-  committer_ = std::make_unique<SingleReplicaCommitter>(log_, context_.shard_executor, context_.disk_executor,
-                                                        static_cast<Committer::Listener*>(this), context_.clock,
-                                                        context_.metrics == nullptr ? nullptr : context_.metrics->log_write_seconds);
+  committer_ = std::make_unique<SingleReplicaCommitter>(
+      log_, context_.shard_executor, context_.disk_executor, static_cast<Committer::Listener*>(this), context_.clock,
+      context_.metrics == nullptr ? nullptr : context_.metrics->log_write_seconds);
   leading_ = true;
   log::EpochStart start;
   start.set_leader(leader);
@@ -183,8 +183,8 @@ void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
       return Halt(outcome.status());
     }
     // Not what was carried: it is old, and would push out what is new.
-    const bool has_bodies =
-        std::holds_alternative<log::Append>(proposal.command) || std::holds_alternative<log::Schedule>(proposal.command);
+    const bool has_bodies = std::holds_alternative<log::Append>(proposal.command) ||
+                            std::holds_alternative<log::Schedule>(proposal.command);
     tail_.Add(placed.index, has_bodies ? std::move(proposal.payload) : Bytes());
     if (hooks_.on_applied) hooks_.on_applied(proposal.command, *outcome);
     proposal.done(*std::move(outcome));
@@ -210,8 +210,8 @@ void ShardCore::Halt(const absl::Status& why) {
   LOG(ERROR) << "shard halted; restart the broker to recover it" << KV("dir", dir_) << KV("error", why);
   halted_ = why;
   leading_ = false;
-  LoseProposals(absl::DeadlineExceededError(
-      absl::StrCat("the shard halted; the outcome is not known, send again with the same message id: ", why.message())));
+  LoseProposals(absl::DeadlineExceededError(absl::StrCat(
+      "the shard halted; the outcome is not known, send again with the same message id: ", why.message())));
   for (auto& waiter : std::exchange(checkpoint_waiters_, {})) waiter(why);
   if (hooks_.on_halt) hooks_.on_halt(why);
 }
@@ -270,8 +270,8 @@ void ShardCore::ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<v
   uint64_t lowest = UINT64_MAX;
   for (const IndexEntry& entry : entries) lowest = std::min(lowest, entry.position);
   BeginReading(lowest);
-  context_.read_executor->Post([this, lowest, log = log_, entries = std::move(entries), bodies = std::move(bodies), self = self_,
-                                home = context_.shard_executor, then = std::move(then)]() mutable {
+  context_.read_executor->Post([this, lowest, log = log_, entries = std::move(entries), bodies = std::move(bodies),
+                                self = self_, home = context_.shard_executor, then = std::move(then)]() mutable {
     absl::StatusOr<storage::Record> record = absl::UnknownError("");
     uint64_t position = UINT64_MAX;  // Of that record: messages of one batch share it.
     for (size_t i = 0; i < entries.size(); ++i) {
@@ -290,7 +290,8 @@ void ShardCore::ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<v
       } else {
         // A small part of a large record is copied, so that it does not hold all of it in memory.
         Buffer body = record->payload.Slice(entry.offset, entry.bytes);
-        bodies[i] = entry.bytes < record->payload.size() / 2 ? Buffer(std::string(body.data(), body.size())) : std::move(body);
+        bodies[i] =
+            entry.bytes < record->payload.size() / 2 ? Buffer(std::string(body.data(), body.size())) : std::move(body);
       }
     }
     home->Post([this, lowest, self, then = std::move(then), bodies = std::move(bodies)]() mutable {
@@ -314,7 +315,8 @@ void ShardCore::TrimLog() {
 
 void ShardCore::MaybeCheckpoint() {
   if (checkpointing_ || !state_.dirty() || !halted_.ok()) return;
-  const bool by_size = static_cast<int64_t>(state_.applied().end_position - checkpoint_position_) >= options_.checkpoint_log_bytes;
+  const bool by_size =
+      static_cast<int64_t>(state_.applied().end_position - checkpoint_position_) >= options_.checkpoint_log_bytes;
   const bool by_time = context_.clock->SinceBoot() - checkpoint_time_ >= options_.checkpoint_interval;
   if (by_size || by_time) Checkpoint([](absl::Status) {});
 }

@@ -31,14 +31,14 @@ namespace barid::broker {
 struct ShardOptions {
   storage::CommitLogOptions log;
   storage::KeyValueStoreOptions store;
-  size_t max_clean_blocks = 2048;                       // Index blocks in memory beyond those not yet checkpointed.
-  int64_t max_near_timers = 65'536;                     // Scheduled messages in memory: the first ones due.
-  int64_t checkpoint_log_bytes = int64_t{64} << 20;     // A checkpoint at least this often: bounds the replay.
+  size_t max_clean_blocks = 2048;                    // Index blocks in memory beyond those not yet checkpointed.
+  int64_t max_near_timers = 65'536;                  // Scheduled messages in memory: the first ones due.
+  int64_t checkpoint_log_bytes = int64_t{64} << 20;  // A checkpoint at least this often: bounds the replay.
   absl::Duration checkpoint_interval = absl::Seconds(5);
-  int64_t tail_cache_bytes = int64_t{32} << 20;         // Newest messages, served from memory.
-  int64_t max_pending_bytes = int64_t{128} << 20;       // Sends that wait for the disk; more are refused.
-  int64_t max_open_transactions = 100'000;              // In one shard; more are refused.
-  int64_t remembered_transactions = 65'536;  // Ends: how far back ending twice is told from ending otherwise.
+  int64_t tail_cache_bytes = int64_t{32} << 20;    // Newest messages, served from memory.
+  int64_t max_pending_bytes = int64_t{128} << 20;  // Sends that wait for the disk; more are refused.
+  int64_t max_open_transactions = 100'000;         // In one shard; more are refused.
+  int64_t remembered_transactions = 65'536;        // Ends: how far back ending twice is told from ending otherwise.
   // Sends that are remembered, to tell a repeat: those of so long, and no more than the newest so many.
   absl::Duration idempotence_window = absl::Minutes(10);
   int64_t idempotence_ids = 1'000'000;
@@ -47,13 +47,13 @@ struct ShardOptions {
   int64_t max_transaction_checks = 15;                   // Then it is discarded,
   absl::Duration max_transaction_age = absl::Hours(72);  // and at this age, also if there is no producer to ask.
   int64_t max_waiting_receives = 100'000;
-  int64_t max_in_flight = 100'000;                      // Deliveries of one group in one queue.
-  int64_t priority_oldest_every = 10;                   // Of so many receives of a PRIORITY topic, one begins with the oldest.
-  int64_t max_parked = 1'000'000;                       // Messages of one ordered group that wait in one queue for locked ones.
-  int64_t max_lite_topics = 1'000'000;                  // Of one topic in one shard; messages for more are refused.
-  absl::Duration lite_topic_expiry = absl::Hours(24);   // A lite topic goes so long after its last message, 0: never.
+  int64_t max_in_flight = 100'000;      // Deliveries of one group in one queue.
+  int64_t priority_oldest_every = 10;   // Of so many receives of a PRIORITY topic, one begins with the oldest.
+  int64_t max_parked = 1'000'000;       // Messages of one ordered group that wait in one queue for locked ones.
+  int64_t max_lite_topics = 1'000'000;  // Of one topic in one shard; messages for more are refused.
+  absl::Duration lite_topic_expiry = absl::Hours(24);  // A lite topic goes so long after its last message, 0: never.
   absl::Duration lite_subscription_ttl = absl::Minutes(3);  // Clients repeat what they read every 30 s.
-  int64_t disk_reserve_bytes = int64_t{1} << 30;        // Below this, sends are refused.
+  int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   // An old part of the log of which at most so much is still needed is carried forward; 0: none ever is.
   int64_t carry_live_percent = 80;
@@ -79,18 +79,20 @@ struct ShardContext {
   Executor* disk_executor = nullptr;        // Writes and syncs the log; may be the same.
   Executor* read_executor = nullptr;        // Reads index blocks and older messages.
   Executor* checkpoint_executor = nullptr;  // Writes checkpoints.
-  Executor* lookup_executor = nullptr;      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
-  ShardMetrics* metrics = nullptr;          // nullptr: nobody looks.
+  Executor* lookup_executor =
+      nullptr;                      // Reads the log for operators, makes files of hashes; nullptr: as read_executor.
+  ShardMetrics* metrics = nullptr;  // nullptr: nobody looks.
 };
 
-// The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index blocks that
-// are read for it. What to propose is decided by the parts built on it (dispatcher.h, visibility.h, retention.h).
+// The loop of a shard: propose -> append -> durable -> commit -> apply -> answer; with checkpoints, and the index
+// blocks that are read for it. What to propose is decided by the parts built on it (dispatcher.h, visibility.h,
+// retention.h).
 //
 // Belongs to the shard's executor, but for Open.
 class ShardCore : private Committer::Listener {
  public:
-  // What a proposal came to: the outcome of its command, or why there is none. kDeadlineExceeded: it may or may not be in
-  // the log.
+  // What a proposal came to: the outcome of its command, or why there is none. kDeadlineExceeded: it may or may not be
+  // in the log.
   using Applied = absl::AnyInvocable<void(absl::StatusOr<Outcome>)>;
 
   struct Hooks {
@@ -102,7 +104,8 @@ class ShardCore : private Committer::Listener {
     std::function<void(const absl::Status&)> on_halt;
   };
 
-  // Recovers the shard in `dir`: reads its checkpoint, replays the log behind it. Blocks on the disk. kDataLoss: damage.
+  // Recovers the shard in `dir`: reads its checkpoint, replays the log behind it. Blocks on the disk. kDataLoss:
+  // damage.
   static absl::StatusOr<std::unique_ptr<ShardCore>> Open(absl::string_view dir, const ShardOptions& options,
                                                          const ShardContext& context);
   ~ShardCore() override;
@@ -128,8 +131,8 @@ class ShardCore : private Committer::Listener {
   // What they point at is not freed while it is read.
   void ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<void(Bodies)> then);
 
-  // Between the two calls nothing at this log position or behind it is freed: for readers of the log whose places may be carried forward
-  // and trimmed meanwhile.
+  // Between the two calls nothing at this log position or behind it is freed: for readers of the log whose places may
+  // be carried forward and trimmed meanwhile.
   void BeginReading(uint64_t position) { reading_.insert(position); }
   void EndReading(uint64_t position);
 
@@ -200,22 +203,22 @@ class ShardCore : private Committer::Listener {
   Epoch epoch_ = 0;
   absl::Status halted_;
 
-  std::deque<Proposal> proposals_;       // In log order; the first ones are at the committer.
-  size_t unflushed_ = 0;                 // The last ones, which are not yet.
+  std::deque<Proposal> proposals_;  // In log order; the first ones are at the committer.
+  size_t unflushed_ = 0;            // The last ones, which are not yet.
   bool flush_posted_ = false;
   int64_t pending_bytes_ = 0;
 
   TailCache tail_;
   absl::flat_hash_map<BlockKey, std::vector<absl::AnyInvocable<void(absl::StatusOr<const IndexBlock*>)>>> loading_;
 
-  std::multiset<uint64_t> reading_;      // The lowest log position of each reading of bodies that is under way.
-  uint64_t trim_to_ = 0;                 // Nothing below this position is needed.
+  std::multiset<uint64_t> reading_;  // The lowest log position of each reading of bodies that is under way.
+  uint64_t trim_to_ = 0;             // Nothing below this position is needed.
 
   bool checkpointing_ = false;
-  uint64_t checkpoint_position_ = 0;     // Log position that the last checkpoint covers.
-  absl::Duration checkpoint_time_;       // Since boot.
+  uint64_t checkpoint_position_ = 0;  // Log position that the last checkpoint covers.
+  absl::Duration checkpoint_time_;    // Since boot.
   std::vector<absl::AnyInvocable<void(absl::Status)>> checkpoint_waiters_;
-  LogIndex hashed_index_ = 0;            // The last that a StateHash was proposed for.
+  LogIndex hashed_index_ = 0;  // The last that a StateHash was proposed for.
 
   std::shared_ptr<ShardCore*> self_;
 };

@@ -11,12 +11,12 @@
 
 namespace barid::broker {
 
-// With one replica, committed means fsynced here. The log is written on the disk executor: one batch is being written and
-// synced while the next collects.
+// With one replica, committed means fsynced here. The log is written on the disk executor: one batch is being written
+// and synced while the next collects.
 class SingleReplicaCommitter : public Committer {
  public:
-  // All outlive the committer, but the log: both executors may hold it until their last task is done. `write_seconds`, if there is
-  // one, hears how long each write and sync took.
+  // All outlive the committer, but the log: both executors may hold it until their last task is done. `write_seconds`,
+  // if there is one, hears how long each write and sync took.
   SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor, Executor* disk_executor,
                          Listener* listener, Clock* clock, Histogram* write_seconds);
   ~SingleReplicaCommitter() override;

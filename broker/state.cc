@@ -20,7 +20,8 @@ uint64_t HashQueue(const QueueKey& key, const Queue& queue) {
                   static_cast<uint64_t>(queue.end), static_cast<uint64_t>(queue.bytes), queue.deleted});
   // Apart, so that a queue without timers hashes as it did before there were any.
   if (queue.delayed == 0) return hash;
-  return hash + StableHash({20, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.delayed)});
+  return hash +
+         StableHash({20, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.delayed)});
 }
 
 // Of something at an offset of a cursor.
@@ -30,8 +31,8 @@ uint64_t HashAt(uint64_t kind, const CursorKey& key, QueueOffset offset, uint64_
 }
 
 uint64_t HashNext(const CursorKey& key, const Cursor& cursor) {
-  const uint64_t hash = StableHash({3, key.group.value(), key.queue.topic.value(), static_cast<uint64_t>(key.queue.queue),
-                                    static_cast<uint64_t>(cursor.next)});
+  const uint64_t hash = StableHash({3, key.group.value(), key.queue.topic.value(),
+                                    static_cast<uint64_t>(key.queue.queue), static_cast<uint64_t>(cursor.next)});
   return cursor.ordered ? hash + HashAt(31, key, 0, 0) : hash;
 }
 
@@ -48,14 +49,14 @@ uint64_t HashDelivery(const CursorKey& key, QueueOffset offset, const InFlight& 
   return d.message_group == 0 ? hash : hash + HashAt(33, key, offset, d.message_group);
 }
 
-// Which messages of an ordered cursor a Deliver may have: of each message group a run from its head, while nobody else holds
-// any of it.
+// Which messages of an ordered cursor a Deliver may have: of each message group a run from its head, while nobody else
+// holds any of it.
 class Runs {
  public:
   explicit Runs(const Cursor* cursor) : cursor_(*cursor) {}
 
-  // Whether the message may be the next of its message group; if so, the caller makes a delivery of it at once. `is_new`: it was
-  // neither handed out nor parked before.
+  // Whether the message may be the next of its message group; if so, the caller makes a delivery of it at once.
+  // `is_new`: it was neither handed out nor parked before.
   bool Take(QueueOffset offset, uint64_t message_group, bool is_new) {
     if (message_group == 0) return true;
     int32_t& taken = taken_[message_group];
@@ -191,7 +192,8 @@ absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::
 
 void State::CountDelayed(const QueueKey& key, int64_t change) {
   const Queue* const found = FindQueue(key);
-  CHECK(found != nullptr) << "a timer of queue " << key << ", which is not here";  // Only a queue without timers is erased.
+  CHECK(found != nullptr) << "a timer of queue " << key
+                          << ", which is not here";  // Only a queue without timers is erased.
   Queue queue = *found;
   queue.delayed += change;
   CHECK_GE(queue.delayed, 0);
@@ -547,7 +549,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Settle& c
         // The member's word is the last: a Hold that is on its way must not make hours of it.
         delivery.auto_renew = false;
         delivery.held = false;
-        // Whoever says so has seen the answer: a receive with its attempt id does not get around the time that was asked for.
+        // Whoever says so has seen the answer: a receive with its attempt id does not get around the time that was
+        // asked for.
         if (cursor->ordered) delivery.attempt_id_hash = 0;
         delivery.visible = entry.visible_at() <= record.time_us;
         delivery.invisible_until = entry.visible_at();
@@ -622,7 +625,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::ClientGon
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& command) {
   CursorKey key;
   Cursor* cursor = nullptr;
-  if (Live(command.delivery(), &key, &cursor) == nullptr) return Refused(absl::AbortedError("the delivery is not live"));
+  if (Live(command.delivery(), &key, &cursor) == nullptr)
+    return Refused(absl::AbortedError("the delivery is not live"));
   if (IsDeadLetterTopic(key.queue.topic)) return Refused(absl::FailedPreconditionError("it is a dead letter already"));
   const QueueOffset offset = command.delivery().offset();
   ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key.queue, offset)));
@@ -635,9 +639,9 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
   if (queue == nullptr) SetQueue(outcome.queue, Queue());
   outcome.first_offset = queues_[outcome.queue].end;
   if (!BARID_MUTATION(kMoveLosesMessage)) {
-    RETURN_IF_ERROR(AddEntry(outcome.queue, entry,
-                             Provenance{command.origin_topic(), command.origin_message_id(), command.reason(),
-                                        command.attempts()}));
+    RETURN_IF_ERROR(AddEntry(
+        outcome.queue, entry,
+        Provenance{command.origin_topic(), command.origin_message_id(), command.reason(), command.attempts()}));
   }
   const uint64_t message_group = cursor->in_flight.at(offset).message_group;
   if (!BARID_MUTATION(kMoveKeepsMessage)) EraseDelivery(key, cursor, offset);
@@ -788,8 +792,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Expire& c
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Trim& command) {
   const TrimPoint point = trim_point();
   if (command.log_start() > point.log_start) {
-    return Refused(absl::FailedPreconditionError(
-        absl::StrCat("log index ", point.log_start, " is needed, trimming to ", command.log_start(), " was asked for")));
+    return Refused(absl::FailedPreconditionError(absl::StrCat("log index ", point.log_start, " is needed, trimming to ",
+                                                              command.log_start(), " was asked for")));
   }
   if (command.log_start() <= log_start_) return Refused(absl::AbortedError("trimmed already"));
   hash_ += command.log_start() - log_start_;
@@ -831,7 +835,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseGrou
   if (BARID_MUTATION(kCloseGroupForgotten)) return Outcome();
   const GroupId group(command.group_id());
   bool any = offsets_.EraseGroup(group);
-  for (auto it = cursors_.lower_bound(CursorKey{group, QueueKey()}); it != cursors_.end() && it->first.group == group;) {
+  for (auto it = cursors_.lower_bound(CursorKey{group, QueueKey()});
+       it != cursors_.end() && it->first.group == group;) {
     it = EraseCursor(it);
     any = true;
   }
@@ -850,7 +855,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Schedule&
     const TimerKey timer{entry.deliver_at(), record.index, place};
     const SendWindow::Found found = FindSend(record, entry, place, &outcome);
     if (found.first) {
-      outcome.entered.push_back(found.first->offset < 0 ? std::nullopt : std::optional<QueueOffset>(found.first->offset));
+      outcome.entered.push_back(found.first->offset < 0 ? std::nullopt
+                                                        : std::optional<QueueOffset>(found.first->offset));
     } else if (timer.deliver_at_us <= record.time_us || BARID_MUTATION(kScheduleAtOnce)) {
       outcome.entered.push_back(FindQueue(key)->end);
       const IndexEntry pointer{record.index, record.position, offset, entry.bytes(), entry.tag_hash(), record.time_us};
@@ -882,7 +888,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::FireTimer
     if (!timer) continue;
     if (BARID_MUTATION(kFireKeepsTimer)) AddTimer({key.deliver_at_us, record.index, key.entry}, *timer);
     if (BARID_MUTATION(kFireLosesMessage)) continue;
-    const IndexEntry pointer{timer->RecordOf(key), timer->position, timer->offset, timer->bytes, timer->tag_hash, record.time_us};
+    const IndexEntry pointer{timer->RecordOf(key), timer->position, timer->offset,
+                             timer->bytes,         timer->tag_hash, record.time_us};
     RETURN_IF_ERROR(AddEntry(timer->queue, pointer, std::nullopt));
     outcome.queues.push_back(timer->queue);
   }
@@ -937,7 +944,8 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
     for (const auto& [offset, delivery] : cursor.in_flight) hash += HashDelivery(key, offset, delivery);
   }
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { hash += HashTimer(key, timer); }));
-  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash() + sends_.RecomputeHash() + lite_.RecomputeHash();
+  return hash + transactions_.RecomputeHash() + offsets_.RecomputeHash() + sends_.RecomputeHash() +
+         lite_.RecomputeHash();
 }
 
 absl::Status State::VerifyCounts() {
@@ -957,31 +965,35 @@ absl::Status State::VerifyCounts() {
   RETURN_IF_ERROR(lite_.Verify());
   for (const auto& [key, queue] : queues_) {
     if (const int64_t counted = delayed[key]; counted != queue.delayed) {
-      return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ", queue.delayed,
-                                              " timers, there are ", counted));
+      return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ",
+                                              queue.delayed, " timers, there are ", counted));
     }
   }
   for (const auto& [key, cursor] : cursors_) {
-    RETURN_IF_ERROR(Annotate(cursor.Verify(), absl::StrCat("cursor of group ", key.group.value(), " in queue ", key.queue.queue,
-                                                           " of topic ", key.queue.topic.value())));
-    const auto verify_group = [&, key = &key, cursor = &cursor](QueueOffset offset, uint64_t message_group) -> absl::Status {
+    RETURN_IF_ERROR(Annotate(cursor.Verify(), absl::StrCat("cursor of group ", key.group.value(), " in queue ",
+                                                           key.queue.queue, " of topic ", key.queue.topic.value())));
+    const auto verify_group = [&, key = &key, cursor = &cursor](QueueOffset offset,
+                                                                uint64_t message_group) -> absl::Status {
       ASSIGN_OR_RETURN(const uint64_t expected, MessageGroupOf(*key, *cursor, offset));
       if (message_group == expected) return absl::OkStatus();
-      return absl::DataLossError(absl::StrCat("offset ", offset, " has another message group in the index than in a cursor"));
+      return absl::DataLossError(
+          absl::StrCat("offset ", offset, " has another message group in the index than in a cursor"));
     };
-    for (const auto& [offset, delivery] : cursor.in_flight) RETURN_IF_ERROR(verify_group(offset, delivery.message_group));
+    for (const auto& [offset, delivery] : cursor.in_flight)
+      RETURN_IF_ERROR(verify_group(offset, delivery.message_group));
     for (const auto& [offset, message_group] : cursor.parked) RETURN_IF_ERROR(verify_group(offset, message_group));
   }
   for (const auto& [range, state] : ranges_) {
     const auto it = live.find(range);
     const Count counted = it == live.end() ? Count() : it->second;
     if (counted.live != state.live || counted.bytes != state.bytes) {
-      return absl::DataLossError(absl::StrCat("range ", range, " counts ", state.live, " live pointers of ", state.bytes,
-                                              " bytes, there are ", counted.live, " of ", counted.bytes));
+      return absl::DataLossError(absl::StrCat("range ", range, " counts ", state.live, " live pointers of ",
+                                              state.bytes, " bytes, there are ", counted.live, " of ", counted.bytes));
     }
     if (it != live.end()) live.erase(it);
   }
-  if (!live.empty()) return absl::DataLossError(absl::StrCat("range ", live.begin()->first, " has live pointers and is not known"));
+  if (!live.empty())
+    return absl::DataLossError(absl::StrCat("range ", live.begin()->first, " has live pointers and is not known"));
   return absl::OkStatus();
 }
 

@@ -45,15 +45,15 @@ struct RecordInfo {
   int64_t time_us = 0;
   uint64_t position = 0;
   uint64_t end_position = 0;
-  uint64_t chain = 0;       // The running hash including it.
-  uint32_t bulk_offset = 0; // Of the bulk in its payload.
+  uint64_t chain = 0;        // The running hash including it.
+  uint32_t bulk_offset = 0;  // Of the bulk in its payload.
 };
 
 // What applying a record did, for whoever waits for the answer.
 struct Outcome {
-  absl::Status status;          // Why the whole command had no effect, if it had none.
-  QueueKey queue;               // Append, Move: where the entries are,
-  QueueOffset first_offset = 0; // and the offset of the first.
+  absl::Status status;           // Why the whole command had no effect, if it had none.
+  QueueKey queue;                // Append, Move: where the entries are,
+  QueueOffset first_offset = 0;  // and the offset of the first.
   struct Delivered {
     QueueOffset offset = 0;
     int32_t attempt = 0;
@@ -69,7 +69,8 @@ struct Outcome {
     uint32_t place = 0;  // Of the entry in its command,
     FirstSend first;     // and what it repeats.
   };
-  // Append, Schedule, Prepare: entries for which nothing was done, in order. An Append gives the others consecutive offsets.
+  // Append, Schedule, Prepare: entries for which nothing was done, in order. An Append gives the others consecutive
+  // offsets.
   std::vector<Repeat> repeats;
   int32_t reused_ids = 0;  // The same: new messages with the id of another that is remembered.
   // FireTimer, EndTransaction, Redrive: where messages entered; one may stand there several times.
@@ -79,13 +80,13 @@ struct Outcome {
     std::optional<Resolution> before;  // or by an earlier one, in this way. Neither: nothing is known of it (any more).
     TopicId topic{};                   // Of its message, if now.
   };
-  std::vector<Ended> ended;  // EndTransaction: what each entry came to.
+  std::vector<Ended> ended;       // EndTransaction: what each entry came to.
   int64_t dropped_in_flight = 0;  // SeekCursor: deliveries, visible ones included,
   int64_t dropped_parked = 0;     // and parked messages that were dropped; first_offset is where the cursor stands now.
 };
 
-// The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index blocks that
-// a command touches (loaded first with Prepare where waiting matters). Belongs to the shard's executor.
+// The state of a shard: what its log says. Deterministic: no clock, no randomness, no float, no I/O but the index
+// blocks that a command touches (loaded first with Prepare where waiting matters). Belongs to the shard's executor.
 //
 // Its hash is a sum over entries, kept up to date by each change, so it does not depend on what is in memory.
 class State {
@@ -121,7 +122,8 @@ class State {
   // How many deliveries each client holds.
   const absl::btree_map<std::string, int64_t>& holders() const { return holders_; }
 
-  // The lowest log index that anything still points to, rounded down to a range: what Trim may name. Its position in the log.
+  // The lowest log index that anything still points to, rounded down to a range: what Trim may name. Its position in
+  // the log.
   struct TrimPoint {
     LogIndex log_start = 0;
     uint64_t position = 0;
@@ -165,8 +167,8 @@ class State {
 
   // Recomputes the hash from the whole state, reading all index blocks: for inspect and for tests.
   absl::StatusOr<uint64_t> RecomputeHash();
-  // Counts the live pointers of each range and the timers of each queue anew, derives what cursors derive, and compares: for
-  // inspect and for tests.
+  // Counts the live pointers of each range and the timers of each queue anew, derives what cursors derive, and
+  // compares: for inspect and for tests.
   absl::Status VerifyCounts();
 
  private:
@@ -177,7 +179,8 @@ class State {
     uint64_t position = 0;  // Of its first record.
     int64_t bytes = 0;      // Of the messages that those pointers point at; one with two pointers counts twice.
   };
-  static constexpr QueueOffset kChunkOffsets = 256;  // Deliveries and parked messages are stored in chunks of this many offsets.
+  static constexpr QueueOffset kChunkOffsets =
+      256;  // Deliveries and parked messages are stored in chunks of this many offsets.
   using ChunkKey = std::pair<CursorKey, int64_t>;
 
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::EpochStart& command);
@@ -220,7 +223,8 @@ class State {
   SendWindow::Found FindSend(const RecordInfo& record, const Entry& entry, uint32_t place, Outcome* outcome) const;
   // The entry is new, and `found` is what was known of its id: the next one with its hashes repeats it.
   template <typename Entry>
-  void RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found, const FirstSend& send);
+  void RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found,
+                    const FirstSend& send);
   void OpenOne(const TransactionKey& key, const OpenTransaction& transaction);
   OpenTransaction CloseOne(const TransactionKey& key);
   void DropTransactionsOf(const QueueKey& queue);
@@ -247,7 +251,8 @@ class State {
   absl::Status CheckTakesMessages(const QueueKey& key) const;
   // The live delivery that `ref` names, or nullptr.
   InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
-  // The first cursor in this queue of a group from `from` on. The state has one for each group, so this is linear in groups.
+  // The first cursor in this queue of a group from `from` on. The state has one for each group, so this is linear in
+  // groups.
   absl::btree_map<CursorKey, Cursor>::iterator NextCursorOf(const QueueKey& key, GroupId from);
   void ExpireCursors(const QueueKey& key, QueueOffset first);
   // Drops the entries of a queue below `first`, of which it has some.
@@ -323,7 +328,8 @@ struct CheckpointMeta {
 absl::StatusOr<CheckpointMeta> ReadCheckpointMeta(const storage::KeyValueStore& store);
 
 template <typename Entry>
-SendWindow::Found State::FindSend(const RecordInfo& record, const Entry& entry, uint32_t place, Outcome* outcome) const {
+SendWindow::Found State::FindSend(const RecordInfo& record, const Entry& entry, uint32_t place,
+                                  Outcome* outcome) const {
   if (entry.id_hash() == 0) return SendWindow::Found();
   SendWindow::Found found = sends_.Find(entry.id_hash(), entry.content_hash(), record.time_us);
   if (found.first) {
@@ -335,7 +341,8 @@ SendWindow::Found State::FindSend(const RecordInfo& record, const Entry& entry, 
 }
 
 template <typename Entry>
-void State::RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found, const FirstSend& send) {
+void State::RememberSend(const RecordInfo& record, const Entry& entry, const SendWindow::Found& found,
+                         const FirstSend& send) {
   if (entry.id_hash() == 0 || found.contents >= SendWindow::kMaxContentsPerId) return;
   sends_.Remember(entry.id_hash(), entry.content_hash(), record.time_us, send);
 }

@@ -1,4 +1,5 @@
-// Carrying forward: what a Carry does to a State, and what the leader reads to decide what to carry. docs/delivery.md says why.
+// Carrying forward: what a Carry does to a State, and what the leader reads to decide what to carry. docs/delivery.md
+// says why.
 #include <algorithm>
 
 #include "base/status.h"
@@ -106,8 +107,8 @@ std::vector<State::LiveRange> State::live_ranges() const {
 }
 
 absl::Status State::VisitPointers(absl::FunctionRef<void(LogIndex, uint32_t)> visit) {
-  RETURN_IF_ERROR(timers_.VisitAll(
-      [&](const TimerKey& key, const Timer& timer) { visit(timer.RecordOf(key), timer.bytes); }));
+  RETURN_IF_ERROR(
+      timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { visit(timer.RecordOf(key), timer.bytes); }));
   for (const auto& [key, transaction] : transactions_.open()) visit(transaction.RecordOf(key), transaction.bytes);
   for (const auto& [key, queue] : queues_) {
     for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {

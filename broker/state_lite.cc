@@ -1,4 +1,5 @@
-// What commands do to the lite topics of a State: a lite topic is a queue whose id the state gives when its name first appears.
+// What commands do to the lite topics of a State: a lite topic is a queue whose id the state gives when its name first
+// appears.
 #include <utility>
 
 #include "absl/strings/str_cat.h"

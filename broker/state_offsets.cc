@@ -24,8 +24,9 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CommitOff
   const Queue* const queue = FindQueue(key.queue);
   if (queue == nullptr || queue->deleted) return Refused(absl::NotFoundError("the queue is not here"));
   if (command.offset() < 0 || command.offset() > queue->end) {
-    return Refused(OffsetRangeError({0, queue->end}, absl::StrCat("the offset is ", command.offset(), ", expected at least 0 and at most ",
-                                                                  queue->end, ", the end of the queue")));
+    return Refused(OffsetRangeError(
+        {0, queue->end}, absl::StrCat("the offset is ", command.offset(), ", expected at least 0 and at most ",
+                                      queue->end, ", the end of the queue")));
   }
   if (BARID_MUTATION(kCommitOffsetForgotten)) return Outcome();
   if (BARID_MUTATION(kCommitOffsetOnlyForwards) && command.offset() < offsets_.Find(key).value_or(0)) return Outcome();

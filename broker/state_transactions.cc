@@ -85,7 +85,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Prepare& 
 absl::Status State::Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
                           const OpenTransaction& transaction, Outcome* outcome) {
   const IndexEntry pointer{transaction.RecordOf(key), transaction.position, transaction.offset,
-                           transaction.bytes, transaction.tag_hash, record.time_us};
+                           transaction.bytes,         transaction.tag_hash, record.time_us};
   if (end.resolution() == log::EndTransaction::Entry::COMMIT) {
     if (BARID_MUTATION(kCommitLosesMessage)) return absl::OkStatus();
     outcome->queues.push_back(transaction.queue);

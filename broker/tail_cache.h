@@ -11,7 +11,8 @@
 
 namespace barid::broker {
 
-// The payloads of the newest records, shared with whoever sent them, so that messages at the tail are served from memory.
+// The payloads of the newest records, shared with whoever sent them, so that messages at the tail are served from
+// memory.
 class TailCache {
  public:
   explicit TailCache(int64_t max_bytes) : max_bytes_(max_bytes) {}

@@ -34,7 +34,8 @@ absl::StatusOr<std::pair<TimerKey, Timer>> Decode(absl::string_view key, absl::s
   uint64_t bytes = 0;
   if (!GetOrdered64(&key, &due) || !GetOrdered64(&key, &timer_key.index) || !GetOrdered32(&key, &timer_key.entry) ||
       !GetVarint(&value, &topic) || !GetVarint(&value, &queue) || !GetVarint(&value, &timer.position) ||
-      !GetVarint(&value, &offset) || !GetVarint(&value, &bytes) || !GetFixed(&value, &timer.tag_hash) || (!value.empty() && !GetVarint(&value, &timer.carried_to)) || !value.empty()) {
+      !GetVarint(&value, &offset) || !GetVarint(&value, &bytes) || !GetFixed(&value, &timer.tag_hash) ||
+      (!value.empty() && !GetVarint(&value, &timer.carried_to)) || !value.empty()) {
     return absl::DataLossError("checkpoint entry of kind 't': does not parse");
   }
   timer_key.deliver_at_us = static_cast<int64_t>(due);

@@ -35,19 +35,20 @@ struct Timer {
 inline constexpr TimerKey kNoTimerBefore{std::numeric_limits<int64_t>::max(), std::numeric_limits<LogIndex>::max(),
                                          std::numeric_limits<uint32_t>::max()};
 
-// The timers of a shard by due time. In memory are the near ones and those that no durable checkpoint has; the far ones are in
-// the checkpoint store, one entry each. So a million timers cost disk, and memory for max_near of them and for what was
-// scheduled since the last checkpoint: 64 bytes each, and what the tree adds.
+// The timers of a shard by due time. In memory are the near ones and those that no durable checkpoint has; the far ones
+// are in the checkpoint store, one entry each. So a million timers cost disk, and memory for max_near of them and for
+// what was scheduled since the last checkpoint: 64 bytes each, and what the tree adds.
 //
 //     due |------ near: all in memory ------|------- far: new ones in memory, the rest in the store -------|
 //         0                              horizon
 //
-// A timer in memory is dirty (the store has not heard of it, or has it as it was before it was carried), then being written, then clean;
-// only clean far ones leave. A key is never used twice, which is why "gone" is for ever.
+// A timer in memory is dirty (the store has not heard of it, or has it as it was before it was carried), then being
+// written, then clean; only clean far ones leave. A key is never used twice, which is why "gone" is for ever.
 //
-// Belongs to the shard's executor, but for the static functions, which read the store from any thread. What is read there is old
-// when it arrives: a checkpoint may have become durable meanwhile, and then what it evicted or deleted would be missed or come
-// back. So a reading belongs to a generation, which each durable checkpoint ends, and is refused in a later one.
+// Belongs to the shard's executor, but for the static functions, which read the store from any thread. What is read
+// there is old when it arrives: a checkpoint may have become durable meanwhile, and then what it evicted or deleted
+// would be missed or come back. So a reading belongs to a generation, which each durable checkpoint ends, and is
+// refused in a later one.
 class TimerTable {
  public:
   // `store` outlives the table; nullptr keeps everything in memory.
@@ -56,8 +57,8 @@ class TimerTable {
 
   // Adds one that was never there.
   void Add(const TimerKey& key, const Timer& timer);
-  // Takes it out; nullopt if it is not there (any more). Reads the store, on this thread, for a far one: Install it first where
-  // waiting matters.
+  // Takes it out; nullopt if it is not there (any more). Reads the store, on this thread, for a far one: Install it
+  // first where waiting matters.
   absl::StatusOr<std::optional<Timer>> Take(const TimerKey& key);
 
   // The same timer, but without taking it out.
@@ -126,12 +127,12 @@ class TimerTable {
   const storage::KeyValueStore* const store_;
   const size_t max_near_;
   absl::btree_map<TimerKey, Resident> resident_;
-  TimerKey horizon_;                          // Every timer before it is in resident_.
-  size_t near_ = 0;                           // How many of resident_ are.
-  std::vector<TimerKey> added_;               // Dirty ones, and some that are gone since.
-  absl::flat_hash_set<TimerKey> removed_;     // Gone, and the store has them or is about to.
-  absl::flat_hash_set<TimerKey> removing_;    // Of those, the ones that the checkpoint under way deletes.
-  uint64_t generation_ = 0;                   // Durable checkpoints so far.
+  TimerKey horizon_;                        // Every timer before it is in resident_.
+  size_t near_ = 0;                         // How many of resident_ are.
+  std::vector<TimerKey> added_;             // Dirty ones, and some that are gone since.
+  absl::flat_hash_set<TimerKey> removed_;   // Gone, and the store has them or is about to.
+  absl::flat_hash_set<TimerKey> removing_;  // Of those, the ones that the checkpoint under way deletes.
+  uint64_t generation_ = 0;                 // Durable checkpoints so far.
 };
 
 }  // namespace barid::broker

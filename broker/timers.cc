@@ -12,7 +12,7 @@ namespace {
 constexpr size_t kMaxPerRecord = 500;  // Timers that one record names.
 // So that a storm of timers neither fills the log's queue nor waits for a tick between two records.
 constexpr int kMaxFireRecords = 4;
-constexpr size_t kSliceTimers = 4096;  // That are read from the store at once.
+constexpr size_t kSliceTimers = 4096;            // That are read from the store at once.
 constexpr int64_t kReadAgainMicros = 1'000'000;  // After an error.
 
 void SetRef(log::TimerRef* ref, const TimerKey& key) {
@@ -49,14 +49,16 @@ void Timers::Fire(int64_t now_us) {
     });
     if (keys.empty()) return;
     ++fire_records_;
-    core_->Propose(Command(std::move(command)), Bytes(), [this, keys = std::move(keys)](absl::StatusOr<Outcome> outcome) {
-      for (const TimerKey& key : keys) firing_.erase(key);
-      --fire_records_;
-      if (!outcome.ok() || !core_->leading()) return;
-      // There may be more that were due then, here or behind the near ones; what is due since waits for the tick.
-      if (keys.size() == kMaxPerRecord) Fire(core_->NowMicros());
-      ReadNear();
-    });
+    core_->Propose(Command(std::move(command)), Bytes(),
+                   [this, keys = std::move(keys)](absl::StatusOr<Outcome> outcome) {
+                     for (const TimerKey& key : keys) firing_.erase(key);
+                     --fire_records_;
+                     if (!outcome.ok() || !core_->leading()) return;
+                     // There may be more that were due then, here or behind the near ones; what is due since waits for
+                     // the tick.
+                     if (keys.size() == kMaxPerRecord) Fire(core_->NowMicros());
+                     ReadNear();
+                   });
   }
 }
 
@@ -64,23 +66,24 @@ void Timers::ReadNear() {
   const TimerTable& table = core_->state().timers();
   if (reading_near_ || !table.WantsNear() || !core_->leading() || core_->NowMicros() < next_reading_us_) return;
   reading_near_ = true;
-  core_->context().read_executor->Post([store = core_->store(), from = table.horizon(), limit = table.max_near(),
-                                        generation = table.generation(), home = core_->context().shard_executor,
-                                        then = core_->IfAlive([this](uint64_t generation,
-                                                                     const absl::StatusOr<TimerTable::Reading>& reading) {
-                                          OnNearRead(generation, reading);
-                                        })]() mutable {
-    home->Post([then = std::move(then), generation, reading = TimerTable::ReadFrom(*store, from, limit)]() mutable {
-      then(generation, reading);
-    });
-  });
+  core_->context().read_executor->Post(
+      [store = core_->store(), from = table.horizon(), limit = table.max_near(), generation = table.generation(),
+       home = core_->context().shard_executor,
+       then = core_->IfAlive([this](uint64_t generation, const absl::StatusOr<TimerTable::Reading>& reading) {
+         OnNearRead(generation, reading);
+       })]() mutable {
+        home->Post([then = std::move(then), generation, reading = TimerTable::ReadFrom(*store, from, limit)]() mutable {
+          then(generation, reading);
+        });
+      });
 }
 
 void Timers::OnNearRead(uint64_t generation, const absl::StatusOr<TimerTable::Reading>& reading) {
   reading_near_ = false;
   if (!core_->leading()) return;
   if (!reading.ok()) {
-    LOG(ERROR) << "cannot read timers; scheduled messages are late" << KV("dir", core_->dir()) << KV("error", reading.status());
+    LOG(ERROR) << "cannot read timers; scheduled messages are late" << KV("dir", core_->dir())
+               << KV("error", reading.status());
     next_reading_us_ = core_->NowMicros() + kReadAgainMicros;
     return;
   }
@@ -111,13 +114,14 @@ void Timers::FindAndCancel(uint64_t recall, const TimerKey& key) {
   }
   core_->context().read_executor->Post(
       [key, store = core_->store(), generation = table.generation(), home = core_->context().shard_executor,
-       then = core_->IfAlive([this, recall, key](uint64_t generation, const absl::StatusOr<std::optional<Timer>>& timer) {
-         if (!timer.ok()) return EndRecall(recall, timer.status());
-         if (generation != core_->state().timers().generation()) return FindAndCancel(recall, key);
-         if (!*timer) return EndRecall(recall, Gone());
-         core_->state().timers().Install(generation, {{key, **timer}});
-         CancelRecalled(recall, key);
-       })]() mutable {
+       then =
+           core_->IfAlive([this, recall, key](uint64_t generation, const absl::StatusOr<std::optional<Timer>>& timer) {
+             if (!timer.ok()) return EndRecall(recall, timer.status());
+             if (generation != core_->state().timers().generation()) return FindAndCancel(recall, key);
+             if (!*timer) return EndRecall(recall, Gone());
+             core_->state().timers().Install(generation, {{key, **timer}});
+             CancelRecalled(recall, key);
+           })]() mutable {
         home->Post([then = std::move(then), generation, timer = TimerTable::ReadOne(*store, key)]() mutable {
           then(generation, timer);
         });
@@ -158,8 +162,8 @@ void Timers::CancelOfDeletedQueues() {
   const bool any = std::any_of(queues.begin(), queues.end(),
                                [](const auto& queue) { return queue.second.deleted && queue.second.delayed > 0; });
   if (!any) return;
-  // First those in memory: whatever is not there now is in the store, and stays there until it is taken out. New ones do not
-  // come to a deleted queue.
+  // First those in memory: whatever is not there now is in the store, and stays there until it is taken out. New ones
+  // do not come to a deleted queue.
   std::vector<TimerKey> keys;
   core_->state().timers().VisitResident([&](const TimerKey& key, const Timer& timer) {
     if (IsOfDeletedQueue(timer)) keys.push_back(key);
@@ -171,7 +175,8 @@ void Timers::CancelOfDeletedQueues() {
 
 void Timers::CancelSlice(const TimerKey& from) {
   core_->context().read_executor->Post(
-      [from, store = core_->store(), generation = core_->state().timers().generation(), home = core_->context().shard_executor,
+      [from, store = core_->store(), generation = core_->state().timers().generation(),
+       home = core_->context().shard_executor,
        then = core_->IfAlive([this, from](uint64_t generation, absl::StatusOr<TimerTable::Reading> reading) {
          if (!reading.ok() || !core_->leading()) {
            cancelling_deleted_ = false;  // Begun again at the next occasion.
@@ -185,9 +190,10 @@ void Timers::CancelSlice(const TimerKey& from) {
          if (reading->end < kNoTimerBefore) return CancelSlice(reading->end);
          cancelling_deleted_ = false;
        })]() mutable {
-        home->Post([then = std::move(then), generation, reading = TimerTable::ReadFrom(*store, from, kSliceTimers)]() mutable {
-          then(generation, std::move(reading));
-        });
+        home->Post(
+            [then = std::move(then), generation, reading = TimerTable::ReadFrom(*store, from, kSliceTimers)]() mutable {
+              then(generation, std::move(reading));
+            });
       });
 }
 

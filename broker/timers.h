@@ -12,11 +12,12 @@
 
 namespace barid::broker {
 
-// What becomes of scheduled messages: those that are due enter their queues, those that are recalled do not, those of deleted
-// topics go. Each is a record that the leader proposes: FireTimer, CancelTimer. Whichever of the two names a timer first in the
-// log decides; the other finds none, so a message is recalled or delivered, never both.
+// What becomes of scheduled messages: those that are due enter their queues, those that are recalled do not, those of
+// deleted topics go. Each is a record that the leader proposes: FireTimer, CancelTimer. Whichever of the two names a
+// timer first in the log decides; the other finds none, so a message is recalled or delivered, never both.
 //
-// Far timers are brought into memory (timer_table.h) before they are needed, off the shard's executor, to which this belongs.
+// Far timers are brought into memory (timer_table.h) before they are needed, off the shard's executor, to which this
+// belongs.
 class Timers {
  public:
   explicit Timers(ShardCore* core) : core_(core) {}
@@ -49,10 +50,10 @@ class Timers {
   bool IsOfDeletedQueue(const Timer& timer) const;
 
   ShardCore* const core_;
-  absl::flat_hash_set<TimerKey> firing_;   // Proposed to fire, not applied.
-  int fire_records_ = 0;                   // FireTimer records under way.
+  absl::flat_hash_set<TimerKey> firing_;  // Proposed to fire, not applied.
+  int fire_records_ = 0;                  // FireTimer records under way.
   bool reading_near_ = false;
-  int64_t next_reading_us_ = 0;            // After one that failed.
+  int64_t next_reading_us_ = 0;  // After one that failed.
   bool cancelling_deleted_ = false;
   absl::flat_hash_map<uint64_t, Callback<RecallResult>> recalls_;
   uint64_t next_recall_ = 1;

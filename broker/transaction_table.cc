@@ -16,10 +16,9 @@ namespace {
 // The first numbers keep these apart from the other entries of a shard's state.
 uint64_t HashOpen(const TransactionKey& key, const OpenTransaction& t) {
   // Without the position: it follows from the index.
-  const uint64_t hash =
-      StableHash({30, key.index, key.entry, t.queue.topic.value(), static_cast<uint64_t>(t.queue.queue), t.offset,
-                     t.bytes, t.tag_hash, static_cast<uint64_t>(t.prepared_us), static_cast<uint64_t>(t.check_at_us),
-                     t.checks});
+  const uint64_t hash = StableHash(
+      {30, key.index, key.entry, t.queue.topic.value(), static_cast<uint64_t>(t.queue.queue), t.offset, t.bytes,
+       t.tag_hash, static_cast<uint64_t>(t.prepared_us), static_cast<uint64_t>(t.check_at_us), t.checks});
   // Apart, so that one that was never carried hashes as it did before there was carrying.
   return t.carried_to == 0 ? hash : hash + StableHash({35, 1, key.index, key.entry, t.carried_to});
 }

@@ -106,18 +106,17 @@ void Visibility::Settle(SettleCall call, Callback<SettleResult> done) {
     }
   }
   if (!places.empty()) {
-    core_->Propose(Command(std::move(command)), Bytes(),
-                   [settling, places](absl::StatusOr<Outcome> outcome) {
-                     for (size_t j = 0; j < places.size(); ++j) {
-                       absl::Status& status = settling->result.entries[places[j]];
-                       if (!outcome.ok()) {
-                         status = outcome.status();
-                       } else if (!outcome->live[j]) {
-                         status = Stale();
-                       }
-                     }
-                     settling->Arrived(static_cast<int>(places.size()));
-                   });
+    core_->Propose(Command(std::move(command)), Bytes(), [settling, places](absl::StatusOr<Outcome> outcome) {
+      for (size_t j = 0; j < places.size(); ++j) {
+        absl::Status& status = settling->result.entries[places[j]];
+        if (!outcome.ok()) {
+          status = outcome.status();
+        } else if (!outcome->live[j]) {
+          status = Stale();
+        }
+      }
+      settling->Arrived(static_cast<int>(places.size()));
+    });
   }
   settling->Arrived(1);
 }
@@ -155,8 +154,8 @@ void Visibility::Bury(const CursorKey& key, QueueOffset offset, LogIndex nonce, 
         const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(bodies[0]->view());
         if (view.ok()) move.set_origin_message_id(std::string(view->message_id));
       } else {
-        LOG(ERROR) << "cannot read a message that goes to the dead letters" << KV("queue", key.queue) << KV("offset", offset)
-                   << KV("error", bodies[0].status());
+        LOG(ERROR) << "cannot read a message that goes to the dead letters" << KV("queue", key.queue)
+                   << KV("offset", offset) << KV("error", bodies[0].status());
       }
       core_->Propose(Command(std::move(move)), Bytes(), [finish](absl::StatusOr<Outcome> outcome) {
         if (!outcome.ok()) return finish(outcome.status());

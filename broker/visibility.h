@@ -14,9 +14,9 @@
 
 namespace barid::broker {
 
-// What happens to messages that were handed out: settled by members, visible again when their time is over, held while their
-// client lives, buried in the dead-letter queue after the last attempt. What time causes is proposed here, by the leader, as
-// records. Belongs to the shard's executor.
+// What happens to messages that were handed out: settled by members, visible again when their time is over, held while
+// their client lives, buried in the dead-letter queue after the last attempt. What time causes is proposed here, by the
+// leader, as records. Belongs to the shard's executor.
 class Visibility {
  public:
   explicit Visibility(ShardCore* core) : core_(core) {}
@@ -57,9 +57,9 @@ class Visibility {
 
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
-  absl::flat_hash_set<Name> lapsing_;                              // Proposed to become visible, not applied.
+  absl::flat_hash_set<Name> lapsing_;  // Proposed to become visible, not applied.
   absl::flat_hash_map<Name, std::vector<Buried>> burying_;
-  std::deque<DueHold> holds_;                                      // In order of due_us.
+  std::deque<DueHold> holds_;  // In order of due_us.
   absl::flat_hash_map<std::string, int64_t> last_heard_us_;
   int64_t leading_since_us_ = 0;
   int64_t next_client_check_us_ = 0;

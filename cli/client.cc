@@ -216,7 +216,8 @@ absl::Status Client::SyncLite(absl::string_view topic, absl::string_view group, 
   *request.mutable_topic() = Resource(topic);
   *request.mutable_group() = Resource(group);
   for (const std::string& name : lite_topics) request.add_lite_topic_set(name);
-  ASSIGN_OR_RETURN(const v2::SyncLiteSubscriptionResponse response, Call(&v2::MessagingService::Stub::SyncLiteSubscription, request));
+  ASSIGN_OR_RETURN(const v2::SyncLiteSubscriptionResponse response,
+                   Call(&v2::MessagingService::Stub::SyncLiteSubscription, request));
   return OutcomeOf(response.status());
 }
 

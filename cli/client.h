@@ -46,8 +46,8 @@ class Client {
   }
   // For what may have to read a log: has `patience` at least.
   template <typename Request, typename Response>
-  absl::StatusOr<Response> CallPatiently(grpc::Status (admin::Admin::Stub::*method)(grpc::ClientContext*, const Request&,
-                                                                                    Response*),
+  absl::StatusOr<Response> CallPatiently(grpc::Status (admin::Admin::Stub::*method)(grpc::ClientContext*,
+                                                                                    const Request&, Response*),
                                          const Request& request, absl::Duration patience = absl::Seconds(60)) {
     return CallStub(admin_.get(), method, request, std::max(options_.timeout, patience));
   }

@@ -75,7 +75,8 @@ void WriteCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& co
 }
 
 void PrintCounts(const google::protobuf::RepeatedPtrField<admin::GroupCount>& counts, CountedBy by, std::ostream& out) {
-  Table table({by == CountedBy::kGroup ? "GROUP" : "TOPIC", "READY", "IN FLIGHT", "BLOCKED", "DELAYED", "DEAD-LETTERED", "OLDEST"});
+  Table table({by == CountedBy::kGroup ? "GROUP" : "TOPIC", "READY", "IN FLIGHT", "BLOCKED", "DELAYED", "DEAD-LETTERED",
+               "OLDEST"});
   for (const admin::GroupCount& count : counts) {
     table.AddRow({NameText(by == CountedBy::kGroup ? count.group() : count.topic()), absl::StrCat(count.ready()),
                   absl::StrCat(count.in_flight()), absl::StrCat(count.blocked()), absl::StrCat(count.delayed()),

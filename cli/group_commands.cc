@@ -114,7 +114,9 @@ absl::Status FillStart(absl::string_view text, admin::StartFrom* start) {
 void WriteGroup(const admin::Group& group, JsonWriter* json) {
   json->BeginObject();
   WriteName(group.name(), json);
-  json->Field("kind", KindText(group.kind())).Field("order", OrderText(group.order())).Field("max_attempts", group.retry().max_attempts());
+  json->Field("kind", KindText(group.kind()))
+      .Field("order", OrderText(group.order()))
+      .Field("max_attempts", group.retry().max_attempts());
   json->Key("backoff_seconds").BeginArray();
   for (const auto& delay : group.retry().delays()) json->Value(absl::ToDoubleSeconds(FromProto(delay)));
   json->End();
@@ -146,10 +148,13 @@ class GroupCreate : public Command {
     flags->Add("order", &order_, Default(DeliveryOrder::kNone),
                OneOf<DeliveryOrder>({{"none", DeliveryOrder::kNone}, {"fifo", DeliveryOrder::kFifo}}),
                "Whether messages of one message group are delivered one after the other.");
-    flags->Add("kind", &kind_, Default(GroupKind::kUndecided),
-               OneOf<GroupKind>({{"undecided", GroupKind::kUndecided}, {"delivery", GroupKind::kDelivery}, {"offset", GroupKind::kOffset}}),
-               "Who knows what the group has read: the server, by deliveries that are settled; or the group itself, which pulls and stores "
-               "offsets. Undecided: its first receive or stored offset says it.");
+    flags->Add(
+        "kind", &kind_, Default(GroupKind::kUndecided),
+        OneOf<GroupKind>(
+            {{"undecided", GroupKind::kUndecided}, {"delivery", GroupKind::kDelivery}, {"offset", GroupKind::kOffset}}),
+        "Who knows what the group has read: the server, by deliveries that are settled; or the group itself, which "
+        "pulls and stores "
+        "offsets. Undecided: its first receive or stored offset says it.");
     retry_.Add(flags);
     flags->Add("start", &start_, Default("first"),
                "Where it starts in a topic that it reads for the first time: first, last or a time such as "
@@ -249,8 +254,9 @@ class GroupList : public Command {
     }
     Table table({"GROUP", "KIND", "ORDER", "ATTEMPTS", "START", "CREATED"});
     for (const admin::Group& group : response.groups()) {
-      table.AddRow({NameText(group.name()), KindText(group.kind()), OrderText(group.order()), absl::StrCat(group.retry().max_attempts()),
-                    StartText(group.start()), TimeText(FromProto(group.created()))});
+      table.AddRow({NameText(group.name()), KindText(group.kind()), OrderText(group.order()),
+                    absl::StrCat(group.retry().max_attempts()), StartText(group.start()),
+                    TimeText(FromProto(group.created()))});
     }
     table.Print(session->out());
     return absl::OkStatus();
@@ -377,8 +383,9 @@ class GroupResetOffset : public Command {
     } else {
       PrintText(response, session->out());
     }
-    const bool failed = !response.silent_brokers().empty() ||
-                        std::any_of(response.queues().begin(), response.queues().end(), [](const auto& queue) { return !queue.error().empty(); });
+    const bool failed =
+        !response.silent_brokers().empty() || std::any_of(response.queues().begin(), response.queues().end(),
+                                                          [](const auto& queue) { return !queue.error().empty(); });
     return failed ? RefusedError("not every queue was reset; a reset may be repeated") : absl::OkStatus();
   }
 
@@ -411,11 +418,13 @@ class GroupResetOffset : public Command {
     }
     table.Print(out);
     if (response.kind() == admin::GROUP_KIND_OFFSET) {
-      out << (dry_run_ ? "nothing was changed" : "the stored offsets were moved; a member that has read its own goes on where it is")
+      out << (dry_run_ ? "nothing was changed"
+                       : "the stored offsets were moved; a member that has read its own goes on where it is")
           << "\n";
       return;
     }
-    out << (dry_run_ ? "nothing was changed; a reset would drop " : "dropped ") << in_flight << " deliveries in flight and " << parked
+    out << (dry_run_ ? "nothing was changed; a reset would drop " : "dropped ") << in_flight
+        << " deliveries in flight and " << parked
         << " parked messages: receipts of these are invalid, and what is not below TO is delivered again\n";
   }
 
@@ -433,8 +442,7 @@ void AddGroupCommands(std::vector<CommandEntry>* commands) {
   commands->push_back({"group list", "", "Lists the groups, of --namespace or of all.", Make<GroupList>()});
   commands->push_back(
       {"group describe", "NAME", "Shows a group, its places in its queues and its members.", Make<GroupDescribe>()});
-  commands->push_back(
-      {"group update", "NAME", "Changes what is given and leaves the rest.", Make<GroupUpdate>()});
+  commands->push_back({"group update", "NAME", "Changes what is given and leaves the rest.", Make<GroupUpdate>()});
   commands->push_back({"group reset-offset", "GROUP TOPIC", "Moves a group's place in a topic, forwards or back.",
                        Make<GroupResetOffset>()});
   commands->push_back(

@@ -16,18 +16,22 @@ class Pull : public Command {
   void AddFlags(FlagSet* flags) override {
     flags->Add("queue", &queue_, Default(""), "The queue, as SHARD/QUEUE, such as broker-0-0/1. Needed.");
     flags->Add("group", &group_, Default("baridctl"),
-               "Reads on from the offset that this group has stored, if no other place is given. A pull neither needs nor makes it.");
+               "Reads on from the offset that this group has stored, if no other place is given. A pull neither needs "
+               "nor makes it.");
     flags->Add("offset", &offset_, Default(int64_t{0}), Between(int64_t{0}, INT64_MAX), "Begins here.");
-    flags->Add("time", &time_, Default(""),
-               "Begins at the first message that entered the queue then or later: a time such as 2026-08-17T12:00:00Z.");
+    flags->Add(
+        "time", &time_, Default(""),
+        "Begins at the first message that entered the queue then or later: a time such as 2026-08-17T12:00:00Z.");
     flags->Add("latest", &latest_, Default(false), "Begins at the end of the queue.");
     flags->Add("max", &max_, Default(1), Between(1, 1000000), "How many messages at most.");
     flags->Add("wait", &wait_, Default(absl::Seconds(5)), Between(absl::ZeroDuration(), absl::Seconds(20)),
                "How long to wait for a first message.");
     flags->Add("tag", &tags_, Default("*"), "Only messages with one of these tags: \"a || b\".");
-    flags->Add("sql", &sql_, Default(""), "Only messages that match this condition, in place of --tag: \"amount > 5\".");
-    flags->Add("store", &store_, Default(false),
-               "Stores for --group where to go on. It becomes an offset-based group by that, to which nothing is delivered.");
+    flags->Add("sql", &sql_, Default(""),
+               "Only messages that match this condition, in place of --tag: \"amount > 5\".");
+    flags->Add(
+        "store", &store_, Default(false),
+        "Stores for --group where to go on. It becomes an offset-based group by that, to which nothing is delivered.");
   }
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
@@ -70,7 +74,8 @@ class Pull : public Command {
     }
     if (store_) RETURN_IF_ERROR(Store(next, client));
     if (pulled > 0) return absl::OkStatus();
-    return NothingReceivedError(absl::StrCat("no message came within ", DurationText(wait_), ", wait longer with --wait"));
+    return NothingReceivedError(
+        absl::StrCat("no message came within ", DurationText(wait_), ", wait longer with --wait"));
   }
 
  private:
@@ -78,7 +83,8 @@ class Pull : public Command {
     const std::vector<std::string> parts = absl::StrSplit(queue_, '/');
     int32_t id = 0;
     if (parts.size() != 2 || parts[0].empty() || !absl::SimpleAtoi(parts[1], &id) || id < 0) {
-      return UsageError(absl::StrCat("--queue is \"", queue_, "\", expected SHARD/QUEUE, such as broker-0-0/1: see topic describe"));
+      return UsageError(
+          absl::StrCat("--queue is \"", queue_, "\", expected SHARD/QUEUE, such as broker-0-0/1: see topic describe"));
     }
     place_.mutable_broker()->set_name(parts[0]);
     place_.set_id(id);
@@ -137,7 +143,8 @@ class Pull : public Command {
 }  // namespace
 
 void AddPullCommand(std::vector<CommandEntry>* commands) {
-  commands->push_back({"pull", "TOPIC", "Reads a queue by offset, shows its messages and changes nothing.", Make<Pull>()});
+  commands->push_back(
+      {"pull", "TOPIC", "Reads a queue by offset, shows its messages and changes nothing.", Make<Pull>()});
 }
 
 }  // namespace barid::cli

@@ -27,7 +27,8 @@ class Recall : public Command {
 }  // namespace
 
 void AddRecallCommand(std::vector<CommandEntry>* commands) {
-  commands->push_back({"recall", "TOPIC HANDLE", "Withdraws a scheduled message that was not delivered yet.", Make<Recall>()});
+  commands->push_back(
+      {"recall", "TOPIC HANDLE", "Withdraws a scheduled message that was not delivered yet.", Make<Recall>()});
 }
 
 }  // namespace barid::cli

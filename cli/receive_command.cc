@@ -19,8 +19,10 @@ class Receive : public Command {
     flags->Add("no_ack", &no_ack_, Default(false),
                "Do not acknowledge: the messages are delivered again when they become visible.");
     flags->Add("tag", &receiver_.tags, Default("*"), "Only messages with one of these tags: \"a || b\".");
-    flags->AddRepeated("lite_topic", &lite_topics_, "For LITE topics: a lite topic to receive from. Several may be given.");
-    flags->Add("sql", &receiver_.sql, Default(""), "Only messages that match this condition, in place of --tag: \"amount > 5\".");
+    flags->AddRepeated("lite_topic", &lite_topics_,
+                       "For LITE topics: a lite topic to receive from. Several may be given.");
+    flags->Add("sql", &receiver_.sql, Default(""),
+               "Only messages that match this condition, in place of --tag: \"amount > 5\".");
     const proxy::ProxyOptions server;
     flags->Add("invisible", &receiver_.invisible, Default(absl::Seconds(30)),
                Between(server.min_invisible, server.max_invisible),
@@ -29,10 +31,12 @@ class Receive : public Command {
 
   absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
     if (receiver_.group.empty()) return UsageError("--group is missing, name the consumer group to receive for");
-    if (!receiver_.sql.empty() && receiver_.tags != "*") return UsageError("--tag and --sql are two filters, give one of them");
+    if (!receiver_.sql.empty() && receiver_.tags != "*")
+      return UsageError("--tag and --sql are two filters, give one of them");
     receiver_.topic = arguments[0];
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
-    if (!lite_topics_.empty()) RETURN_IF_ERROR(client->SyncLite(receiver_.topic, receiver_.group, v2::COMPLETE_ADD, lite_topics_));
+    if (!lite_topics_.empty())
+      RETURN_IF_ERROR(client->SyncLite(receiver_.topic, receiver_.group, v2::COMPLETE_ADD, lite_topics_));
     const absl::Status received = ReceiveAll(client, session);
     if (lite_topics_.empty()) return received;
     const absl::Status left = client->SyncLite(receiver_.topic, receiver_.group, v2::COMPLETE_REMOVE, {});

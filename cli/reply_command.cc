@@ -118,12 +118,11 @@ class Reply : public Command {
 
   absl::Status Execute(const v2::Message& request, v2::Message* reply) const {
     const v2::SystemProperties& system = request.system_properties();
-    ASSIGN_OR_RETURN(const ProgramResult result,
-                     RunProgram(exec_, request.body(),
-                                {{"BARID_MESSAGE_ID", system.message_id()},
-                                 {"BARID_TOPIC", receiver_.topic},
-                                 {"BARID_TAG", system.tag()}},
-                                static_cast<size_t>(kMaxMessageBytes)));
+    ASSIGN_OR_RETURN(const ProgramResult result, RunProgram(exec_, request.body(),
+                                                            {{"BARID_MESSAGE_ID", system.message_id()},
+                                                             {"BARID_TOPIC", receiver_.topic},
+                                                             {"BARID_TAG", system.tag()}},
+                                                            static_cast<size_t>(kMaxMessageBytes)));
     reply->set_body(result.output.empty() ? kNothing : result.output);
     auto& properties = *reply->mutable_user_properties();
     if (!result.failure.empty()) {

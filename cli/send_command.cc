@@ -25,8 +25,10 @@ class Send : public Command {
     flags->Add("at", &at_, Default(""), "For DELAY topics: deliver it at this time, such as 2026-08-17T12:00:00Z.");
     flags->Add("priority", &priority_, Default(0), Between(0, kPriorityLevels - 1),
                "For PRIORITY topics: messages of a higher priority are delivered first.");
-    flags->Add("lite_topic", &lite_topic_, Default(""), "The lite topic, for LITE topics: it is made if it is not there.");
-    flags->Add("id", &id_, Default(""), "The message's id, in place of a new one: a second send with it is a repeat of the first.");
+    flags->Add("lite_topic", &lite_topic_, Default(""),
+               "The lite topic, for LITE topics: it is made if it is not there.");
+    flags->Add("id", &id_, Default(""),
+               "The message's id, in place of a new one: a second send with it is a repeat of the first.");
     flags->Add("count", &count_, Default(1), Between(1, 1000000),
                "How many times to send it, each with an id of its own, unless --id is given.");
   }
@@ -41,7 +43,8 @@ class Send : public Command {
       message->mutable_system_properties()->set_message_id(flags.Given("id") ? id_ : client->NextMessageId());
       const absl::Time now = RealClock()->Now();
       ToProto(now, message->mutable_system_properties()->mutable_born_timestamp());
-      if (flags.Given("delay")) ToProto(now + delay_, message->mutable_system_properties()->mutable_delivery_timestamp());
+      if (flags.Given("delay"))
+        ToProto(now + delay_, message->mutable_system_properties()->mutable_delivery_timestamp());
       ASSIGN_OR_RETURN(const v2::SendMessageResponse response,
                        client->Call(&v2::MessagingService::Stub::SendMessage, request));
       for (const v2::SendResultEntry& entry : response.entries()) RETURN_IF_ERROR(OutcomeOf(entry.status()));
@@ -64,7 +67,8 @@ class Send : public Command {
   }
 
   absl::Status FillTypeAndTime(const FlagSet& flags, v2::SystemProperties* system) const {
-    const int kinds = flags.Given("group") + flags.Given("priority") + flags.Given("delay") + flags.Given("at") + flags.Given("lite_topic");
+    const int kinds = flags.Given("group") + flags.Given("priority") + flags.Given("delay") + flags.Given("at") +
+                      flags.Given("lite_topic");
     if (kinds > 1) {
       return UsageError("--group, --priority, --delay, --at and --lite-topic exclude each other, give one of them");
     }

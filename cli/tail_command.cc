@@ -14,7 +14,8 @@ class Tail : public Command {
  public:
   void AddFlags(FlagSet* flags) override {
     flags->Add("tag", &tags_, Default("*"), "Only messages with one of these tags: \"a || b\".");
-    flags->Add("sql", &sql_, Default(""), "Only messages that match this condition, in place of --tag: \"amount > 5\".");
+    flags->Add("sql", &sql_, Default(""),
+               "Only messages that match this condition, in place of --tag: \"amount > 5\".");
     flags->Add("max", &max_, Default(0), AtLeast(0), "Stop after so many messages; 0: at an interrupt only.");
   }
 

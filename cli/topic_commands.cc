@@ -26,7 +26,8 @@ struct TopicFlags {
   void Add(FlagSet* flags) {
     const TopicMetadata defaults;
     flags->Add("queues", &queues, Default(defaults.queues_per_shard), Between(1, kMaxQueuesPerShard),
-               "Queues in every shard. A FIFO topic has 16 in all if nothing is said (setting controller.fifo_queues), and never another number; "
+               "Queues in every shard. A FIFO topic has 16 in all if nothing is said (setting controller.fifo_queues), "
+               "and never another number; "
                "a PRIORITY topic has 16, one for each priority.");
     flags->Add("retention", &retention, Default(defaults.retention.age), Between(kMinRetentionAge, kMaxRetentionAge),
                "How long messages are kept, settled or not.");
@@ -36,11 +37,13 @@ struct TopicFlags {
     flags->Add("max_message_bytes", &max_message_bytes, Default(ByteSize(defaults.max_message_bytes)),
                Between(ByteSize(1), ByteSize(kMaxMessageBytes)), "The largest body.");
     flags->Add("idempotent", &idempotent, Default(true),
-               "A message that is sent again soon, with the same id and content, is answered as the first was, and not stored again.");
-    flags->Add("transaction_recovery", &transaction_recovery, Default(absl::ZeroDuration()),
-               Between(absl::ZeroDuration(), kMaxTransactionRecovery),
-               "Of a TRANSACTION topic: a producer is asked about an open transaction after so long, and then again and "
-               "again, unless the message says when first. 0: as the brokers are set.");
+               "A message that is sent again soon, with the same id and content, is answered as the first was, and not "
+               "stored again.");
+    flags->Add(
+        "transaction_recovery", &transaction_recovery, Default(absl::ZeroDuration()),
+        Between(absl::ZeroDuration(), kMaxTransactionRecovery),
+        "Of a TRANSACTION topic: a producer is asked about an open transaction after so long, and then again and "
+        "again, unless the message says when first. 0: as the brokers are set.");
   }
 
   // Sets what was given: a create leaves the rest to the server, an update as it is.
@@ -140,8 +143,8 @@ class TopicUpdate : public Command {
 
   absl::Status Run(const FlagSet& flags, absl::Span<const std::string> arguments, Session* session) override {
     const bool is_given = flags.Given("queues") || flags.Given("retention") || flags.Given("retention_bytes") ||
-                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes") || flags.Given("idempotent") ||
-                          flags.Given("transaction_recovery");
+                          flags.Given("keep_unsettled") || flags.Given("max_message_bytes") ||
+                          flags.Given("idempotent") || flags.Given("transaction_recovery");
     if (!is_given)
       return UsageError(
           "nothing to change, give at least one of --queues, --retention, --retention-bytes, --keep-unsettled, "

@@ -340,8 +340,8 @@ absl::StatusOr<SettleCall> Decode(const broker_pb::Settle& in) {
   out.entries.reserve(in.entries_size());
   for (const broker_pb::Settle::Entry& entry : in.entries()) {
     if (!broker_pb::SettleKind_IsValid(entry.kind())) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("settle kind ", static_cast<int>(entry.kind()), " is not known here: is this broker older than the proxy?"));
+      return absl::InvalidArgumentError(absl::StrCat("settle kind ", static_cast<int>(entry.kind()),
+                                                     " is not known here: is this broker older than the proxy?"));
     }
     out.entries.push_back({GroupId(entry.group()), DecodeQueue(entry.queue()), entry.offset(), entry.nonce(),
                            static_cast<SettleKind>(entry.kind()), DecodeDuration(entry.delay_us()), entry.reason()});
@@ -381,8 +381,8 @@ PullCall Decode(const broker_pb::Pull& in) {
 
 absl::StatusOr<QueryOffsetCall> Decode(const broker_pb::QueryOffset& in) {
   if (!broker_pb::QueryOffset::Policy_IsValid(in.policy())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("offset policy ", static_cast<int>(in.policy()), " is not known here: is this broker older than the proxy?"));
+    return absl::InvalidArgumentError(absl::StrCat("offset policy ", static_cast<int>(in.policy()),
+                                                   " is not known here: is this broker older than the proxy?"));
   }
   return QueryOffsetCall{ShardId(in.shard()), DecodeQueue(in.queue()), in.metadata_revision(),
                          static_cast<QueryOffsetCall::Policy>(in.policy()), absl::FromUnixMicros(in.time_us())};
@@ -398,8 +398,8 @@ UpdateOffsetCall Decode(const broker_pb::UpdateOffset& in) {
 
 absl::StatusOr<ResetOffsetCall> Decode(const broker_pb::ResetOffset& in) {
   if (!broker_pb::ResetOffset::Target_IsValid(in.target())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("reset target ", static_cast<int>(in.target()), " is not known here: is this broker older than the proxy?"));
+    return absl::InvalidArgumentError(absl::StrCat("reset target ", static_cast<int>(in.target()),
+                                                   " is not known here: is this broker older than the proxy?"));
   }
   ResetOffsetCall out;
   out.shard = ShardId(in.shard());
@@ -609,7 +609,8 @@ void EncodeHead(const Delivery& in, broker_pb::Delivery* out) {
 absl::Status Decode(const broker_pb::Status& in) {
   if (in.code() == 0) return absl::OkStatus();
   absl::Status out(static_cast<absl::StatusCode>(in.code()), in.message());
-  for (const broker_pb::Status::Payload& payload : in.payloads()) out.SetPayload(payload.url(), absl::Cord(payload.value()));
+  for (const broker_pb::Status::Payload& payload : in.payloads())
+    out.SetPayload(payload.url(), absl::Cord(payload.value()));
   return out;
 }
 
@@ -724,7 +725,8 @@ QueueStats Decode(const broker_pb::QueueStats& in) {
   out.reused_ids = in.reused_ids();
   out.lite_topics = in.lite_topics();
   for (const broker_pb::QueueStats::Group& group : in.groups()) {
-    out.groups.push_back({GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
+    out.groups.push_back(
+        {GroupId(group.group()), group.floor(), group.next(), group.in_flight(), group.ready_again(), group.parked()});
   }
   return out;
 }
@@ -745,8 +747,8 @@ GroupCount Decode(const broker_pb::GroupCount& in) {
 
 absl::StatusOr<LiteSyncCall> Decode(const broker_pb::SyncLite& in) {
   if (!broker_pb::SyncLite::Action_IsValid(in.action())) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("lite action ", static_cast<int>(in.action()), " is not known here: is this broker older than the proxy?"));
+    return absl::InvalidArgumentError(absl::StrCat("lite action ", static_cast<int>(in.action()),
+                                                   " is not known here: is this broker older than the proxy?"));
   }
   LiteSyncCall out;
   out.shard = ShardId(in.shard());

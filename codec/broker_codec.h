@@ -8,8 +8,9 @@
 #include "barid/broker/v1/broker.pb.h"
 #include "base/broker_calls.h"
 
-// The calls of a broker and their answers as messages of barid.broker.v1. The proxy encodes calls and decodes answers, the
-// broker does the reverse. Decode is the inverse of Encode, down to microseconds, below which times and durations are cut.
+// The calls of a broker and their answers as messages of barid.broker.v1. The proxy encodes calls and decodes answers,
+// the broker does the reverse. Decode is the inverse of Encode, down to microseconds, below which times and durations
+// are cut.
 namespace barid {
 
 namespace broker_pb = ::barid::broker::v1;

@@ -250,8 +250,7 @@ absl::Status Controller::Execute(const char* event, Planner make_plan) {
     const absl::StatusOr<int64_t> revision = Commit(plan);
     if (revision.ok()) {
       LOG(INFO) << event << KV("key", plan.puts.empty() ? plan.deletes.front() : KeyOf(plan.puts.back()))
-                << KV("records", plan.puts.size() + plan.deletes.size())
-                << KV("revision", *revision);
+                << KV("records", plan.puts.size() + plan.deletes.size()) << KV("revision", *revision);
       return absl::OkStatus();
     }
     if (!absl::IsAborted(revision.status())) return revision.status();

@@ -82,12 +82,15 @@ absl::Status ValidateExpiry(absl::Duration expire_after) {
 // What may change in a topic's life.
 absl::Status ValidateSettings(const TopicMetadata& topic) {
   if (topic.type == MessageType::kPriority && topic.queues_per_shard != kPriorityLevels) {
-    return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard, ", a priority topic has ",
-                                                   kPriorityLevels, " queues in every shard, one for each priority"));
+    return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard,
+                                                   ", a priority topic has ", kPriorityLevels,
+                                                   " queues in every shard, one for each priority"));
   }
   if (topic.type == MessageType::kLite && topic.queues_per_shard != 1) {
-    return absl::InvalidArgumentError(absl::StrCat("queues_per_shard is ", topic.queues_per_shard, ", expected 1: a lite topic's parent "
-                                                   "shows clients one queue in every shard, and its lite topics are queues of their own"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("queues_per_shard is ", topic.queues_per_shard,
+                     ", expected 1: a lite topic's parent "
+                     "shows clients one queue in every shard, and its lite topics are queues of their own"));
   }
   RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic.queues_per_shard, 1, kMaxQueuesPerShard));
   RETURN_IF_ERROR(CheckBetween("retention.age", topic.retention.age, kMinRetentionAge, kMaxRetentionAge));
@@ -154,7 +157,8 @@ absl::Status PlaceQueues(const MetadataState& state, const MetadataLimits& limit
     RETURN_IF_ERROR(CheckBetween("queues_per_shard", topic->queues_per_shard, 1, kMaxQueuesPerShard));
     count = int64_t{topic->queues_per_shard} * static_cast<int64_t>(shards.size());
   }
-  RETURN_IF_ERROR(CheckBetween("the number of queues of a FIFO topic, in all shards together,", count, 1, kMaxFifoQueues));
+  RETURN_IF_ERROR(
+      CheckBetween("the number of queues of a FIFO topic, in all shards together,", count, 1, kMaxFifoQueues));
   topic->placement.clear();
   for (int64_t i = 0; i < count; ++i) {
     topic->placement.push_back(shards[(topic->id.value() + static_cast<uint64_t>(i)) % shards.size()]);
@@ -249,9 +253,11 @@ absl::StatusOr<Plan> PlanUpdateTopic(const MetadataState& state, const TopicUpda
   if (update.idempotent) updated.idempotent = *update.idempotent;
   if (update.transaction_recovery) updated.transaction_recovery = *update.transaction_recovery;
   if (topic->type == MessageType::kFifo && updated.queues_per_shard != topic->queues_per_shard) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the FIFO topic has ", topic->placement.size(), " queues, and their number is fixed: with another one message groups would "
-        "go to other queues, and their messages would overtake each other. Create another topic with as many as are needed"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the FIFO topic has ", topic->placement.size(),
+                     " queues, and their number is fixed: with another one message groups would "
+                     "go to other queues, and their messages would overtake each other. Create another topic with as "
+                     "many as are needed"));
   }
   RETURN_IF_ERROR(ValidateSettings(updated));
   if (updated.queues_per_shard < topic->queues_per_shard) {
@@ -304,7 +310,8 @@ namespace {
 GroupKind KindOf(const MetadataState& state, const GroupMetadata& group) {
   if (group.kind != GroupKind::kUndecided) return group.kind;
   bool subscribed = false;
-  state.ForEach<SubscriptionMetadata>("subscription/", [&](const SubscriptionMetadata& s) { subscribed |= s.group == group.id; });
+  state.ForEach<SubscriptionMetadata>("subscription/",
+                                      [&](const SubscriptionMetadata& s) { subscribed |= s.group == group.id; });
   return subscribed ? GroupKind::kDelivery : GroupKind::kUndecided;
 }
 
@@ -312,9 +319,11 @@ absl::Status CheckKind(const GroupMetadata& group, GroupKind is, GroupKind wante
   if (is == GroupKind::kUndecided || is == wanted) return absl::OkStatus();
   return absl::FailedPreconditionError(
       is == GroupKind::kOffset
-          ? absl::StrCat("the group ", group.name.ToString(), " is offset-based, it stores offsets and is not delivered to: use another "
+          ? absl::StrCat("the group ", group.name.ToString(),
+                         " is offset-based, it stores offsets and is not delivered to: use another "
                          "group to receive")
-          : absl::StrCat("the group ", group.name.ToString(), " is delivered to, it receives and settles messages and stores no offsets: "
+          : absl::StrCat("the group ", group.name.ToString(),
+                         " is delivered to, it receives and settles messages and stores no offsets: "
                          "use another group to store offsets"));
 }
 

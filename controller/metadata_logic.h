@@ -64,8 +64,8 @@ absl::StatusOr<Plan> PlanDeleteGroup(const MetadataState& state, const ResourceN
 // The same for those of `due` (controller/group_activity.h) that are there and still expire.
 Plan PlanExpireGroups(const MetadataState& state, const std::vector<GroupId>& due);
 
-// Empty if the subscription is there. A group that starts at the last message starts at `now`. One whose kind is undecided is
-// delivered to from then on; kFailedPrecondition for one that is offset-based.
+// Empty if the subscription is there. A group that starts at the last message starts at `now`. One whose kind is
+// undecided is delivered to from then on; kFailedPrecondition for one that is offset-based.
 absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLimits& limits, GroupId group,
                                    TopicId topic, absl::Time now);
 

@@ -69,8 +69,8 @@ class Stream {
   // Ends the call with a gRPC status. At most once; messages written before are sent first.
   virtual void Finish(const absl::Status& status) = 0;
 
-  // Runs `task` once on a thread of the transport, soon, whether or not the call is over by then: for what the thread that has
-  // the result should not do. One at a time. If the transport has ended, it runs here.
+  // Runs `task` once on a thread of the transport, soon, whether or not the call is over by then: for what the thread
+  // that has the result should not do. One at a time. If the transport has ended, it runs here.
   virtual void Resume(absl::AnyInvocable<void()> task) = 0;
 };
 
@@ -109,16 +109,16 @@ struct PortLimits {
   int max_connections = 10000;
   int max_connections_per_address = 0;  // 0: as many as in all.
   int max_streams_per_connection = 1000;
-  // Requests in flight, and answers of unary calls that wait for their peers, are refused with kResourceExhausted beyond this many
-  // bytes, of the port and of one connection.
+  // Requests in flight, and answers of unary calls that wait for their peers, are refused with kResourceExhausted
+  // beyond this many bytes, of the port and of one connection.
   size_t max_inflight_request_bytes = size_t{256} << 20;
   size_t max_connection_request_bytes = size_t{64} << 20;
   // For a connection to become one: TLS handshake and preface.
   absl::Duration handshake_timeout = absl::Seconds(10);
   // For the headers of a request, each message of it from its first byte on, and the end of a unary one.
   absl::Duration request_timeout = absl::Seconds(60);
-  // A second, of one connection; ten times as many at once. PING, SETTINGS, PRIORITY, and frames that carry nothing. Clients that
-  // estimate bandwidth ping as often as data comes.
+  // A second, of one connection; ten times as many at once. PING, SETTINGS, PRIORITY, and frames that carry nothing.
+  // Clients that estimate bandwidth ping as often as data comes.
   int max_control_frames = 10000;
   // The same, calls that the peer cancels or has reset by its errors. Clients may cancel all their long polls together.
   int max_resets = 200;

@@ -22,8 +22,9 @@ class ClientStream {
   virtual void HalfClose() = 0;
   // Ends the stream soon, with kCancelled. Any number of times.
   virtual void Cancel() = 0;
-  // Runs `task` once on a thread of the transport, soon but not within this call, whether or not the stream is over: in the same
-  // wake-up if this is that thread, so that what others do in it can go together. If the transport has ended, it runs here.
+  // Runs `task` once on a thread of the transport, soon but not within this call, whether or not the stream is over: in
+  // the same wake-up if this is that thread, so that what others do in it can go together. If the transport has ended,
+  // it runs here.
   virtual void Resume(absl::AnyInvocable<void()> task) = 0;
 };
 
@@ -46,8 +47,10 @@ class Channel {
  public:
   virtual ~Channel() = default;  // Its streams end with kUnavailable.
 
-  // "/package.Service/Method". The result is never null; what goes wrong is told by OnDone. May block to resolve a name.
-  virtual std::shared_ptr<ClientStream> Open(const std::string& method, std::shared_ptr<ClientStreamHandler> handler) = 0;
+  // "/package.Service/Method". The result is never null; what goes wrong is told by OnDone. May block to resolve a
+  // name.
+  virtual std::shared_ptr<ClientStream> Open(const std::string& method,
+                                             std::shared_ptr<ClientStreamHandler> handler) = 0;
 };
 
 }  // namespace barid::edge

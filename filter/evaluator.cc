@@ -13,12 +13,18 @@ Truth TruthOf(bool value) { return value ? Truth::kTrue : Truth::kFalse; }
 
 bool Holds(Relation relation, int order) {
   switch (relation) {
-    case Relation::kEqual: return order == 0;
-    case Relation::kNotEqual: return order != 0;
-    case Relation::kLess: return order < 0;
-    case Relation::kLessOrEqual: return order <= 0;
-    case Relation::kGreater: return order > 0;
-    case Relation::kGreaterOrEqual: return order >= 0;
+    case Relation::kEqual:
+      return order == 0;
+    case Relation::kNotEqual:
+      return order != 0;
+    case Relation::kLess:
+      return order < 0;
+    case Relation::kLessOrEqual:
+      return order <= 0;
+    case Relation::kGreater:
+      return order > 0;
+    case Relation::kGreaterOrEqual:
+      return order >= 0;
   }
   return false;
 }
@@ -105,7 +111,8 @@ std::optional<Number> Evaluator::Numeric(int index) {
       return node.number;
     case Node::Op::kProperty: {
       const std::optional<absl::string_view>& value = values_[static_cast<size_t>(node.slot)];
-      if (!value || !Charge(static_cast<int64_t>(std::min(value->size(), kMaxNumberBytes)) / kBytesPerStep)) return std::nullopt;
+      if (!value || !Charge(static_cast<int64_t>(std::min(value->size(), kMaxNumberBytes)) / kBytesPerStep))
+        return std::nullopt;
       const std::optional<Number> number = ParseNumber(*value);
       if (!number) Note(Problem::kNotANumber, node.slot);
       return number;
@@ -129,9 +136,15 @@ std::optional<Number> Evaluator::Calculate(const Node& node) {
     const std::optional<Number> operand = Numeric(node.operands[i]);
     if (!operand) return std::nullopt;
     switch (node.operators[i - 1]) {
-      case '+': result = Add(*result, *operand); break;
-      case '-': result = Subtract(*result, *operand); break;
-      case '*': result = Multiply(*result, *operand); break;
+      case '+':
+        result = Add(*result, *operand);
+        break;
+      case '-':
+        result = Subtract(*result, *operand);
+        break;
+      case '*':
+        result = Multiply(*result, *operand);
+        break;
       default:
         if (operand->AsDouble() == 0) {
           Note(Problem::kDivisionByZero);
@@ -185,8 +198,9 @@ Truth Evaluator::In(const Node& node) {
   } else {
     const std::optional<absl::string_view> value = Text(node.operands[0]);
     if (!value || !Charge(static_cast<int64_t>(value->size()) / kBytesPerStep)) return Truth::kUnknown;
-    const auto place = std::lower_bound(node.texts.begin(), node.texts.end(), *value,
-                                        [](const std::string& a, absl::string_view b) { return absl::string_view(a) < b; });
+    const auto place =
+        std::lower_bound(node.texts.begin(), node.texts.end(), *value,
+                         [](const std::string& a, absl::string_view b) { return absl::string_view(a) < b; });
     found = place != node.texts.end() && *place == *value;
   }
   if (found) return Truth::kTrue;
@@ -206,11 +220,16 @@ Truth Evaluator::Search(const Node& node) {
 bool Evaluator::IsNull(int index) {
   const Node& node = program_.nodes[static_cast<size_t>(index)];
   switch (node.type) {
-    case Type::kProperty: return !values_[static_cast<size_t>(node.slot)].has_value();
-    case Type::kText: return false;
-    case Type::kNumber: return !Numeric(index).has_value();
-    case Type::kBoolean: return Condition(index) == Truth::kUnknown;
-    case Type::kNull: return true;
+    case Type::kProperty:
+      return !values_[static_cast<size_t>(node.slot)].has_value();
+    case Type::kText:
+      return false;
+    case Type::kNumber:
+      return !Numeric(index).has_value();
+    case Type::kBoolean:
+      return Condition(index) == Truth::kUnknown;
+    case Type::kNull:
+      return true;
   }
   return true;
 }

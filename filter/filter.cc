@@ -24,12 +24,18 @@ uint64_t NextId() {
 
 absl::string_view ProblemName(Problem problem) {
   switch (problem) {
-    case Problem::kNone: return "none";
-    case Problem::kNotANumber: return "not a number";
-    case Problem::kNotABoolean: return "not a boolean";
-    case Problem::kDivisionByZero: return "division by zero";
-    case Problem::kOutOfRange: return "a result beyond a double";
-    case Problem::kTooCostly: return "too costly";
+    case Problem::kNone:
+      return "none";
+    case Problem::kNotANumber:
+      return "not a number";
+    case Problem::kNotABoolean:
+      return "not a boolean";
+    case Problem::kDivisionByZero:
+      return "division by zero";
+    case Problem::kOutOfRange:
+      return "a result beyond a double";
+    case Problem::kTooCostly:
+      return "too costly";
   }
   return "";
 }
@@ -57,9 +63,9 @@ Filter::Filter(Program program) : program_(std::move(program)), id_(NextId()) {
     memory_bytes_ += sizeof(std::string) + name.capacity();
   }
   for (const Node& node : program_.nodes) {
-    memory_bytes_ += sizeof(Node) + node.text.capacity() + node.operators.capacity() + node.operands.capacity() * sizeof(int) +
-                     node.numbers.capacity() * sizeof(Number) + node.texts.capacity() * sizeof(std::string) +
-                     node.pattern.memory_bytes();
+    memory_bytes_ += sizeof(Node) + node.text.capacity() + node.operators.capacity() +
+                     node.operands.capacity() * sizeof(int) + node.numbers.capacity() * sizeof(Number) +
+                     node.texts.capacity() * sizeof(std::string) + node.pattern.memory_bytes();
     for (const std::string& text : node.texts) memory_bytes_ += text.capacity();
   }
 }

@@ -23,7 +23,8 @@ absl::string_view ProblemName(Problem problem);
 
 struct Evaluation {
   Truth truth = Truth::kUnknown;
-  // The first problem that was met, whatever came of it, and the property it is about (-1: none), an index into names().
+  // The first problem that was met, whatever came of it, and the property it is about (-1: none), an index into
+  // names().
   Problem problem = Problem::kNone;
   int name = -1;
   int64_t steps = 0;  // What it cost.
@@ -35,8 +36,8 @@ class Filter {
   // kInvalidArgument: "position N: found X, expected Y".
   static absl::StatusOr<std::shared_ptr<const Filter>> Compile(absl::string_view expression);
 
-  // Of a message: looks at the properties that the expression names, without copying. Takes bounded time and no memory that
-  // depends on the message but for its own names.
+  // Of a message: looks at the properties that the expression names, without copying. Takes bounded time and no memory
+  // that depends on the message but for its own names.
   Evaluation Evaluate(const StoredMessageView& message) const;
   // Of a row, one value per name; none is NULL.
   Evaluation Evaluate(absl::Span<const std::optional<absl::string_view>> values) const;

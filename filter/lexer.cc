@@ -16,13 +16,20 @@ namespace {
 constexpr size_t kMaxQuotedCharacters = 32;
 
 constexpr std::pair<absl::string_view, TokenKind> kKeywords[] = {
-    {"AND", TokenKind::kAnd},           {"OR", TokenKind::kOr},
-    {"NOT", TokenKind::kNot},           {"BETWEEN", TokenKind::kBetween},
-    {"IN", TokenKind::kIn},             {"LIKE", TokenKind::kLike},
-    {"ESCAPE", TokenKind::kEscape},     {"CONTAINS", TokenKind::kContains},
-    {"STARTSWITH", TokenKind::kStartsWith}, {"ENDSWITH", TokenKind::kEndsWith},
-    {"IS", TokenKind::kIs},             {"NULL", TokenKind::kNull},
-    {"TRUE", TokenKind::kTrue},         {"FALSE", TokenKind::kFalse},
+    {"AND", TokenKind::kAnd},
+    {"OR", TokenKind::kOr},
+    {"NOT", TokenKind::kNot},
+    {"BETWEEN", TokenKind::kBetween},
+    {"IN", TokenKind::kIn},
+    {"LIKE", TokenKind::kLike},
+    {"ESCAPE", TokenKind::kEscape},
+    {"CONTAINS", TokenKind::kContains},
+    {"STARTSWITH", TokenKind::kStartsWith},
+    {"ENDSWITH", TokenKind::kEndsWith},
+    {"IS", TokenKind::kIs},
+    {"NULL", TokenKind::kNull},
+    {"TRUE", TokenKind::kTrue},
+    {"FALSE", TokenKind::kFalse},
 };
 
 bool BeginsName(char c) { return absl::ascii_isalpha(static_cast<unsigned char>(c)) || c == '_' || c == '$'; }
@@ -41,7 +48,8 @@ std::string Quote(absl::string_view text) {
   // One "character" of bytes that are no UTF-8 has no bound of its own.
   bytes = std::min(bytes, 4 * kMaxQuotedCharacters);
   // Quotes within are plain to see.
-  const std::string escaped = absl::StrReplaceAll(absl::Utf8SafeCHexEscape(text.substr(0, bytes)), {{"\\'", "'"}, {"\\\"", "\""}});
+  const std::string escaped =
+      absl::StrReplaceAll(absl::Utf8SafeCHexEscape(text.substr(0, bytes)), {{"\\'", "'"}, {"\\\"", "\""}});
   return absl::StrCat("\"", escaped, bytes < text.size() ? "...\"" : "\"");
 }
 
@@ -49,8 +57,8 @@ std::string Quote(absl::string_view text) {
 
 absl::Status Lexer::Error(size_t begin, size_t end, absl::string_view expected) const {
   const std::string found = begin == end ? "the end" : Quote(expression_.substr(begin, end - begin));
-  return absl::InvalidArgumentError(absl::StrCat("position ", CountCharacters(expression_.substr(0, begin)) + 1, ": found ",
-                                                 found, ", expected ", expected));
+  return absl::InvalidArgumentError(absl::StrCat("position ", CountCharacters(expression_.substr(0, begin)) + 1,
+                                                 ": found ", found, ", expected ", expected));
 }
 
 absl::Status Lexer::SkipSpace() {
@@ -88,7 +96,8 @@ absl::StatusOr<Token> Lexer::Quoted(char quote) {
     ++at_;
   }
   token.end = at_;
-  if (token.kind == TokenKind::kIdentifier && token.text.empty()) return Error(token.begin, token.end, "a name between the quotes");
+  if (token.kind == TokenKind::kIdentifier && token.text.empty())
+    return Error(token.begin, token.end, "a name between the quotes");
   return token;
 }
 
@@ -125,7 +134,8 @@ absl::StatusOr<Token> Lexer::Numeric() {
   const absl::string_view digits = expression_.substr(token.begin, end - token.begin);
   const std::optional<Number> number = ParseNumber(digits);
   if (!number) {
-    return Error(token.begin, token.end, absl::StrCat("a number of at most ", kMaxNumberBytes, " digits, within the range of a double"));
+    return Error(token.begin, token.end,
+                 absl::StrCat("a number of at most ", kMaxNumberBytes, " digits, within the range of a double"));
   }
   token.number = *number;
   return token;

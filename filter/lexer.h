@@ -16,15 +16,38 @@ enum class TokenKind {
   kIdentifier,  // `text` is the name.
   kText,        // `text` is the string itself.
   kNumber,
-  kEqual, kNotEqual, kLess, kLessOrEqual, kGreater, kGreaterOrEqual,
-  kPlus, kMinus, kTimes, kDivide,
-  kOpen, kClose, kComma,
-  kAnd, kOr, kNot, kBetween, kIn, kLike, kEscape, kContains, kStartsWith, kEndsWith, kIs, kNull, kTrue, kFalse,
+  kEqual,
+  kNotEqual,
+  kLess,
+  kLessOrEqual,
+  kGreater,
+  kGreaterOrEqual,
+  kPlus,
+  kMinus,
+  kTimes,
+  kDivide,
+  kOpen,
+  kClose,
+  kComma,
+  kAnd,
+  kOr,
+  kNot,
+  kBetween,
+  kIn,
+  kLike,
+  kEscape,
+  kContains,
+  kStartsWith,
+  kEndsWith,
+  kIs,
+  kNull,
+  kTrue,
+  kFalse,
 };
 
 struct Token {
   TokenKind kind = TokenKind::kEnd;
-  size_t begin = 0;          // Bytes [begin, end) of the expression.
+  size_t begin = 0;  // Bytes [begin, end) of the expression.
   size_t end = 0;
   std::string text;
   Number number;
@@ -39,7 +62,8 @@ class Lexer {
   // The next one; kEnd at the end, again and again.
   absl::StatusOr<Token> Next();
 
-  // `position N: found X, expected Y`: what is found is bytes [begin, end), the end of the expression if there are none.
+  // `position N: found X, expected Y`: what is found is bytes [begin, end), the end of the expression if there are
+  // none.
   absl::Status Error(size_t begin, size_t end, absl::string_view expected) const;
 
  private:

@@ -40,7 +40,8 @@ std::optional<Number> Number::OfDouble(double value) {
 
 std::optional<Number> ParseNumber(absl::string_view text) {
   if (text.size() > kMaxNumberBytes) return std::nullopt;
-  // from_chars takes no '+', and takes "inf", "nan" and what is only the beginning of a number: the form is checked first.
+  // from_chars takes no '+', and takes "inf", "nan" and what is only the beginning of a number: the form is checked
+  // first.
   if (!text.empty() && text[0] == '+') {
     text.remove_prefix(1);
     if (!text.empty() && text[0] == '-') return std::nullopt;
@@ -103,7 +104,8 @@ std::optional<Number> Subtract(const Number& a, const Number& b) {
 
 std::optional<Number> Multiply(const Number& a, const Number& b) {
   int64_t product = 0;
-  if (a.is_integer() && b.is_integer() && !__builtin_mul_overflow(a.integer(), b.integer(), &product)) return Number(product);
+  if (a.is_integer() && b.is_integer() && !__builtin_mul_overflow(a.integer(), b.integer(), &product))
+    return Number(product);
   return Number::OfDouble(a.AsDouble() * b.AsDouble());
 }
 

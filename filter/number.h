@@ -26,8 +26,9 @@ class Number {
   double real_ = 0;
 };
 
-// The number that `text` is, all of it: [sign] digits [. digits] [exponent], or [sign] . digits [exponent]. Whole numbers that
-// do not fit 64 bits are doubles. Nothing for other text, text of more than kMaxNumberBytes, and what a double cannot hold.
+// The number that `text` is, all of it: [sign] digits [. digits] [exponent], or [sign] . digits [exponent]. Whole
+// numbers that do not fit 64 bits are doubles. Nothing for other text, text of more than kMaxNumberBytes, and what a
+// double cannot hold.
 inline constexpr size_t kMaxNumberBytes = 64;
 std::optional<Number> ParseNumber(absl::string_view text);
 

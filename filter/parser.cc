@@ -15,31 +15,43 @@ constexpr absl::string_view kOperand = "a name, a literal, NOT, a sign or (";
 
 absl::string_view TypeName(Type type) {
   switch (type) {
-    case Type::kNull: return "NULL";
-    case Type::kBoolean: return "a condition";
-    case Type::kNumber: return "a number";
-    case Type::kText: return "a text";
-    case Type::kProperty: return "a property";
+    case Type::kNull:
+      return "NULL";
+    case Type::kBoolean:
+      return "a condition";
+    case Type::kNumber:
+      return "a number";
+    case Type::kText:
+      return "a text";
+    case Type::kProperty:
+      return "a property";
   }
   return "";
 }
 
 std::optional<Relation> RelationOf(TokenKind kind) {
   switch (kind) {
-    case TokenKind::kEqual: return Relation::kEqual;
-    case TokenKind::kNotEqual: return Relation::kNotEqual;
-    case TokenKind::kLess: return Relation::kLess;
-    case TokenKind::kLessOrEqual: return Relation::kLessOrEqual;
-    case TokenKind::kGreater: return Relation::kGreater;
-    case TokenKind::kGreaterOrEqual: return Relation::kGreaterOrEqual;
-    default: return std::nullopt;
+    case TokenKind::kEqual:
+      return Relation::kEqual;
+    case TokenKind::kNotEqual:
+      return Relation::kNotEqual;
+    case TokenKind::kLess:
+      return Relation::kLess;
+    case TokenKind::kLessOrEqual:
+      return Relation::kLessOrEqual;
+    case TokenKind::kGreater:
+      return Relation::kGreater;
+    case TokenKind::kGreaterOrEqual:
+      return Relation::kGreaterOrEqual;
+    default:
+      return std::nullopt;
   }
 }
 
 bool IsEquality(Relation relation) { return relation == Relation::kEqual || relation == Relation::kNotEqual; }
 
-// Recursive descent; a method per row of the table of operators, loosest first. Each returns the index of the node that it
-// made, having read all tokens of it; token_ is the next.
+// Recursive descent; a method per row of the table of operators, loosest first. Each returns the index of the node that
+// it made, having read all tokens of it; token_ is the next.
 class Parser {
  public:
   explicit Parser(absl::string_view expression) : lexer_(expression) {}
@@ -48,7 +60,8 @@ class Parser {
     RETURN_IF_ERROR(Advance());
     if (token_.kind == TokenKind::kEnd) return Expected("a condition");
     ASSIGN_OR_RETURN(program_.root, Condition(&Parser::Disjunction));
-    if (token_.kind != TokenKind::kEnd) return Expected(at_condition_end_ ? "AND, OR or the end" : "an operator or the end");
+    if (token_.kind != TokenKind::kEnd)
+      return Expected(at_condition_end_ ? "AND, OR or the end" : "an operator or the end");
     return std::move(program_);
   }
 
@@ -80,7 +93,8 @@ class Parser {
 
   absl::StatusOr<int> Add(Node node) {
     RETURN_IF_ERROR(CountTerm());
-    for (const int operand : node.operands) node.depth = std::max(node.depth, program_.nodes[static_cast<size_t>(operand)].depth + 1);
+    for (const int operand : node.operands)
+      node.depth = std::max(node.depth, program_.nodes[static_cast<size_t>(operand)].depth + 1);
     if (node.depth > kMaxFilterDepth) return TooDeep();
     program_.nodes.push_back(std::move(node));
     return static_cast<int>(program_.nodes.size()) - 1;
@@ -231,13 +245,19 @@ class Parser {
     if (a == Type::kProperty) a = b;
     if (b == Type::kProperty) b = a;
     if (a != b) {
-      return lexer_.Error(begin, last_.end, absl::StrCat(TypeName(a), " as on the left, or a property; this is ", TypeName(b)));
+      return lexer_.Error(begin, last_.end,
+                          absl::StrCat(TypeName(a), " as on the left, or a property; this is ", TypeName(b)));
     }
     switch (a) {
-      case Type::kNumber: node.op = Node::Op::kCompareNumbers; break;
-      case Type::kText: node.op = Node::Op::kCompareTexts; break;
+      case Type::kNumber:
+        node.op = Node::Op::kCompareNumbers;
+        break;
+      case Type::kText:
+        node.op = Node::Op::kCompareTexts;
+        break;
       default:
-        if (!IsEquality(relation)) return lexer_.Error(begin, last_.end, "a number or a text: conditions have no order");
+        if (!IsEquality(relation))
+          return lexer_.Error(begin, last_.end, "a number or a text: conditions have no order");
         node.op = Node::Op::kCompareBooleans;
     }
     return Add(std::move(node));
@@ -450,9 +470,9 @@ class Parser {
   }
 
   Lexer lexer_;
-  Token token_;                     // The next one,
-  Token last_;                      // and the one before it.
-  bool at_condition_end_ = false;   // What was read last is a condition: no operator of values can follow.
+  Token token_;                    // The next one,
+  Token last_;                     // and the one before it.
+  bool at_condition_end_ = false;  // What was read last is a condition: no operator of values can follow.
   int depth_ = 0;
   int terms_ = 0;
   absl::flat_hash_map<std::string, int> slots_;
@@ -463,8 +483,8 @@ class Parser {
 
 absl::StatusOr<Program> Parse(absl::string_view expression) {
   if (expression.size() > kMaxFilterBytes) {
-    return absl::InvalidArgumentError(absl::StrCat("position ", kMaxFilterBytes + 1, ": found an expression of ", expression.size(),
-                                                   " bytes, expected at most ", kMaxFilterBytes));
+    return absl::InvalidArgumentError(absl::StrCat("position ", kMaxFilterBytes + 1, ": found an expression of ",
+                                                   expression.size(), " bytes, expected at most ", kMaxFilterBytes));
   }
   return Parser(expression).Parse();
 }

@@ -14,8 +14,8 @@ void Pattern::AddText(absl::string_view text) {
   for (const char c : text) tokens_.push_back(static_cast<uint8_t>(c));
 }
 
-// What follows the last run that was met is tried at one place after the other; what came before it never needs to be tried
-// again. Quadratic at worst, hence the steps.
+// What follows the last run that was met is tried at one place after the other; what came before it never needs to be
+// tried again. Quadratic at worst, hence the steps.
 std::optional<bool> Pattern::Matches(absl::string_view text, int64_t* steps) const {
   constexpr size_t kNone = SIZE_MAX;
   size_t at = 0;

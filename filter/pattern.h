@@ -9,8 +9,8 @@
 
 namespace barid::filter {
 
-// What LIKE and CONTAINS look for: bytes, with "any run of characters" and "any character" between them. A character is a
-// UTF-8 lead byte with what continues it; bytes that are no UTF-8 do no harm.
+// What LIKE and CONTAINS look for: bytes, with "any run of characters" and "any character" between them. A character is
+// a UTF-8 lead byte with what continues it; bytes that are no UTF-8 do no harm.
 class Pattern {
  public:
   void AddText(absl::string_view text);

@@ -28,15 +28,15 @@ struct Node {
     kProduct,         // with '*' or '/'
     kCompareNumbers,  // operands[0] relation operands[1]
     kCompareTexts,
-    kCompareBooleans, // equal or not
-    kInNumbers,       // operands[0] in numbers
-    kInTexts,         // in texts
-    kLike,            // operands[0] is pattern
-    kStartsWith,      // with text
+    kCompareBooleans,  // equal or not
+    kInNumbers,        // operands[0] in numbers
+    kInTexts,          // in texts
+    kLike,             // operands[0] is pattern
+    kStartsWith,       // with text
     kEndsWith,
     kIsNull,
     kNot,
-    kAnd,             // operands
+    kAnd,  // operands
     kOr,
   };
 
@@ -44,15 +44,15 @@ struct Node {
   Type type = Type::kNull;
   Relation relation = Relation::kEqual;
   bool boolean = false;
-  bool has_null = false;          // The list of kIn... has NULL in it.
+  bool has_null = false;  // The list of kIn... has NULL in it.
   int depth = 1;
   int slot = 0;
   Number number;
   std::string text;
   std::string operators;
-  std::vector<int> operands;      // Indexes of nodes that stand before this one.
-  std::vector<Number> numbers;    // Sorted.
-  std::vector<std::string> texts; // Sorted.
+  std::vector<int> operands;       // Indexes of nodes that stand before this one.
+  std::vector<Number> numbers;     // Sorted.
+  std::vector<std::string> texts;  // Sorted.
   Pattern pattern;
 };
 

@@ -16,7 +16,8 @@ absl::Status TopicNotFound(const ResourceName& name) {
 }
 
 absl::Status GroupNotFound(const ResourceName& name) {
-  return Refuse(Reason::kConsumerGroupNotFound, absl::StrCat("there is no consumer group ", name.ToString(), ": create it first"));
+  return Refuse(Reason::kConsumerGroupNotFound,
+                absl::StrCat("there is no consumer group ", name.ToString(), ": create it first"));
 }
 
 }  // namespace
@@ -55,7 +56,8 @@ absl::StatusOr<const GroupMetadata*> Catalog::FindStoringGroup(const Metadata& m
   if (group == nullptr) return GroupNotFound(name);
   if (group->kind == GroupKind::kDelivery) {
     return Refuse(Reason::kPreconditionFailed,
-                  absl::StrCat("the group ", name.ToString(), " is delivered to, it receives and settles messages and stores no offsets: "
+                  absl::StrCat("the group ", name.ToString(),
+                               " is delivered to, it receives and settles messages and stores no offsets: "
                                "use another group to store offsets"));
   }
   return group;
@@ -78,7 +80,8 @@ void Catalog::Create(Kind kind, const ResourceName& name, Done done) {
     waiting.push_back(std::move(done));
     if (waiting.size() > 1) return;
   }
-  LOG(INFO) << "creating on first use" << KV("kind", kind == Kind::kTopic ? "topic" : "group") << KV("name", name.ToString());
+  LOG(INFO) << "creating on first use" << KV("kind", kind == Kind::kTopic ? "topic" : "group")
+            << KV("name", name.ToString());
   auto created = [this, kind, name](absl::StatusOr<Snapshot> result) { OnCreated(kind, name, std::move(result)); };
   if (kind == Kind::kTopic) {
     TopicMetadata topic;
@@ -101,7 +104,8 @@ void Catalog::OnCreated(Kind kind, const ResourceName& name, absl::StatusOr<Snap
   // Another proxy may have been first; then the watch brings it, if it has not yet.
   if (absl::IsAlreadyExists(result.status())) result = controller_->Current();
   if (result.ok()) {
-    const bool found = kind == Kind::kTopic ? (*result)->FindTopic(name) != nullptr : (*result)->FindGroup(name) != nullptr;
+    const bool found =
+        kind == Kind::kTopic ? (*result)->FindTopic(name) != nullptr : (*result)->FindGroup(name) != nullptr;
     if (!found) result = absl::UnavailableError(absl::StrCat(name.ToString(), " is being created: try again"));
   } else {
     result = Annotate(result.status(), absl::StrCat("creating ", name.ToString(), " on first use"));

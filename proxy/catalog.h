@@ -34,9 +34,9 @@ class Catalog {
   // A snapshot in which `group` is subscribed to `topic`.
   void NeedSubscription(GroupId group, TopicId topic, Done done);
 
-  // A snapshot in which the group is offset-based; it is made, or decided, if that can be. PRECONDITION_FAILED for one that is delivered
-  // to. The controller decides, and what is decided stays: so an old snapshot that says so is as good as a new one, and two shards
-  // never disagree.
+  // A snapshot in which the group is offset-based; it is made, or decided, if that can be. PRECONDITION_FAILED for one
+  // that is delivered to. The controller decides, and what is decided stays: so an old snapshot that says so is as good
+  // as a new one, and two shards never disagree.
   void NeedStoringGroup(const ResourceName& name, Done done);
   // The group, if it may have stored offsets; changes nothing.
   static absl::StatusOr<const GroupMetadata*> FindStoringGroup(const Metadata& metadata, const ResourceName& name);

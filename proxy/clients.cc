@@ -9,9 +9,11 @@
 namespace barid::proxy {
 namespace {
 
-constexpr absl::string_view kClientTypeNames[] = {"unspecified",   "producer",           "push_consumer",       "simple_consumer",
-                                                  "pull_consumer", "lite_push_consumer", "lite_simple_consumer"};
-constexpr absl::string_view kLanguageNames[] = {"other", "java", "cpp", "dotnet", "go", "rust", "python", "php", "nodejs"};
+constexpr absl::string_view kClientTypeNames[] = {"unspecified",         "producer",      "push_consumer",
+                                                  "simple_consumer",     "pull_consumer", "lite_push_consumer",
+                                                  "lite_simple_consumer"};
+constexpr absl::string_view kLanguageNames[] = {"other", "java",   "cpp", "dotnet", "go",
+                                                "rust",  "python", "php", "nodejs"};
 
 }  // namespace
 
@@ -31,7 +33,9 @@ Clients::Clients(Clock* clock, size_t max_clients, absl::Duration expiry, int ma
       expiry_(expiry),
       max_waiting_receives_(max_waiting_receives) {}
 
-Clients::Stripe& Clients::StripeOf(absl::string_view id) { return stripes_[absl::Hash<absl::string_view>()(id) % kStripes]; }
+Clients::Stripe& Clients::StripeOf(absl::string_view id) {
+  return stripes_[absl::Hash<absl::string_view>()(id) % kStripes];
+}
 
 Clients::Client* Clients::FindOrAdd(Stripe& stripe, absl::string_view id) {
   auto it = stripe.clients.find(id);

@@ -42,8 +42,8 @@ enum class Language : int {
   kPhp = 7,
   kNodeJs = 8,
 };
-absl::string_view ClientTypeName(ClientType type);    // "push_consumer", ...
-absl::string_view LanguageName(Language language);    // "java", ...
+absl::string_view ClientTypeName(ClientType type);  // "push_consumer", ...
+absl::string_view LanguageName(Language language);  // "java", ...
 
 // What a client said of itself, in Settings and Heartbeats.
 struct ClientProfile {
@@ -78,8 +78,9 @@ class ClientSession {
   virtual void End() = 0;
 };
 
-// The clients this proxy heard of lately. Soft state: nothing but renewal and pushes depends on it, every call is served
-// without. The same id may come from several connections; the newest telemetry stream gets the pushes. Any thread.
+// The clients this proxy heard of lately. Soft state: nothing but renewal and pushes depends on it, every call is
+// served without. The same id may come from several connections; the newest telemetry stream gets the pushes. Any
+// thread.
 class Clients {
  public:
   // `clock` outlives it.
@@ -109,8 +110,8 @@ class Clients {
   bool BeginReceive(absl::string_view id, std::shared_ptr<PendingCall> receive);
   void EndReceive(absl::string_view id, const PendingCall* receive);
 
-  // Who was heard of since the last report (a client with an open stream or receive always is) and who has gone. Forgets
-  // the expired. `groups` gets the groups that those who are alive have named.
+  // Who was heard of since the last report (a client with an open stream or receive always is) and who has gone.
+  // Forgets the expired. `groups` gets the groups that those who are alive have named.
   ClientReport TakeReport(absl::string_view proxy_name, absl::flat_hash_set<ResourceName>* groups = nullptr);
 
   std::vector<std::shared_ptr<ClientSession>> Sessions();

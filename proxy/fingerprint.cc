@@ -27,11 +27,11 @@ Fingerprint FingerprintOf(const MessageDraft& draft, TopicId topic, const Produc
   Fingerprint fingerprint;
   fingerprint.id = NotZero(StableHash(draft.message_id, topic.value()));
   fingerprint.content = NotZero(StableHash(
-      {topic.value(), StableHash(draft.message_id, kContentSeed), StableHash(producer.client_id), StableHash(producer.born_host),
-       static_cast<uint64_t>(draft.type), draft.delivery_time.has_value(),
-       static_cast<uint64_t>(draft.delivery_time ? absl::ToUnixMicros(*draft.delivery_time) : 0), draft.priority.has_value(),
-       static_cast<uint64_t>(draft.priority.value_or(0)), HashOf(draft.lite_topic), HashOf(draft.tag), HashOf(draft.message_group),
-       keys, properties, StableHash(draft.body)}));
+      {topic.value(), StableHash(draft.message_id, kContentSeed), StableHash(producer.client_id),
+       StableHash(producer.born_host), static_cast<uint64_t>(draft.type), draft.delivery_time.has_value(),
+       static_cast<uint64_t>(draft.delivery_time ? absl::ToUnixMicros(*draft.delivery_time) : 0),
+       draft.priority.has_value(), static_cast<uint64_t>(draft.priority.value_or(0)), HashOf(draft.lite_topic),
+       HashOf(draft.tag), HashOf(draft.message_group), keys, properties, StableHash(draft.body)}));
   return fingerprint;
 }
 

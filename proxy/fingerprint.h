@@ -24,8 +24,8 @@ struct Producer {
 };
 
 // Equal are: client id, born host, type, delivery time, priority, lite topic, body, tag, keys, message group and user
-// properties, in any order. Not born time, trace context and encoding. Together 128 bits: fit against chance, not against
-// somebody who looks for two messages of their own that are taken for one.
+// properties, in any order. Not born time, trace context and encoding. Together 128 bits: fit against chance, not
+// against somebody who looks for two messages of their own that are taken for one.
 Fingerprint FingerprintOf(const MessageDraft& draft, TopicId topic, const Producer& producer);
 
 }  // namespace barid::proxy

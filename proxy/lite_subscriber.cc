@@ -42,7 +42,8 @@ void SyncLite(Router* router, const Metadata& metadata, const LiteSubscription& 
   }
   for (const std::string& name : subscription.lite_topics) {
     const ShardMetadata* const shard = Router::ShardOf(metadata, LiteTopicHash(subscription.topic, name));
-    if (shard == nullptr) return done(absl::UnavailableError("the cluster has no shards yet: no broker has registered"));
+    if (shard == nullptr)
+      return done(absl::UnavailableError("the cluster has no shards yet: no broker has registered"));
     names[shard->id].push_back(name);
   }
   if (names.empty()) return done(absl::OkStatus());

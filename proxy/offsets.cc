@@ -19,8 +19,8 @@ absl::StatusOr<QueuePlace> FindQueue(const Metadata& metadata, const Router& rou
   }
   const int32_t queues = found->QueuesIn(shard->id);
   if (queue < 0 || queue >= queues) {
-    return Refuse(Reason::kBadRequest, absl::StrCat("the queue's id is ", queue, ", the topic ", topic.ToString(), " has ", queues,
-                                                    " queues at ", shard_name));
+    return Refuse(Reason::kBadRequest, absl::StrCat("the queue's id is ", queue, ", the topic ", topic.ToString(),
+                                                    " has ", queues, " queues at ", shard_name));
   }
   ASSIGN_OR_RETURN(const Target target, router.ById(metadata, shard->id));
   return QueuePlace{{found->id, queue}, target, metadata.revision()};

@@ -19,11 +19,13 @@ struct QueuePlace {
   int64_t metadata_revision = 0;  // In which it was found.
 };
 
-// TOPIC_NOT_FOUND, or BAD_REQUEST for a shard or a queue that the topic does not have; kUnavailable if its shard has no leader.
+// TOPIC_NOT_FOUND, or BAD_REQUEST for a shard or a queue that the topic does not have; kUnavailable if its shard has no
+// leader.
 absl::StatusOr<QueuePlace> FindQueue(const Metadata& metadata, const Router& router, const ResourceName& topic,
                                      absl::string_view shard_name, int32_t queue);
 
-// Asks the shard of `call`. If the broker says that it does not lead any more, the right one is asked, once. `router` outlives the call.
+// Asks the shard of `call`. If the broker says that it does not lead any more, the right one is asked, once. `router`
+// outlives the call.
 template <typename Call, typename Result>
 void AskLeader(Router* router, const Target& target, Call call, void (BrokerApi::*ask)(Call, Callback<Result>),
                Callback<Result> done) {

@@ -9,12 +9,12 @@
 
 namespace barid::proxy {
 
-// What one request may ask for, and what all of them together may hold. They protect the process; a client that meets one
-// is told which.
+// What one request may ask for, and what all of them together may hold. They protect the process; a client that meets
+// one is told which.
 struct ProxyLimits {
   // Of one message's body, whatever its topic allows.
   int64_t max_body_bytes = int64_t{16} << 20;
-  int max_batch_messages = 1024;  // In one SendMessage.
+  int max_batch_messages = 1024;                // In one SendMessage.
   int64_t max_batch_bytes = int64_t{16} << 20;  // Bodies in one SendMessage.
   int max_properties = 128;
   int64_t max_properties_bytes = int64_t{16} << 10;  // Names and values, with tag and keys.

@@ -24,8 +24,8 @@ namespace barid::proxy {
 
 // The proxy role, without its public face (proxy/public/): it keeps nothing that cannot be lost.
 //
-// To end: drain the port, so that no call comes in; stop the brokers and the controller (or their clients), which answers
-// what is under way; destroy `executor`; then the proxy.
+// To end: drain the port, so that no call comes in; stop the brokers and the controller (or their clients), which
+// answers what is under way; destroy `executor`; then the proxy.
 class Proxy {
  public:
   // All outlive it, but for the executor.
@@ -35,14 +35,16 @@ class Proxy {
   // have changed, and to ask producers about transactions.
   void Start();
 
-  // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look for
-  // another proxy.
+  // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look
+  // for another proxy.
   void Drain();
 
   // Before there is a table of methods; outlives it. Without, calls are not counted.
   void SetCallMetrics(CallMetrics* metrics) { call_metrics_ = metrics; }
   // Null: none are kept.
-  MethodMetrics* MetricsOf(absl::string_view method) { return call_metrics_ == nullptr ? nullptr : call_metrics_->Of(method); }
+  MethodMetrics* MetricsOf(absl::string_view method) {
+    return call_metrics_ == nullptr ? nullptr : call_metrics_->Of(method);
+  }
 
   const ProxyOptions& options() const { return options_; }
   Clock* clock() { return clock_; }

@@ -12,7 +12,8 @@ struct Puller::Journey {
   absl::Duration wait_until;  // By Clock::SinceBoot.
 };
 
-void Puller::Start(PullCall call, const Target& target, std::shared_ptr<PendingCall> pending, Callback<PullResult> done) {
+void Puller::Start(PullCall call, const Target& target, std::shared_ptr<PendingCall> pending,
+                   Callback<PullResult> done) {
   if (!under_way_.Add(pending)) call.wait = absl::ZeroDuration();
   auto journey = std::make_unique<Journey>();
   journey->wait_until = clock_->SinceBoot() + call.wait;

@@ -16,8 +16,8 @@ class Puller {
   // Both outlive it and the pulls that it started.
   Puller(Clock* clock, Router* router) : clock_(clock), router_(router) {}
 
-  // Waits at the shard of `call`, of which `target` says who leads it; if it does not any more, the right one is asked, once. `done` runs
-  // exactly once; if `pending` is cancelled, as if its time were over.
+  // Waits at the shard of `call`, of which `target` says who leads it; if it does not any more, the right one is asked,
+  // once. `done` runs exactly once; if `pending` is cancelled, as if its time were over.
   void Start(PullCall call, const Target& target, std::shared_ptr<PendingCall> pending, Callback<PullResult> done);
 
   // The process drains: pulls that wait end with nothing, and none waits from now on.

@@ -8,7 +8,8 @@
 
 namespace barid::proxy {
 
-absl::StatusOr<RecallHandle> OpenRecallHandle(const Metadata& metadata, const ResourceName& topic, absl::string_view handle) {
+absl::StatusOr<RecallHandle> OpenRecallHandle(const Metadata& metadata, const ResourceName& topic,
+                                              absl::string_view handle) {
   ASSIGN_OR_RETURN(RecallHandle opened, DecodeRecallHandle(handle, metadata.tables().signing_keys));
   const TopicMetadata* const its_topic = metadata.FindTopic(opened.topic);
   if (its_topic == nullptr) return absl::NotFoundError("the message's topic has been deleted, and the message with it");

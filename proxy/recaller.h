@@ -10,11 +10,13 @@
 
 namespace barid::proxy {
 
-// The handle if it is for a message of `topic`; else BAD_REQUEST. kNotFound for a genuine one whose topic has been deleted.
-absl::StatusOr<RecallHandle> OpenRecallHandle(const Metadata& metadata, const ResourceName& topic, absl::string_view handle);
+// The handle if it is for a message of `topic`; else BAD_REQUEST. kNotFound for a genuine one whose topic has been
+// deleted.
+absl::StatusOr<RecallHandle> OpenRecallHandle(const Metadata& metadata, const ResourceName& topic,
+                                              absl::string_view handle);
 
-// Withdraws the message at its shard. If the broker says it does not lead any more, the right one is asked, once. `router`
-// outlives the call. Any thread.
+// Withdraws the message at its shard. If the broker says it does not lead any more, the right one is asked, once.
+// `router` outlives the call. Any thread.
 void Recall(Router* router, const RecallHandle& handle, Callback<RecallResult> done);
 
 }  // namespace barid::proxy

@@ -49,7 +49,8 @@ absl::StatusOr<Receipt> DecodeReceipt(absl::string_view handle, const std::vecto
   }
   const char* p = bytes.data();
   if (static_cast<uint8_t>(p[0]) != kVersion) {
-    return Invalid(absl::StrCat("has version ", static_cast<int>(static_cast<uint8_t>(p[0])), ", expected ", int{kVersion}));
+    return Invalid(
+        absl::StrCat("has version ", static_cast<int>(static_cast<uint8_t>(p[0])), ", expected ", int{kVersion}));
   }
   const SigningKey* const key = FindKey(keys, LoadFixed<uint32_t>(p + 2));
   if (key == nullptr) return Invalid("is signed with a key that is unknown here or no longer valid");

@@ -61,10 +61,11 @@ void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {
   journey->topic = topic->id;
   journey->outcome.group = group->id;
   if (members_->Begin(*metadata, group->id)) journey->members = members_;
-  catalog_->NeedSubscription(group->id, topic->id, [this, journey = std::move(journey)](absl::StatusOr<Snapshot> found) mutable {
-    if (!found.ok()) return journey->End(found.status());
-    AskShard(std::move(journey), *std::move(found));
-  });
+  catalog_->NeedSubscription(group->id, topic->id,
+                             [this, journey = std::move(journey)](absl::StatusOr<Snapshot> found) mutable {
+                               if (!found.ok()) return journey->End(found.status());
+                               AskShard(std::move(journey), *std::move(found));
+                             });
 }
 
 void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {

@@ -52,7 +52,8 @@ class Receiver {
   Receiver(Clock* clock, Catalog* catalog, Router* router, Members* members)
       : clock_(clock), catalog_(catalog), router_(router), members_(members) {}
 
-  // Finds or makes topic, group and subscription, then waits at the shard, unless `pending` is cancelled. `done` runs exactly once.
+  // Finds or makes topic, group and subscription, then waits at the shard, unless `pending` is cancelled. `done` runs
+  // exactly once.
   void Start(ReceiveRequest request, std::shared_ptr<PendingCall> pending, Callback<ReceiveOutcome> done);
 
   // The process drains: receives that wait end with nothing, and none waits from now on.

@@ -52,7 +52,8 @@ absl::StatusOr<Target> Router::Next(const Metadata& metadata) {
 const ShardMetadata* Router::ShardOf(const Metadata& metadata, uint64_t key) {
   const std::vector<ShardMetadata>& shards = metadata.tables().shards;
   const auto weigh = [key](const ShardMetadata& shard) { return RendezvousWeight(key, shard.id.value()); };
-  const auto first = std::max_element(shards.begin(), shards.end(), [&](const auto& a, const auto& b) { return weigh(a) < weigh(b); });
+  const auto first =
+      std::max_element(shards.begin(), shards.end(), [&](const auto& a, const auto& b) { return weigh(a) < weigh(b); });
   return first == shards.end() ? nullptr : &*first;
 }
 

@@ -34,7 +34,8 @@ class Router {
 
   // The shards that have a leader, in turn. kUnavailable if none has.
   absl::StatusOr<Target> Next(const Metadata& metadata);
-  // Of the shards that have a leader, the one that this key belongs to (rendezvous hashing): always the same, while it leads.
+  // Of the shards that have a leader, the one that this key belongs to (rendezvous hashing): always the same, while it
+  // leads.
   absl::StatusOr<Target> ForKey(const Metadata& metadata, uint64_t key) const;
   // The one that this key belongs to of all shards, whoever leads; nullptr if there is none.
   static const ShardMetadata* ShardOf(const Metadata& metadata, uint64_t key);
@@ -45,8 +46,8 @@ class Router {
   // kUnavailable if it has no leader that can be reached now.
   absl::StatusOr<Target> ById(const Metadata& metadata, ShardId shard) const;
 
-  // Where to try once more after `status` of a call to `failed`, or nullptr. Only for kFailedPrecondition with NotLeader,
-  // which says that nothing happened: its hint counts, else the newest snapshot.
+  // Where to try once more after `status` of a call to `failed`, or nullptr. Only for kFailedPrecondition with
+  // NotLeader, which says that nothing happened: its hint counts, else the newest snapshot.
   BrokerApi* SecondTry(const absl::Status& status, const Target& failed) const;
 
  private:

@@ -20,8 +20,9 @@ absl::StatusOr<InflightBytes::Share> InflightBytes::Take(int64_t bytes) {
   const int64_t used = used_.fetch_add(bytes, std::memory_order_relaxed) + bytes;
   Share share(this, bytes);
   if (used <= limit_) return share;
-  return absl::ResourceExhaustedError(absl::StrCat("this proxy holds ", used - bytes, " bytes of messages that are not stored yet; with ",
-                                                   bytes, " more it would pass ", limit_, ": try again"));
+  return absl::ResourceExhaustedError(absl::StrCat("this proxy holds ", used - bytes,
+                                                   " bytes of messages that are not stored yet; with ", bytes,
+                                                   " more it would pass ", limit_, ": try again"));
 }
 
 namespace {
@@ -65,7 +66,8 @@ struct Gathering {
 }  // namespace
 
 absl::StatusOr<Sender::Destination> Sender::DestinationOf(const Metadata& metadata, const TopicMetadata& topic,
-                                                          const OutgoingMessage& message, std::optional<Target>* in_turn) {
+                                                          const OutgoingMessage& message,
+                                                          std::optional<Target>* in_turn) {
   const uint64_t key = message.message.message_group != 0 ? message.message.message_group : message.message.id_hash;
   if (topic.type == MessageType::kFifo) {
     const TopicMetadata::Place place = topic.PlaceOf(key != 0 ? key : turn_.fetch_add(1, std::memory_order_relaxed));
@@ -93,7 +95,8 @@ void Sender::Send(const Metadata& metadata, const TopicMetadata& topic, Outgoing
                   Callback<AppendResult> done) {
   if (topic.type == MessageType::kFifo && topic.placement.empty()) {
     const std::string name = topic.name.ToString();
-    return done({absl::UnavailableError(absl::StrCat("the queues of the topic ", name, " are not known here yet")), {}});
+    return done(
+        {absl::UnavailableError(absl::StrCat("the queues of the topic ", name, " are not known here yet")), {}});
   }
   AppendCall call;
   call.topic = topic.id;
@@ -125,7 +128,8 @@ void Sender::SendApart(const Metadata& metadata, const TopicMetadata& topic, App
       continue;
     }
     const bool prepare = messages[i].type == MessageType::kTransaction;
-    const auto [part, is_new] = parts.try_emplace({destination->target.shard, destination->queue, prepare, messages[i].lite_topic});
+    const auto [part, is_new] =
+        parts.try_emplace({destination->target.shard, destination->queue, prepare, messages[i].lite_topic});
     if (is_new) {
       part->second.destination = *destination;
       part->second.call = call;

@@ -72,10 +72,11 @@ class Sender {
   //   idempotent      the shard that its id belongs to, so that a second send meets the first there
   //   others          all to one shard, in turn
   //
-  // But for FIFO topics another shard takes the place of one that has no leader. In a PRIORITY topic the queue is that of the
-  // priority. If a broker says it does not lead any more, the right one is asked, once. The result says which shard it was. A
-  // message of type TRANSACTION is a transaction. There is at least one message.
-  void Send(const Metadata& metadata, const TopicMetadata& topic, OutgoingMessages messages, Callback<AppendResult> done);
+  // But for FIFO topics another shard takes the place of one that has no leader. In a PRIORITY topic the queue is that
+  // of the priority. If a broker says it does not lead any more, the right one is asked, once. The result says which
+  // shard it was. A message of type TRANSACTION is a transaction. There is at least one message.
+  void Send(const Metadata& metadata, const TopicMetadata& topic, OutgoingMessages messages,
+            Callback<AppendResult> done);
 
  private:
   struct Destination {

@@ -19,8 +19,8 @@ SettleCall MakeCall(ShardId shard, const std::vector<size_t>& indexes, const std
   for (const size_t i : indexes) {
     const Settlement& settlement = settlements[i];
     const Receipt& receipt = *settlement.receipt;
-    call.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce, settlement.kind, settlement.delay,
-                            settlement.reason});
+    call.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce, settlement.kind,
+                            settlement.delay, settlement.reason});
   }
   return call;
 }
@@ -36,12 +36,14 @@ absl::StatusOr<Receipt> OpenReceipt(const Metadata& metadata, const ResourceName
     return StaleReceiptError("the receipt's topic or group has been deleted");
   }
   if (its_topic->name != topic) {
-    return Refuse(Reason::kInvalidReceiptHandle, absl::StrCat("the receipt handle is for the topic ", its_topic->name.ToString(),
-                                                              ", the request names ", topic.ToString()));
+    return Refuse(Reason::kInvalidReceiptHandle,
+                  absl::StrCat("the receipt handle is for the topic ", its_topic->name.ToString(),
+                               ", the request names ", topic.ToString()));
   }
   if (its_group->name != group) {
-    return Refuse(Reason::kInvalidReceiptHandle, absl::StrCat("the receipt handle is for the group ", its_group->name.ToString(),
-                                                              ", the request names ", group.ToString()));
+    return Refuse(Reason::kInvalidReceiptHandle,
+                  absl::StrCat("the receipt handle is for the group ", its_group->name.ToString(),
+                               ", the request names ", group.ToString()));
   }
   return receipt;
 }
@@ -102,7 +104,8 @@ void Settler::SettleAt(ShardId shard, std::vector<size_t> indexes, std::shared_p
 
 void Settler::Finish(const std::vector<size_t>& indexes, SettleResult result, Batch* batch) {
   if (result.status.ok() && result.entries.size() != indexes.size()) {
-    result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries, asked were ", indexes.size()));
+    result.status = absl::InternalError(
+        absl::StrCat("the broker answered ", result.entries.size(), " entries, asked were ", indexes.size()));
   }
   for (size_t i = 0; i < indexes.size(); ++i) {
     batch->statuses[indexes[i]] = result.status.ok() ? std::move(result.entries[i]) : result.status;

@@ -22,8 +22,8 @@ struct Settlement {
   std::string reason;
 };
 
-// The receipt of a handle if it is for a message of `topic` given to `group`; else INVALID_RECEIPT_HANDLE. A genuine one
-// whose topic or group has been deleted is stale (IsStaleReceipt).
+// The receipt of a handle if it is for a message of `topic` given to `group`; else INVALID_RECEIPT_HANDLE. A genuine
+// one whose topic or group has been deleted is stale (IsStaleReceipt).
 absl::StatusOr<Receipt> OpenReceipt(const Metadata& metadata, const ResourceName& topic, const ResourceName& group,
                                     absl::string_view handle);
 

@@ -10,8 +10,8 @@
 #include "base/crypto.h"
 #include "base/metadata.h"
 
-// Handles that clients keep for us are signed with a key of the cluster, so that any proxy knows its own and refuses others'. All
-// kinds share the keys; the first byte of what is signed tells the kinds apart.
+// Handles that clients keep for us are signed with a key of the cluster, so that any proxy knows its own and refuses
+// others'. All kinds share the keys; the first byte of what is signed tells the kinds apart.
 namespace barid::proxy {
 
 inline constexpr size_t kSignatureBytes = 18;  // Of an HMAC-SHA-256.

@@ -27,7 +27,8 @@ absl::StatusOr<std::string> OpenHandle(uint8_t kind, absl::string_view handle, c
   // Base64 may have spare bits and padding; only the form that we make counts.
   if (handle.size() > max_chars || !absl::WebSafeBase64Unescape(handle, &bytes) ||
       bytes.size() < kHeadBytes + min_body_bytes + kSignatureBytes || absl::WebSafeBase64Escape(bytes) != handle) {
-    return absl::InvalidArgumentError("is not one that this server makes, expected the one that came with the send's answer");
+    return absl::InvalidArgumentError(
+        "is not one that this server makes, expected the one that came with the send's answer");
   }
   const char* const p = bytes.data();
   if (static_cast<uint8_t>(p[0]) != kind) {

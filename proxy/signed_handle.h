@@ -17,8 +17,8 @@ namespace barid::proxy {
 
 std::string SealHandle(uint8_t kind, const SigningKey& key, absl::string_view body);
 
-// The body. kInvalidArgument says what the handle is, as the end of a sentence: not in this form or longer than `max_chars`, with
-// a body of less than `min_body_bytes`, of another kind, or signed by nobody that is known here.
+// The body. kInvalidArgument says what the handle is, as the end of a sentence: not in this form or longer than
+// `max_chars`, with a body of less than `min_body_bytes`, of another kind, or signed by nobody that is known here.
 absl::StatusOr<std::string> OpenHandle(uint8_t kind, absl::string_view handle, const std::vector<SigningKey>& keys,
                                        size_t max_chars, size_t min_body_bytes);
 

@@ -44,16 +44,69 @@ absl::Status RefuseMessage(Reason reason, int index, absl::string_view sentence)
 // Names that RocketMQ's brokers keep for themselves among a message's properties (shared by all its clients).
 bool IsReservedProperty(absl::string_view name) {
   static const auto* const kReserved = new absl::flat_hash_set<absl::string_view>({
-      "TRACE_ON", "MSG_REGION", "KEYS", "TAGS", "WAIT", "DELAY", "RETRY_TOPIC", "REAL_TOPIC", "REAL_QID", "TRAN_MSG", "PGROUP",
-      "MIN_OFFSET", "MAX_OFFSET", "BUYER_ID", "ORIGIN_MESSAGE_ID", "TRANSFER_FLAG", "CORRECTION_FLAG", "MQ2_FLAG",
-      "RECONSUME_TIME", "UNIQ_KEY", "EXTEND_UNIQ_INFO", "MAX_RECONSUME_TIMES", "CONSUME_START_TIME",
-      "TRAN_PREPARED_QUEUE_OFFSET", "TRANSACTION_CHECK_TIMES", "CHECK_IMMUNITY_TIME_IN_SECONDS", "__transactionId__",
-      "INSTANCE_ID", "CORRELATION_ID", "REPLY_TO_CLIENT", "TTL", "ARRIVE_TIME", "PUSH_REPLY_TIME", "CLUSTER", "MSG_TYPE",
-      "POP_CK", "POP_CK_OFFSET", "1ST_POP_TIME", "__SHARDINGKEY", "PROPERTY_FORWARD_QUEUE_ID", "REDIRECT",
-      "INNER_MULTI_DISPATCH", "INNER_MULTI_QUEUE_OFFSET", "INNER_NUM", "INNER_BASE", "DUP_INFO", "TRACE_CONTEXT",
-      "TIMER_DELAY_SEC", "TIMER_DELAY_MS", "TIMER_DELIVER_MS", "TIMER_ENQUEUE_MS", "TIMER_DEQUEUE_MS", "TIMER_ROLL_TIMES",
-      "TIMER_OUT_MS", "TIMER_DEL_UNIQKEY", "TIMER_DELAY_LEVEL", "__BORNHOST", "BORN_TIMESTAMP", "__CRC32#",
-      "DLQ_ORIGIN_TOPIC", "DLQ_ORIGIN_MESSAGE_ID", "__LITE_TOPIC", "_SYS_MSG_PRIORITY_",
+      "TRACE_ON",
+      "MSG_REGION",
+      "KEYS",
+      "TAGS",
+      "WAIT",
+      "DELAY",
+      "RETRY_TOPIC",
+      "REAL_TOPIC",
+      "REAL_QID",
+      "TRAN_MSG",
+      "PGROUP",
+      "MIN_OFFSET",
+      "MAX_OFFSET",
+      "BUYER_ID",
+      "ORIGIN_MESSAGE_ID",
+      "TRANSFER_FLAG",
+      "CORRECTION_FLAG",
+      "MQ2_FLAG",
+      "RECONSUME_TIME",
+      "UNIQ_KEY",
+      "EXTEND_UNIQ_INFO",
+      "MAX_RECONSUME_TIMES",
+      "CONSUME_START_TIME",
+      "TRAN_PREPARED_QUEUE_OFFSET",
+      "TRANSACTION_CHECK_TIMES",
+      "CHECK_IMMUNITY_TIME_IN_SECONDS",
+      "__transactionId__",
+      "INSTANCE_ID",
+      "CORRELATION_ID",
+      "REPLY_TO_CLIENT",
+      "TTL",
+      "ARRIVE_TIME",
+      "PUSH_REPLY_TIME",
+      "CLUSTER",
+      "MSG_TYPE",
+      "POP_CK",
+      "POP_CK_OFFSET",
+      "1ST_POP_TIME",
+      "__SHARDINGKEY",
+      "PROPERTY_FORWARD_QUEUE_ID",
+      "REDIRECT",
+      "INNER_MULTI_DISPATCH",
+      "INNER_MULTI_QUEUE_OFFSET",
+      "INNER_NUM",
+      "INNER_BASE",
+      "DUP_INFO",
+      "TRACE_CONTEXT",
+      "TIMER_DELAY_SEC",
+      "TIMER_DELAY_MS",
+      "TIMER_DELIVER_MS",
+      "TIMER_ENQUEUE_MS",
+      "TIMER_DEQUEUE_MS",
+      "TIMER_ROLL_TIMES",
+      "TIMER_OUT_MS",
+      "TIMER_DEL_UNIQKEY",
+      "TIMER_DELAY_LEVEL",
+      "__BORNHOST",
+      "BORN_TIMESTAMP",
+      "__CRC32#",
+      "DLQ_ORIGIN_TOPIC",
+      "DLQ_ORIGIN_MESSAGE_ID",
+      "__LITE_TOPIC",
+      "_SYS_MSG_PRIORITY_",
   });
   return kReserved->contains(name) || absl::StartsWith(name, "__RMQ.TRANSIENT.");
 }
@@ -67,24 +120,26 @@ absl::Status CheckNamespace(Reason reason, absl::string_view space) {
 absl::Status CheckProperties(const MessageDraft& draft, int index, const ProxyLimits& limits) {
   if (static_cast<int64_t>(draft.properties.size()) > limits.max_properties) {
     return RefuseMessage(Reason::kMessagePropertiesTooLarge, index,
-                         absl::StrCat("it has ", draft.properties.size(), " properties, at most ", limits.max_properties,
-                                      " are allowed"));
+                         absl::StrCat("it has ", draft.properties.size(), " properties, at most ",
+                                      limits.max_properties, " are allowed"));
   }
   size_t bytes = draft.tag ? draft.tag->size() : 0;
   for (const absl::string_view key : draft.keys) bytes += key.size();
   for (const auto& [name, value] : draft.properties) {
     bytes += name.size() + value.size();
     if (IsBlank(name)) {
-      return RefuseMessage(Reason::kIllegalMessagePropertyKey, index, "a property has a blank name, expected a visible one");
+      return RefuseMessage(Reason::kIllegalMessagePropertyKey, index,
+                           "a property has a blank name, expected a visible one");
     }
     if (IsReservedProperty(name)) {
-      return RefuseMessage(Reason::kIllegalMessagePropertyKey, index,
-                           absl::StrCat("the property ", Quote(name), " is reserved for the server, choose another name"));
+      return RefuseMessage(
+          Reason::kIllegalMessagePropertyKey, index,
+          absl::StrCat("the property ", Quote(name), " is reserved for the server, choose another name"));
     }
     if (HasControl(name) || HasControl(value)) {
-      return RefuseMessage(Reason::kIllegalMessagePropertyKey, index,
-                           absl::StrCat("the property ", Quote(name),
-                                        " has a control character in its name or value, expected none"));
+      return RefuseMessage(
+          Reason::kIllegalMessagePropertyKey, index,
+          absl::StrCat("the property ", Quote(name), " has a control character in its name or value, expected none"));
     }
   }
   if (static_cast<int64_t>(bytes) > limits.max_properties_bytes) {
@@ -117,20 +172,23 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
   }
   if (draft.message_id.size() > kMaxMessageIdBytes) {
     return RefuseMessage(Reason::kIllegalMessageId, index,
-                         absl::StrCat("its message id has ", draft.message_id.size(), " bytes, at most ", kMaxMessageIdBytes,
-                                      " are allowed"));
+                         absl::StrCat("its message id has ", draft.message_id.size(), " bytes, at most ",
+                                      kMaxMessageIdBytes, " are allowed"));
   }
   if (draft.tag) {
     if (IsBlank(*draft.tag)) {
-      return RefuseMessage(Reason::kIllegalMessageTag, index, "its tag is blank, expected a visible one or none at all");
+      return RefuseMessage(Reason::kIllegalMessageTag, index,
+                           "its tag is blank, expected a visible one or none at all");
     }
     if (absl::StrContains(*draft.tag, "|") || HasControl(*draft.tag)) {
-      return RefuseMessage(Reason::kIllegalMessageTag, index,
-                           absl::StrCat("its tag is ", Quote(*draft.tag), ", expected neither \"|\" nor control characters"));
+      return RefuseMessage(
+          Reason::kIllegalMessageTag, index,
+          absl::StrCat("its tag is ", Quote(*draft.tag), ", expected neither \"|\" nor control characters"));
     }
   }
   for (const absl::string_view key : draft.keys) {
-    if (IsBlank(key)) return RefuseMessage(Reason::kIllegalMessageKey, index, "one of its keys is blank, expected a visible one");
+    if (IsBlank(key))
+      return RefuseMessage(Reason::kIllegalMessageKey, index, "one of its keys is blank, expected a visible one");
     if (HasControl(key)) {
       return RefuseMessage(Reason::kIllegalMessageKey, index,
                            absl::StrCat("its key ", Quote(key), " has a control character, expected none"));
@@ -147,9 +205,9 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
                                         kMaxMessageGroupBytes, " are allowed"));
     }
     if (HasControl(*draft.message_group)) {
-      return RefuseMessage(Reason::kIllegalMessageGroup, index,
-                           absl::StrCat("its message group ", Quote(*draft.message_group),
-                                        " has a control character, expected none"));
+      return RefuseMessage(
+          Reason::kIllegalMessageGroup, index,
+          absl::StrCat("its message group ", Quote(*draft.message_group), " has a control character, expected none"));
     }
   }
   RETURN_IF_ERROR(CheckProperties(draft, index, limits));
@@ -162,8 +220,9 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
                                       const ProxyOptions& options) {
   if (IsDeadLetterTopic(topic.id)) {
-    return Refuse(Reason::kForbidden, absl::StrCat("the topic ", topic.name.ToString(),
-                                                   " is a dead-letter topic: it can be received from, only the server adds to it"));
+    return Refuse(Reason::kForbidden,
+                  absl::StrCat("the topic ", topic.name.ToString(),
+                               " is a dead-letter topic: it can be received from, only the server adds to it"));
   }
   if (IsDiscardedTopic(topic.id)) {
     return Refuse(Reason::kForbidden,
@@ -191,7 +250,8 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   const bool is_fifo = draft.type == MessageType::kFifo;
   const bool is_priority = draft.type == MessageType::kPriority;
   const bool is_lite = draft.type == MessageType::kLite;
-  if (!is_delay && !is_fifo && !is_priority && !is_lite && draft.type != MessageType::kNormal && draft.type != MessageType::kTransaction) {
+  if (!is_delay && !is_fifo && !is_priority && !is_lite && draft.type != MessageType::kNormal &&
+      draft.type != MessageType::kTransaction) {
     return conflict(
         absl::StrCat("its type is ", type, ", known are NORMAL, FIFO, DELAY, TRANSACTION, LITE and PRIORITY"));
   }
@@ -201,10 +261,12 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   if (draft.priority && !is_priority) foreign = "priority";
   if (draft.lite_topic && !is_lite) foreign = "lite topic";
   if (!foreign.empty()) {
-    return conflict(absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
+    return conflict(
+        absl::StrCat("its type is ", type, " and it has a ", foreign, ", expected none in a ", type, " message"));
   }
   if (is_fifo && !draft.message_group) {
-    return RefuseMessage(Reason::kIllegalMessageGroup, index, "its type is FIFO and it has no message group, expected one");
+    return RefuseMessage(Reason::kIllegalMessageGroup, index,
+                         "its type is FIFO and it has no message group, expected one");
   }
   if (is_lite) {
     if (!draft.lite_topic) {
@@ -217,8 +279,8 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
   if (is_priority && !draft.priority) return conflict("its type is PRIORITY and it has no priority, expected one");
   if (is_priority && *draft.priority < 0) {
     return RefuseMessage(Reason::kBadRequest, index,
-                         absl::StrCat("its priority is ", *draft.priority, ", expected 0 (the lowest) to ", kPriorityLevels - 1,
-                                      ", or more, which is the same as that"));
+                         absl::StrCat("its priority is ", *draft.priority, ", expected 0 (the lowest) to ",
+                                      kPriorityLevels - 1, ", or more, which is the same as that"));
   }
   return absl::OkStatus();
 }
@@ -226,7 +288,8 @@ absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, cons
 std::vector<MessageType> TakenTypes(MessageType topic, bool enforce_types) {
   std::vector<MessageType> taken = {topic};
   if (enforce_types || topic == MessageType::kLite) return taken;
-  for (const MessageType type : {MessageType::kNormal, MessageType::kFifo, MessageType::kDelay, MessageType::kPriority}) {
+  for (const MessageType type :
+       {MessageType::kNormal, MessageType::kFifo, MessageType::kDelay, MessageType::kPriority}) {
     if (type != topic) taken.push_back(type);
   }
   return taken;
@@ -234,9 +297,10 @@ std::vector<MessageType> TakenTypes(MessageType topic, bool enforce_types) {
 
 absl::Status CheckDeliveryTime(const MessageDraft& draft, int index, absl::Time now, absl::Duration max_delay) {
   if (!draft.delivery_time || *draft.delivery_time - now <= max_delay) return absl::OkStatus();
-  return RefuseMessage(Reason::kIllegalDeliveryTime, index,
-                       absl::StrCat("its delivery time is ", absl::FormatDuration(*draft.delivery_time - now),
-                                    " ahead, at most ", absl::FormatDuration(max_delay), " are allowed (setting proxy.max_delay)"));
+  return RefuseMessage(
+      Reason::kIllegalDeliveryTime, index,
+      absl::StrCat("its delivery time is ", absl::FormatDuration(*draft.delivery_time - now), " ahead, at most ",
+                   absl::FormatDuration(max_delay), " are allowed (setting proxy.max_delay)"));
 }
 
 absl::Status CheckRecovery(const MessageDraft& draft, int index, absl::Duration recovery, absl::Duration max_recovery) {
@@ -259,8 +323,8 @@ absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view ex
     part = absl::StripAsciiWhitespace(part);
     if (part == "*") return std::vector<std::string>();
     if (part.empty() || absl::StrContains(part, "|") || HasControl(part)) {
-      return Refuse(Reason::kIllegalFilterExpression,
-                    absl::StrCat("the filter expression is ", Quote(expression), ", expected \"*\" or tags like \"a || b\""));
+      return Refuse(Reason::kIllegalFilterExpression, absl::StrCat("the filter expression is ", Quote(expression),
+                                                                   ", expected \"*\" or tags like \"a || b\""));
     }
     if (std::find(tags.begin(), tags.end(), part) == tags.end()) tags.emplace_back(part);
     if (static_cast<int>(tags.size()) > max_tags) {
@@ -279,15 +343,17 @@ absl::Status CheckSqlExpression(absl::string_view expression, filter::FilterCach
 
 absl::Status CheckReceiveInvisible(absl::Duration invisible, const ProxyOptions& options) {
   if (invisible >= options.min_invisible && invisible <= options.max_invisible) return absl::OkStatus();
-  return Refuse(Reason::kIllegalInvisibleTime,
-                absl::StrCat("the invisible duration is ", absl::FormatDuration(invisible), ", expected ",
-                             absl::FormatDuration(options.min_invisible), " to ", absl::FormatDuration(options.max_invisible)));
+  return Refuse(
+      Reason::kIllegalInvisibleTime,
+      absl::StrCat("the invisible duration is ", absl::FormatDuration(invisible), ", expected ",
+                   absl::FormatDuration(options.min_invisible), " to ", absl::FormatDuration(options.max_invisible)));
 }
 
 absl::Status CheckChangedInvisible(absl::Duration invisible, const ProxyOptions& options) {
   if (invisible >= absl::ZeroDuration() && invisible <= options.max_invisible) return absl::OkStatus();
-  return Refuse(Reason::kIllegalInvisibleTime, absl::StrCat("the invisible duration is ", absl::FormatDuration(invisible),
-                                                            ", expected 0 to ", absl::FormatDuration(options.max_invisible)));
+  return Refuse(Reason::kIllegalInvisibleTime,
+                absl::StrCat("the invisible duration is ", absl::FormatDuration(invisible), ", expected 0 to ",
+                             absl::FormatDuration(options.max_invisible)));
 }
 
 absl::Duration PollTime(absl::Duration asked, absl::Duration remaining, const ProxyOptions& options) {

@@ -14,8 +14,8 @@
 #include "filter/filter_cache.h"
 #include "proxy/options.h"
 
-// The bounds of what clients may ask. Pure functions; each answers OK or a refusal (proxy/refusal.h) whose sentence names
-// what was found and what was expected.
+// The bounds of what clients may ask. Pure functions; each answers OK or a refusal (proxy/refusal.h) whose sentence
+// names what was found and what was expected.
 namespace barid::proxy {
 
 absl::Status CheckTopic(const ResourceName& name);
@@ -28,8 +28,8 @@ absl::Status CheckMessage(const MessageDraft& draft, int index, const ProxyLimit
 absl::Status CheckMessageAgainstTopic(const MessageDraft& draft, int index, const TopicMetadata& topic,
                                       const ProxyOptions& options);
 
-// The types of messages that a topic takes: its own first. Others only where types are not enforced, and never a TRANSACTION
-// message, whose producer would not be asked about it.
+// The types of messages that a topic takes: its own first. Others only where types are not enforced, and never a
+// TRANSACTION message, whose producer would not be asked about it.
 std::vector<MessageType> TakenTypes(MessageType topic, bool enforce_types);
 
 // A delivery time may be over, but not farther ahead than `max_delay`.
@@ -41,7 +41,8 @@ absl::Status CheckRecovery(const MessageDraft& draft, int index, absl::Duration 
 // The tags of `a || b`; none for all messages (`*` or nothing).
 absl::StatusOr<std::vector<std::string>> ParseTagExpression(absl::string_view expression, int max_tags);
 
-// An SQL filter (docs/filters.md); the refusal says at which character it is wrong. Those that can be read stay in the cache.
+// An SQL filter (docs/filters.md); the refusal says at which character it is wrong. Those that can be read stay in the
+// cache.
 absl::Status CheckSqlExpression(absl::string_view expression, filter::FilterCache* cache);
 
 absl::Status CheckReceiveInvisible(absl::Duration invisible, const ProxyOptions& options);

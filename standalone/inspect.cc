@@ -41,7 +41,8 @@ std::string TimeText(int64_t time_us) {
 }
 
 // The records of a log, counted by kind, printed if wanted.
-absl::Status InspectLog(Env* env, const InspectOptions& options, const std::string& dir, uint64_t log_id, LogIndex* last_index) {
+absl::Status InspectLog(Env* env, const InspectOptions& options, const std::string& dir, uint64_t log_id,
+                        LogIndex* last_index) {
   storage::CommitLogOptions log_options;
   log_options.segment_bytes = static_cast<uint64_t>(options.segment_bytes);
   log_options.log_id = log_id;
@@ -61,19 +62,21 @@ absl::Status InspectLog(Env* env, const InspectOptions& options, const std::stri
                            }
                          },
                          command);
-                     std::printf("    %d at %d epoch %d %s durable %d %s {%s} %d bytes\n", static_cast<int>(record.header.index),
-                                 static_cast<int>(record.position), static_cast<int>(record.header.epoch),
-                                 TimeText(record.header.time_us).c_str(), static_cast<int>(record.header.durable),
+                     std::printf("    %d at %d epoch %d %s durable %d %s {%s} %d bytes\n",
+                                 static_cast<int>(record.header.index), static_cast<int>(record.position),
+                                 static_cast<int>(record.header.epoch), TimeText(record.header.time_us).c_str(),
+                                 static_cast<int>(record.header.durable),
                                  std::string(broker::CommandName(record.header.type)).c_str(), text.c_str(),
                                  static_cast<int>(record.header.length));
                      return absl::OkStatus();
                    }));
   *last_index = scan.last_index;
-  std::printf("  log: %s\n",
-              absl::StrCat(scan.segments.size(), " segments, records ", start.index, " to ", scan.last_index, ", epoch ",
-                           scan.last_epoch, ", last at ", TimeText(scan.last_time_us), ", running hash ", absl::Hex(scan.chain),
-                           scan.is_torn ? ", torn tail behind it (cut at the next start)" : "", ": verified")
-                  .c_str());
+  std::printf(
+      "  log: %s\n",
+      absl::StrCat(scan.segments.size(), " segments, records ", start.index, " to ", scan.last_index, ", epoch ",
+                   scan.last_epoch, ", last at ", TimeText(scan.last_time_us), ", running hash ", absl::Hex(scan.chain),
+                   scan.is_torn ? ", torn tail behind it (cut at the next start)" : "", ": verified")
+          .c_str());
   for (const auto& [kind, count] : kinds) {
     std::printf("    %-15s %s\n", std::string(broker::CommandName(kind)).c_str(), absl::StrCat(count).c_str());
   }
@@ -85,49 +88,56 @@ absl::Status PrintEntries(broker::State* state) {
     for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
       ASSIGN_OR_RETURN(const broker::IndexBlock* const block, state->index().Load(broker::BlockOf(key, offset)));
       const broker::IndexEntry& entry = block->entries[static_cast<size_t>(offset % broker::kBlockEntries)];
-      std::printf("    entry %s\n", absl::StrCat(key.topic.value(), "/", key.queue, "/", offset, ": record ", entry.index,
-                                                 " at ", entry.position, "+", entry.offset, ", ", entry.bytes, " bytes, tag ",
-                                                 absl::Hex(entry.tag_hash),
-                                                 entry.message_group == 0 ? "" : absl::StrCat(", message group ", absl::Hex(entry.message_group)),
-                                                 ", ", TimeText(entry.time_us))
-                                        .c_str());
+      std::printf(
+          "    entry %s\n",
+          absl::StrCat(key.topic.value(), "/", key.queue, "/", offset, ": record ", entry.index, " at ", entry.position,
+                       "+", entry.offset, ", ", entry.bytes, " bytes, tag ", absl::Hex(entry.tag_hash),
+                       entry.message_group == 0 ? "" : absl::StrCat(", message group ", absl::Hex(entry.message_group)),
+                       ", ", TimeText(entry.time_us))
+              .c_str());
     }
   }
   for (const auto& [key, cursor] : state->cursors()) {
     for (const auto& [offset, delivery] : cursor.in_flight) {
-      std::printf("    delivery %s\n",
-                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
-                               ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
-                               delivery.visible ? ", visible since " : ", invisible until ", TimeText(delivery.invisible_until),
-                               delivery.held ? ", held by " : ", given to ", *delivery.client,
-                               delivery.message_group == 0 ? "" : absl::StrCat(", locks message group ", absl::Hex(delivery.message_group)))
-                      .c_str());
+      std::printf(
+          "    delivery %s\n",
+          absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
+                       ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
+                       delivery.visible ? ", visible since " : ", invisible until ", TimeText(delivery.invisible_until),
+                       delivery.held ? ", held by " : ", given to ", *delivery.client,
+                       delivery.message_group == 0
+                           ? ""
+                           : absl::StrCat(", locks message group ", absl::Hex(delivery.message_group)))
+              .c_str());
     }
     for (const auto& [offset, message_group] : cursor.parked) {
       std::printf("    parked %s\n",
-                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
-                               ": message group ", absl::Hex(message_group), cursor.IsLocked(message_group) ? ", locked" : ", not locked")
+                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/",
+                               offset, ": message group ", absl::Hex(message_group),
+                               cursor.IsLocked(message_group) ? ", locked" : ", not locked")
                       .c_str());
     }
   }
   for (const auto& [key, offset] : state->offsets().all()) {
-    std::printf("    stored offset %s\n",
-                absl::StrCat("of group ", key.group.value(), " in ", key.queue.topic.value(), "/", key.queue.queue, ": ", offset).c_str());
+    std::printf("    stored offset %s\n", absl::StrCat("of group ", key.group.value(), " in ", key.queue.topic.value(),
+                                                       "/", key.queue.queue, ": ", offset)
+                                              .c_str());
   }
   for (const auto& [key, transaction] : state->transactions().open()) {
-    std::printf("    transaction %s\n",
-                absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
-                             TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
-                             TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
-                             transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes",
-                             transaction.carried_to == 0 ? "" : absl::StrCat(", carried to record ", transaction.carried_to))
-                    .c_str());
+    std::printf(
+        "    transaction %s\n",
+        absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
+                     TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
+                     TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
+                     transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes",
+                     transaction.carried_to == 0 ? "" : absl::StrCat(", carried to record ", transaction.carried_to))
+            .c_str());
   }
   return state->timers().VisitAll([](const TimerKey& key, const broker::Timer& timer) {
     std::printf("    timer %s\n",
-                absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ", TimeText(key.deliver_at_us),
-                             ": record ", key.index, " entry ", key.entry, " at ", timer.position, "+", timer.offset, ", ",
-                             timer.bytes, " bytes",
+                absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ",
+                             TimeText(key.deliver_at_us), ": record ", key.index, " entry ", key.entry, " at ",
+                             timer.position, "+", timer.offset, ", ", timer.bytes, " bytes",
                              timer.carried_to == 0 ? "" : absl::StrCat(", carried to record ", timer.carried_to))
                     .c_str());
   });
@@ -143,26 +153,25 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
   broker::State state(store.get(), 4096);
   RETURN_IF_ERROR(state.Load(*store));
   if (state.applied_index() > last_index) {
-    return absl::DataLossError(absl::StrCat("the checkpoint covers record ", state.applied_index(), ", the log ends at ",
-                                            last_index));
+    return absl::DataLossError(
+        absl::StrCat("the checkpoint covers record ", state.applied_index(), ", the log ends at ", last_index));
   }
-  std::printf("  checkpoint: %s\n",
-              absl::StrCat("applied ", state.applied_index(), ", log start ", state.log_start(), ", state hash ",
-                           absl::Hex(state.hash()))
-                  .c_str());
+  std::printf("  checkpoint: %s\n", absl::StrCat("applied ", state.applied_index(), ", log start ", state.log_start(),
+                                                 ", state hash ", absl::Hex(state.hash()))
+                                        .c_str());
   for (const auto& [key, queue] : state.queues()) {
-    std::printf("    queue %s\n", absl::StrCat(key.topic.value(), "/", key.queue, ": offsets [", queue.first, ", ", queue.end,
-                                               "), ", queue.bytes, " bytes, ", queue.delayed, " scheduled",
-                                               queue.deleted ? ", deleted" : "")
-                                      .c_str());
+    std::printf("    queue %s\n",
+                absl::StrCat(key.topic.value(), "/", key.queue, ": offsets [", queue.first, ", ", queue.end, "), ",
+                             queue.bytes, " bytes, ", queue.delayed, " scheduled", queue.deleted ? ", deleted" : "")
+                    .c_str());
   }
   for (const auto& [key, cursor] : state.cursors()) {
     std::printf("    cursor %s\n",
-                absl::StrCat("group ", key.group.value(), " on ", key.queue.topic.value(), "/", key.queue.queue, ": floor ",
-                             cursor.floor(), ", next ", cursor.next, ", in flight ", cursor.invisible, ", again ",
-                             static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible,
-                             cursor.ordered ? absl::StrCat(", ordered: parked ", cursor.parked.size(), ", message groups locked ",
-                                                           cursor.locks.size())
+                absl::StrCat("group ", key.group.value(), " on ", key.queue.topic.value(), "/", key.queue.queue,
+                             ": floor ", cursor.floor(), ", next ", cursor.next, ", in flight ", cursor.invisible,
+                             ", again ", static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible,
+                             cursor.ordered ? absl::StrCat(", ordered: parked ", cursor.parked.size(),
+                                                           ", message groups locked ", cursor.locks.size())
                                             : "")
                     .c_str());
   }
@@ -173,8 +182,8 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
   if (options.entries) RETURN_IF_ERROR(PrintEntries(&state));
   ASSIGN_OR_RETURN(const uint64_t hash, state.RecomputeHash());
   if (hash != state.hash()) {
-    return absl::DataLossError(absl::StrCat("the state hashes to ", absl::Hex(hash), ", the checkpoint says ",
-                                            absl::Hex(state.hash())));
+    return absl::DataLossError(
+        absl::StrCat("the state hashes to ", absl::Hex(hash), ", the checkpoint says ", absl::Hex(state.hash())));
   }
   RETURN_IF_ERROR(state.VerifyCounts());
   std::printf("    hash and counts: verified\n");
@@ -183,9 +192,10 @@ absl::Status InspectCheckpoint(Env* env, const InspectOptions& options, const st
 
 absl::Status InspectShard(Env* env, const InspectOptions& options, const std::string& dir) {
   ASSIGN_OR_RETURN(const storage::Identity identity, storage::ReadIdentity(env, JoinPath(dir, "identity")));
-  std::printf("shard %s\n", absl::StrCat(identity.shard.value(), " in ", dir, ": cluster ", identity.cluster, ", replica ",
-                                         identity.replica, ", log ", absl::Hex(identity.log_id, absl::kZeroPad16))
-                                .c_str());
+  std::printf("shard %s\n",
+              absl::StrCat(identity.shard.value(), " in ", dir, ": cluster ", identity.cluster, ", replica ",
+                           identity.replica, ", log ", absl::Hex(identity.log_id, absl::kZeroPad16))
+                  .c_str());
   LogIndex last_index = 0;
   const absl::Status log = InspectLog(env, options, JoinPath(dir, "log"), identity.log_id, &last_index);
   if (absl::IsNotFound(log)) {
@@ -203,7 +213,8 @@ absl::Status Inspect(Env* env, const InspectOptions& options) {
     const absl::Status inspected = InspectShard(env, options, JoinPath(shards, name));
     if (!inspected.ok()) return Annotate(inspected, absl::StrCat("shard ", name));
   }
-  std::printf("%s: everything verified\n", absl::StrCat(names.size(), names.size() == 1 ? " shard" : " shards").c_str());
+  std::printf("%s: everything verified\n",
+              absl::StrCat(names.size(), names.size() == 1 ? " shard" : " shards").c_str());
   return absl::OkStatus();
 }
 

@@ -1,5 +1,5 @@
-// barid: the server. `barid standalone` is everything in one process; `barid controller`, `barid broker` and `barid proxy` are
-// the same parts as processes of their own.
+// barid: the server. `barid standalone` is everything in one process; `barid controller`, `barid broker` and `barid
+// proxy` are the same parts as processes of their own.
 #include <cstdio>
 #include <optional>
 #include <string>
@@ -12,11 +12,11 @@
 #include "base/settings_file.h"
 #include "base/status.h"
 #include "base/version.h"
+#include "standalone/inspect.h"
 #include "standalone/memory.h"
 #include "standalone/process.h"
 #include "standalone/process_metrics.h"
 #include "standalone/roles.h"
-#include "standalone/inspect.h"
 #include "standalone/settings.h"
 
 namespace barid {
@@ -34,7 +34,8 @@ constexpr char kUsage[] =
     "  inspect DIR  prints and verifies a stopped data directory\n"
     "  version\n"
     "\n"
-    "`barid ROLE --help` lists the settings, `--print-settings` prints them as a page, `--config FILE` reads them from YAML.\n"
+    "`barid ROLE --help` lists the settings, `--print-settings` prints them as a page, `--config FILE` reads them from "
+    "YAML.\n"
     "`barid ROLE --print-metrics` prints what the metrics port shows.\n";
 
 int Complain(const absl::Status& status, int exit_code) {
@@ -83,8 +84,9 @@ int RunRole(Role role, const std::string& name, const std::vector<std::string>& 
     return kExitDrained;
   }
   if (!line->positional.empty()) {
-    return Complain(absl::InvalidArgumentError(absl::StrCat("\"", line->positional[0], "\" is not a setting; they begin with --")),
-                    kExitBadSetting);
+    return Complain(
+        absl::InvalidArgumentError(absl::StrCat("\"", line->positional[0], "\" is not a setting; they begin with --")),
+        kExitBadSetting);
   }
   SetMinLogLevel(settings.log_level);
   SetLogFormat(settings.log_format);

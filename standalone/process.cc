@@ -56,8 +56,9 @@ void RaiseDescriptorLimit(int64_t wanted) {
   if (getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
   limit.rlim_cur = limit.rlim_max;
   if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= static_cast<rlim_t>(wanted)) return;
-  LOG(WARNING) << "there may be fewer descriptors than connections; raise the limit of the service (ulimit -n, LimitNOFILE)"
-               << KV("limit", limit.rlim_cur) << KV("wanted", wanted);
+  LOG(WARNING)
+      << "there may be fewer descriptors than connections; raise the limit of the service (ulimit -n, LimitNOFILE)"
+      << KV("limit", limit.rlim_cur) << KV("wanted", wanted);
 }
 
 absl::Status AnnounceReady(Env* env, const std::string& data_dir, const Ports& ports) {

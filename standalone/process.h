@@ -35,15 +35,15 @@ class TerminationSignals {
   absl::Status why_ ABSL_GUARDED_BY(mu_);
 };
 
-// As many descriptors as the system lets the process have: what it is given by default, often 1024, is for programs that use
-// select(2). Warns if those are fewer than `wanted`.
+// As many descriptors as the system lets the process have: what it is given by default, often 1024, is for programs
+// that use select(2). Warns if those are fewer than `wanted`.
 void RaiseDescriptorLimit(int64_t wanted);
 
 // Ports by name ("public", "admin", ...) and address, in the order in which people look for them.
 using Ports = std::vector<std::pair<std::string, std::string>>;
 
-// Tells the world that the process serves: <data_dir>/ports, a line `name=host:port` each, written by rename, then one line
-// on stdout, `ready public=... admin=...`.
+// Tells the world that the process serves: <data_dir>/ports, a line `name=host:port` each, written by rename, then one
+// line on stdout, `ready public=... admin=...`.
 absl::Status AnnounceReady(Env* env, const std::string& data_dir, const Ports& ports);
 
 }  // namespace barid

@@ -78,12 +78,12 @@ absl::Status RunController(Settings settings, TerminationSignals* signals) {
   rpc::ServerOptions options;
   options.address = settings.controller_listen;
   ASSIGN_OR_RETURN(const std::unique_ptr<rpc::Server> server, rpc::Server::Start(options, {&service}));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, nullptr, &metrics, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
+                   OperatorPorts::Start(settings, nullptr, &metrics, nullptr));
   ports->SetServing(true);
-  RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
-                                {{"controller", server->address()},
-                                 {"admin", ports->admin_address()},
-                                 {"metrics", ports->metrics_address()}}));
+  RETURN_IF_ERROR(AnnounceReady(
+      RealEnv(), settings.data_dir,
+      {{"controller", server->address()}, {"admin", ports->admin_address()}, {"metrics", ports->metrics_address()}}));
   signals->Wait();
 
   ports->SetServing(false);
@@ -99,8 +99,9 @@ absl::Status RunBroker(Settings settings, TerminationSignals* signals) {
   ProcessMetrics metrics(Role::kBroker);
   RemoteController controller(settings);
   // The port is open before the broker registers its address; until it has started, the broker answers kUnavailable.
-  broker::Broker broker(RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller.api(), BrokerOptionsFor(settings),
-                        [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
+  broker::Broker broker(
+      RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller.api(), BrokerOptionsFor(settings),
+      [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   broker::BrokerService service(&broker);
   edge::MethodTable table;
   service.AddTo(&table);
@@ -110,16 +111,16 @@ absl::Status RunBroker(Settings settings, TerminationSignals* signals) {
   options.metrics = metrics.broker_port();
   options.loops = std::make_shared<edge::h2::LoopThreads>(1);
   ASSIGN_OR_RETURN(const std::unique_ptr<edge::Server> server, edge::h2::ServeH2(options, std::move(table)));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports, OperatorPorts::Start(settings, options.loops, &metrics, nullptr));
+  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
+                   OperatorPorts::Start(settings, options.loops, &metrics, nullptr));
 
   absl::Status status = broker.Start(settings.broker_advertise.empty() ? server->address() : settings.broker_advertise,
                                      settings.controller_patience);
   if (status.ok()) {
     ports->SetServing(true);
-    status = AnnounceReady(RealEnv(), settings.data_dir,
-                           {{"broker", server->address()},
-                            {"admin", ports->admin_address()},
-                            {"metrics", ports->metrics_address()}});
+    status = AnnounceReady(
+        RealEnv(), settings.data_dir,
+        {{"broker", server->address()}, {"admin", ports->admin_address()}, {"metrics", ports->metrics_address()}});
   }
   if (status.ok()) {
     signals->Wait();
@@ -147,14 +148,15 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
         return std::shared_ptr<edge::Channel>(edge::h2::NewH2Channel({.address = endpoint, .loops = loops}));
       },
       {RealClock(), RealRandom(), hop.get()});
-  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy, ProxyPart::Start(settings, controller.api(), &brokers, loops, &metrics));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+  ASSIGN_OR_RETURN(std::unique_ptr<ProxyPart> proxy,
+                   ProxyPart::Start(settings, controller.api(), &brokers, loops, &metrics));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<OperatorPorts> ports,
+      OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
-  RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
-                                {{"public", proxy->address()},
-                                 {"admin", ports->admin_address()},
-                                 {"metrics", ports->metrics_address()}}));
+  RETURN_IF_ERROR(AnnounceReady(
+      RealEnv(), settings.data_dir,
+      {{"public", proxy->address()}, {"admin", ports->admin_address()}, {"metrics", ports->metrics_address()}}));
   signals->Wait();
 
   ports->SetServing(false);

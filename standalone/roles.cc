@@ -22,8 +22,8 @@ namespace barid {
 absl::StatusOr<std::pair<std::string, int>> SplitAddress(absl::string_view setting, absl::string_view address) {
   const size_t colon = address.rfind(':');
   int port = 0;
-  if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 0 ||
-      port > 65535) {
+  if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 0 || port > 65535) {
     return absl::InvalidArgumentError(
         absl::StrCat(setting, " is \"", address, "\", expected is host:port with a port from 0 to 65535"));
   }
@@ -32,11 +32,11 @@ absl::StatusOr<std::pair<std::string, int>> SplitAddress(absl::string_view setti
 
 absl::StatusOr<std::unique_ptr<ControllerPart>> ControllerPart::Start(const Settings& settings) {
   std::unique_ptr<ControllerPart> part(new ControllerPart);
-  ASSIGN_OR_RETURN(part->store_, controller::OpenLevelDbMetadataStore(RealEnv(), JoinPath(settings.data_dir, "metadata"), {}));
+  ASSIGN_OR_RETURN(part->store_,
+                   controller::OpenLevelDbMetadataStore(RealEnv(), JoinPath(settings.data_dir, "metadata"), {}));
   part->executor_ = NewThreadExecutor("barid-control");
-  ASSIGN_OR_RETURN(part->controller_,
-                   controller::Controller::Start(part->store_.get(), RealClock(), RealRandom(), part->executor_.get(),
-                                                 settings.controller));
+  ASSIGN_OR_RETURN(part->controller_, controller::Controller::Start(part->store_.get(), RealClock(), RealRandom(),
+                                                                    part->executor_.get(), settings.controller));
   return part;
 }
 
@@ -47,11 +47,13 @@ void ControllerPart::Close() {
 
 absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& settings, ControllerApi* controller,
                                                             proxy::BrokerDirectory* brokers,
-                                                            std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics) {
+                                                            std::shared_ptr<edge::h2::LoopThreads> loops,
+                                                            ProcessMetrics* metrics) {
   RETURN_IF_ERROR(SplitAddress("public.listen", settings.public_listen).status());
   std::unique_ptr<ProxyPart> part(new ProxyPart);
   part->executor_ = NewThreadExecutor("barid-proxy");
-  part->proxy_ = std::make_unique<proxy::Proxy>(RealClock(), part->executor_.get(), controller, brokers, settings.proxy);
+  part->proxy_ =
+      std::make_unique<proxy::Proxy>(RealClock(), part->executor_.get(), controller, brokers, settings.proxy);
 
   part->proxy_->SetCallMetrics(metrics->calls());
   edge::MethodTable table;
@@ -87,10 +89,9 @@ void ProxyPart::Drain(absl::Duration grace) {
   server_->Drain(grace);
 }
 
-absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(const Settings& settings,
-                                                                    std::shared_ptr<edge::h2::LoopThreads> loops,
-                                                                    ProcessMetrics* metrics,
-                                                                    const std::function<void(edge::MethodTable*)>& add) {
+absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(
+    const Settings& settings, std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics,
+    const std::function<void(edge::MethodTable*)>& add) {
   RETURN_IF_ERROR(SplitAddress("admin.listen", settings.admin_listen).status());
   ASSIGN_OR_RETURN(const auto metrics_listen, SplitAddress("metrics.listen", settings.metrics_listen));
   std::unique_ptr<OperatorPorts> ports(new OperatorPorts);
@@ -122,20 +123,21 @@ absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
   ProcessMetrics metrics(Role::kStandalone);
   // One process has one of each: what the start waits for is itself.
   ASSIGN_OR_RETURN(const std::unique_ptr<ControllerPart> controller, ControllerPart::Start(settings));
-  broker::Broker broker(RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller->api(),
-                        BrokerOptionsFor(settings), [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
+  broker::Broker broker(
+      RealEnv(), RealClock(), RealRandom(), NewThreadExecutor, controller->api(), BrokerOptionsFor(settings),
+      [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
   const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
   ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
                    ProxyPart::Start(settings, controller->api(), &brokers, loops, &metrics));
-  ASSIGN_OR_RETURN(const std::unique_ptr<OperatorPorts> ports,
-                   OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
+  ASSIGN_OR_RETURN(
+      const std::unique_ptr<OperatorPorts> ports,
+      OperatorPorts::Start(settings, loops, &metrics, [&](edge::MethodTable* table) { proxy->AddAdmin(table); }));
   ports->SetServing(true);
-  RETURN_IF_ERROR(AnnounceReady(RealEnv(), settings.data_dir,
-                                {{"public", proxy->address()},
-                                 {"admin", ports->admin_address()},
-                                 {"metrics", ports->metrics_address()}}));
+  RETURN_IF_ERROR(AnnounceReady(
+      RealEnv(), settings.data_dir,
+      {{"public", proxy->address()}, {"admin", ports->admin_address()}, {"metrics", ports->metrics_address()}}));
   signals->Wait();
 
   ports->SetServing(false);

@@ -59,7 +59,8 @@ class ProxyPart {
  public:
   static absl::StatusOr<std::unique_ptr<ProxyPart>> Start(const Settings& settings, ControllerApi* controller,
                                                           proxy::BrokerDirectory* brokers,
-                                                          std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics);
+                                                          std::shared_ptr<edge::h2::LoopThreads> loops,
+                                                          ProcessMetrics* metrics);
   ~ProxyPart() { Stop(); }
 
   const std::string& address() const { return server_->address(); }
@@ -81,9 +82,11 @@ class ProxyPart {
 // What every process has: the admin port with health, and the metrics port.
 class OperatorPorts {
  public:
-  // `add` adds what the admin port serves beside health. `loops` has the public port's threads, or is null. `metrics` outlives it.
+  // `add` adds what the admin port serves beside health. `loops` has the public port's threads, or is null. `metrics`
+  // outlives it.
   static absl::StatusOr<std::unique_ptr<OperatorPorts>> Start(const Settings& settings,
-                                                              std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics,
+                                                              std::shared_ptr<edge::h2::LoopThreads> loops,
+                                                              ProcessMetrics* metrics,
                                                               const std::function<void(edge::MethodTable*)>& add);
 
   const std::string& admin_address() const { return admin_->address(); }

@@ -489,8 +489,8 @@ absl::StatusOr<LogPlace> CommitLog::Impl::ReadRun(const LogPlace& from, uint64_t
   if (place.position >= end || (at == size && size == wanted && wanted < room)) return place;
   const uint64_t next = (segment + 1) * options_.segment_bytes;
   if (place.position == next) return place;  // Full to the byte.
-  // At the beginning of a segment stands a record; elsewhere the next one may have had no room. If it had, it is missing here, which
-  // its index shows in the next segment.
+  // At the beginning of a segment stands a record; elsewhere the next one may have had no room. If it had, it is
+  // missing here, which its index shows in the next segment.
   if (next < end && place.position % options_.segment_bytes != 0) return LogPlace{next, place.index};
   return absl::DataLossError(absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset + at,
                                           ", expected record ", place.index, ", and the log goes on behind it"));

@@ -80,9 +80,10 @@ class CommitLog {
   // Reads and verifies one record. kOutOfRange if it was trimmed, kDataLoss if its checksum does not match. Any thread.
   absl::StatusOr<Record> Read(uint64_t position, size_t record_size_hint = 0) const;
 
-  // Reads and verifies the records from `from` on that lie below `end`, which must be where an appended record ended, and calls
-  // `visit` for each, in order, until about `max_bytes` are read. Returns where to go on: at `end` there is nothing left. Errors as
-  // those of Read; also kDataLoss if a record is missing in between. An error of `visit` ends the reading with it. Any thread.
+  // Reads and verifies the records from `from` on that lie below `end`, which must be where an appended record ended,
+  // and calls `visit` for each, in order, until about `max_bytes` are read. Returns where to go on: at `end` there is
+  // nothing left. Errors as those of Read; also kDataLoss if a record is missing in between. An error of `visit` ends
+  // the reading with it. Any thread.
   absl::StatusOr<LogPlace> ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
                                    absl::FunctionRef<absl::Status(const Record&)> visit) const;
 

@@ -19,7 +19,8 @@ std::string Hex(uint64_t value) { return absl::StrCat(absl::Hex(value, absl::kZe
 
 std::string Format(const Identity& identity) {
   std::string text = absl::StrCat(kTitle, "\ncluster: ", identity.cluster, "\nshard: ", identity.shard.value(),
-                                  "\nreplica: ", identity.replica, "\nlog_id: ", Hex(identity.log_id), "\n", identity.has_records ? kHasRecords : "");
+                                  "\nreplica: ", identity.replica, "\nlog_id: ", Hex(identity.log_id), "\n",
+                                  identity.has_records ? kHasRecords : "");
   absl::StrAppend(&text, "crc32c: ", absl::Hex(Crc32c(text), absl::kZeroPad8), "\n");
   return text;
 }
@@ -61,7 +62,8 @@ absl::StatusOr<Identity> ReadIdentity(Env* env, absl::string_view path) {
   if (!has(4, "log_id") || !absl::SimpleHexAtoi(value, &identity.log_id)) return bad(4, "log_id: <16 hex digits>");
   identity.has_records = has(5, "records");
   // What was read must be, byte for byte, what would be written: that covers the checksum's line, and what follows it.
-  if (text != Format(identity)) return bad(identity.has_records ? 6 : 5, "the checksum of the lines before it, and nothing behind it");
+  if (text != Format(identity))
+    return bad(identity.has_records ? 6 : 5, "the checksum of the lines before it, and nothing behind it");
   return identity;
 }
 

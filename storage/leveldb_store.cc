@@ -35,7 +35,8 @@ leveldb::ReadOptions Verified() {
 }
 
 // Of what the database holds, or held when `snapshot` was taken.
-absl::StatusOr<std::string> GetFrom(leveldb::DB* db, const leveldb::Snapshot* snapshot, const std::string& dir, absl::string_view key) {
+absl::StatusOr<std::string> GetFrom(leveldb::DB* db, const leveldb::Snapshot* snapshot, const std::string& dir,
+                                    absl::string_view key) {
   leveldb::ReadOptions options = Verified();
   options.snapshot = snapshot;
   std::string value;
@@ -88,14 +89,18 @@ class LevelDbStore : public KeyValueStore {
     return store;
   }
 
-  absl::StatusOr<std::string> Get(absl::string_view key) const override { return GetFrom(db_.get(), nullptr, dir_, key); }
+  absl::StatusOr<std::string> Get(absl::string_view key) const override {
+    return GetFrom(db_.get(), nullptr, dir_, key);
+  }
 
   absl::Status Scan(absl::string_view first, absl::string_view end,
                     absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
     return ScanOf(db_.get(), nullptr, dir_, first, end, visit);
   }
 
-  std::unique_ptr<KeyValueReader> Snapshot() const override { return std::make_unique<LevelDbSnapshot>(db_.get(), dir_); }
+  std::unique_ptr<KeyValueReader> Snapshot() const override {
+    return std::make_unique<LevelDbSnapshot>(db_.get(), dir_);
+  }
 
   absl::StatusOr<std::pair<std::string, std::string>> Last(absl::string_view first,
                                                            absl::string_view end) const override {

@@ -19,18 +19,20 @@ edge::PortLimits BrokerService::Limits() {
 }
 
 void BrokerService::AddTo(edge::MethodTable* table) const {
-  table->streams["/barid.broker.v1.Broker/Exchange"] = [broker = broker_, open = open_streams_,
-                                                        bytes = options_.max_bytes_under_way](std::shared_ptr<edge::Stream> stream) {
-    auto handler = std::make_shared<ExchangeStream>(broker, std::move(stream), open, bytes);
-    handler->Start();
-    return handler;
-  };
-  table->streams["/barid.broker.v1.Broker/Deliveries"] = [broker = broker_, open = open_streams_,
-                                                          bytes = options_.max_answer_bytes](std::shared_ptr<edge::Stream> stream) {
-    auto handler = std::make_shared<DeliveriesStream>(broker, std::move(stream), open, bytes);
-    handler->Start();
-    return handler;
-  };
+  table->streams["/barid.broker.v1.Broker/Exchange"] =
+      [broker = broker_, open = open_streams_,
+       bytes = options_.max_bytes_under_way](std::shared_ptr<edge::Stream> stream) {
+        auto handler = std::make_shared<ExchangeStream>(broker, std::move(stream), open, bytes);
+        handler->Start();
+        return handler;
+      };
+  table->streams["/barid.broker.v1.Broker/Deliveries"] =
+      [broker = broker_, open = open_streams_,
+       bytes = options_.max_answer_bytes](std::shared_ptr<edge::Stream> stream) {
+        auto handler = std::make_shared<DeliveriesStream>(broker, std::move(stream), open, bytes);
+        handler->Start();
+        return handler;
+      };
 }
 
 }  // namespace barid::broker

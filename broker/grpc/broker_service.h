@@ -18,19 +18,20 @@ struct BrokerServiceOptions {
 
 // barid.broker.v1 in front of a broker, for any number of proxies (docs/broker-hop.md).
 //
-// To stop: Broker::Stop, which answers everything; Drain; the port's Drain with a grace, which cancels the streams that are left.
-// The broker outlives every answer that is owed.
+// To stop: Broker::Stop, which answers everything; Drain; the port's Drain with a grace, which cancels the streams that
+// are left. The broker outlives every answer that is owed.
 class BrokerService {
  public:
-  explicit BrokerService(BrokerApi* broker, const BrokerServiceOptions& options = {}) : broker_(broker), options_(options) {}
+  explicit BrokerService(BrokerApi* broker, const BrokerServiceOptions& options = {})
+      : broker_(broker), options_(options) {}
 
   // What a port must take: a frame with one large call.
   static edge::PortLimits Limits();
 
   void AddTo(edge::MethodTable* table) const;
 
-  // Tells every proxy to stop calling, ends waiting receives with nothing, accepts no new stream. Streams end when their
-  // proxy has half-closed and has its answers. Any thread; more than once does no harm.
+  // Tells every proxy to stop calling, ends waiting receives with nothing, accepts no new stream. Streams end when
+  // their proxy has half-closed and has its answers. Any thread; more than once does no harm.
   void Drain() { open_streams_->Drain(); }
 
  private:

@@ -47,7 +47,8 @@ absl::StatusOr<bool> DeliveriesStream::IsAccepted(uint64_t id, Waiting waiting) 
     if (refuses_) {
       refusal = absl::UnavailableError("the broker drains");
     } else if (answer_bytes_ > max_answer_bytes_) {
-      refusal = RetryAfterError(kRetryAfter, absl::StrCat("the proxy has ", answer_bytes_, " bytes of answers to take first"));
+      refusal = RetryAfterError(kRetryAfter,
+                                absl::StrCat("the proxy has ", answer_bytes_, " bytes of answers to take first"));
     }
   }
   if (refusal.ok()) return true;

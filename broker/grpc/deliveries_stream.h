@@ -13,12 +13,12 @@
 
 namespace barid::broker {
 
-// Receives and pulls of one proxy. When the stream breaks, what waits is cancelled, and what was not wholly handed to the connection is
-// given back as kUndelivered.
+// Receives and pulls of one proxy. When the stream breaks, what waits is cancelled, and what was not wholly handed to
+// the connection is given back as kUndelivered.
 class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame> {
  public:
-  // `broker` outlives all its answers. Receives are refused (kResourceExhausted) while more than `max_answer_bytes` of answers
-  // wait for the proxy to take them.
+  // `broker` outlives all its answers. Receives are refused (kResourceExhausted) while more than `max_answer_bytes` of
+  // answers wait for the proxy to take them.
   DeliveriesStream(BrokerApi* broker, std::shared_ptr<edge::Stream> stream, std::shared_ptr<OpenStreams> open_streams,
                    int64_t max_answer_bytes);
 
@@ -26,7 +26,7 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
   // A receive that the broker has not answered.
   struct Waiting {
     ShardId shard;
-    GroupId group;         // Of a receive.
+    GroupId group;  // Of a receive.
     bool is_pull = false;
     uint64_t broker_id = 0;
     bool has_broker_id = false;
@@ -40,8 +40,8 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
     bool is_pull = false;
     ReceiveResult result;
     QueueOffset next_offset = 0;  // Of a pull.
-    size_t next = 0;           // The delivery to be written.
-    size_t written_bytes = 0;  // Of it.
+    size_t next = 0;              // The delivery to be written.
+    size_t written_bytes = 0;     // Of it.
   };
 
   absl::Status Handle(const std::shared_ptr<ArenaFrame<v1::ReceiveFrame>>& frame) override;

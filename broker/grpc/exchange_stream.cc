@@ -15,7 +15,8 @@ constexpr absl::Duration kRetryAfter = absl::Milliseconds(100);
 
 int64_t CostOf(const broker_pb::Call& call) {
   int64_t cost = kEntryCost;
-  for (const auto& message : call.append().messages()) cost += kEntryCost + static_cast<int64_t>(message.stored().size());
+  for (const auto& message : call.append().messages())
+    cost += kEntryCost + static_cast<int64_t>(message.stored().size());
   cost += kEntryCost * call.settle().entries_size();
   return cost;
 }
@@ -35,14 +36,17 @@ int64_t EncodedCost(const TransactionsResult& result) {
 }
 int64_t EncodedCost(const LookupResult& result) {
   auto cost = 2 * kEntryCost * static_cast<int64_t>(1 + result.events.size() + result.standings.size());
-  for (const FoundMessage& message : result.messages) cost += 2 * kEntryCost + static_cast<int64_t>(message.stored.size());
+  for (const FoundMessage& message : result.messages)
+    cost += 2 * kEntryCost + static_cast<int64_t>(message.stored.size());
   return cost;
 }
 int64_t EncodedCost(const RedriveResult&) { return kEntryCost; }
 int64_t EncodedCost(const SettleResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
 int64_t EncodedCost(const LiteSyncResult&) { return kEntryCost; }
 int64_t EncodedCost(const OffsetResult&) { return kEntryCost; }
-int64_t EncodedCost(const ResetOffsetResult& result) { return kEntryCost * static_cast<int64_t>(1 + result.entries.size()); }
+int64_t EncodedCost(const ResetOffsetResult& result) {
+  return kEntryCost * static_cast<int64_t>(1 + result.entries.size());
+}
 int64_t EncodedCost(const QueueStats& queue) { return kEntryCost * static_cast<int64_t>(1 + queue.groups.size()); }
 
 }  // namespace
@@ -68,9 +72,10 @@ void ExchangeStream::Dispatch(const broker_pb::Call& call, const std::shared_ptr
   switch (call.request_case()) {
     case broker_pb::Call::kAppend:
       if (IsFull(cost)) {
-        return OnAnswer({call.id(), AppendResult{RetryAfterError(kRetryAfter, "the broker has too many bytes of this proxy's sends"),
-                                                 {}}},
-                        cost);
+        return OnAnswer(
+            {call.id(),
+             AppendResult{RetryAfterError(kRetryAfter, "the broker has too many bytes of this proxy's sends"), {}}},
+            cost);
       }
       return broker_->Append(Decode(call.append(), owner), Answering<AppendResult>(call.id(), cost));
     case broker_pb::Call::kRecall:

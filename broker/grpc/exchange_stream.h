@@ -12,8 +12,8 @@
 
 namespace barid::broker {
 
-// Sends, settles, reports and figures of one proxy. A broken stream leaves what is under way to the broker: it is carried
-// out, and its answers are dropped.
+// Sends, settles, reports and figures of one proxy. A broken stream leaves what is under way to the broker: it is
+// carried out, and its answers are dropped.
 class ExchangeStream : public FrameStream<v1::CallFrame, v1::AnswerFrame> {
  public:
   // `broker` outlives all its answers. Sends beyond `max_bytes_under_way` are refused (kResourceExhausted).

@@ -63,14 +63,14 @@ class OpenStreams {
   std::set<std::shared_ptr<DrainableStream>> streams_ ABSL_GUARDED_BY(mu_);
 };
 
-// The broker's end of one stream of frames: hands the calls of a frame on; writes whatever answers have collected while the last
-// frame was in flight.
+// The broker's end of one stream of frames: hands the calls of a frame on; writes whatever answers have collected while
+// the last frame was in flight.
 //
 //     frames in --OnMessage--> Handle --> BrokerApi --> answers --FlushSoon, OnWritable--> frames out
 //
-// Answers are encoded and written on the transport's thread, so that no shard's thread pays for it and the answers of one commit
-// leave together. The stream ends with OK when the peer has half-closed and everything is answered; at once when it breaks.
-// Whoever owes it an answer keeps it alive (shared_ptr), and may find it ended.
+// Answers are encoded and written on the transport's thread, so that no shard's thread pays for it and the answers of
+// one commit leave together. The stream ends with OK when the peer has half-closed and everything is answered; at once
+// when it breaks. Whoever owes it an answer keeps it alive (shared_ptr), and may find it ended.
 template <typename In, typename Out>
 class FrameStream : public edge::StreamHandler,
                     public DrainableStream,

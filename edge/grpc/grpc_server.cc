@@ -220,7 +220,8 @@ absl::Status GrpcServer::Start(const GrpcServerOptions& options) {
     if (handle == nullptr) return absl::InvalidArgumentError(absl::StrCat("method name cannot be served: ", name));
     methods_.push_back({name, handle, nullptr, &factory});
   }
-  polling_ = options.polling != nullptr ? options.polling : std::make_shared<PollingThreads>(std::max(1, options.threads));
+  polling_ =
+      options.polling != nullptr ? options.polling : std::make_shared<PollingThreads>(std::max(1, options.threads));
   for (const auto& queue : polling_->queues()) {
     CHECK(queue->Attach()) << "the polling threads have ended with their last server";
     auto worker = std::make_unique<Worker>();

@@ -57,8 +57,8 @@ class Flushed {
   ~Flushed() = default;
 };
 
-// A completion queue, polled by one thread, and the posts of other threads to it. Servers share it, and so do their calls: it
-// outlives both.
+// A completion queue, polled by one thread, and the posts of other threads to it. Servers share it, and so do their
+// calls: it outlives both.
 //
 //   posting:   a lock-free list. Whoever finds it empty wakes the queue with an empty batch on its call; the wake's
 //   event
@@ -119,9 +119,9 @@ class PollingQueue {
   EventOf<PollingQueue, &PollingQueue::RunPosts> wake_{this};
 };
 
-// Threads that poll, each a queue of its own. The ports of a process share them: grpc-core lets one thread at a time watch all
-// sockets of the process, and hands that over with a switch per read, so each further polling thread makes every call dearer,
-// also one of a port that nobody calls (docs/edge.md, "Figures").
+// Threads that poll, each a queue of its own. The ports of a process share them: grpc-core lets one thread at a time
+// watch all sockets of the process, and hands that over with a switch per read, so each further polling thread makes
+// every call dearer, also one of a port that nobody calls (docs/edge.md, "Figures").
 //
 // They end when their last server is down.
 class PollingThreads {

@@ -51,7 +51,8 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
   class Post final : public Posted {
    public:
     void Send(GrpcStream* stream, T value) {
-      CHECK(!busy_.exchange(true, std::memory_order_acquire)) << "written without OnWritable, finished twice, or resumed while it was";
+      CHECK(!busy_.exchange(true, std::memory_order_acquire))
+          << "written without OnWritable, finished twice, or resumed while it was";
       value_ = std::move(value);
       stream_ = stream->shared_from_this();
       if (stream->queue_->Post(this, stream->call_)) return;

@@ -66,7 +66,7 @@ class GrpcUnaryCall final : public Posted {
   Bytes request_;
   size_t taken_bytes_ = 0;
 
-  bool answered_ = false;  // The handler's side only.
+  bool answered_ = false;               // The handler's side only.
   absl::AnyInvocable<void()> resumed_;  // While it is posted.
   Bytes response_;
   absl::Status status_;

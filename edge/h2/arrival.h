@@ -15,8 +15,8 @@ namespace barid::edge::h2 {
 // An accepted socket whose PROXY header has not come yet. It is nobody's connection until then. The loop's thread only.
 class Arrival final : public Watched {
  public:
-  // Once: the header is read and all behind it left in the socket, which the callee takes; `peer` and `address` are empty if
-  // the header names nobody. Or, with `fd` -1, it is over: the socket is closed.
+  // Once: the header is read and all behind it left in the socket, which the callee takes; `peer` and `address` are
+  // empty if the header names nobody. Or, with `fd` -1, it is over: the socket is closed.
   using OnArrived = std::function<void(Arrival* arrival, int fd, std::string peer, std::string address)>;
 
   // Takes `fd`. `peer` is the socket's, for the log.

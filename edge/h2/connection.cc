@@ -19,8 +19,8 @@ constexpr size_t kMostOut = size_t{256} << 10;
 constexpr uint64_t kMostOfATurn = uint64_t{1} << 20;
 // One write.
 constexpr int kMostParts = 64;
-// So much is read of one connection before it is the next one's turn: with a hundred that send as fast as they can, a call of
-// another waits for a hundred times this. One read of cleartext, eight records of TLS.
+// So much is read of one connection before it is the next one's turn: with a hundred that send as fast as they can, a
+// call of another waits for a hundred times this. One read of cleartext, eight records of TLS.
 constexpr size_t kMostReadBytes = size_t{128} << 10;
 constexpr size_t kFrameHeaderBytes = 9;
 // For the peer to close what we have ended.
@@ -42,12 +42,15 @@ struct Connection::Callbacks {
     return Of(user_data)->OnHeader(*frame, View(name, name_size), View(value, value_size));
   }
   // What RFC 9113 8.2.1 forbids in a field makes the request malformed; libnghttp2 by itself drops the field.
-  static int OnInvalidHeader(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t, uint8_t,
-                             void*) {
+  static int OnInvalidHeader(nghttp2_session*, const nghttp2_frame*, const uint8_t*, size_t, const uint8_t*, size_t,
+                             uint8_t, void*) {
     return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   }
-  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user_data) { return Of(user_data)->OnFrame(*frame); }
-  static int OnDataChunk(nghttp2_session* session, uint8_t flags, int32_t id, const uint8_t* data, size_t size, void* user_data) {
+  static int OnFrame(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
+    return Of(user_data)->OnFrame(*frame);
+  }
+  static int OnDataChunk(nghttp2_session* session, uint8_t flags, int32_t id, const uint8_t* data, size_t size,
+                         void* user_data) {
     if (H2Call* const call = CallOf(session, id)) call->OnData(View(data, size));
     return 0;
   }
@@ -58,12 +61,12 @@ struct Connection::Callbacks {
   static int OnFrameSent(nghttp2_session*, const nghttp2_frame* frame, void* user_data) {
     return Of(user_data)->OnFrameSent(*frame);
   }
-  static ssize_t NextBytes(nghttp2_session*, int32_t id, uint8_t* to, size_t most, uint32_t* flags, nghttp2_data_source* source,
-                           void* user_data) {
+  static ssize_t NextBytes(nghttp2_session*, int32_t id, uint8_t* to, size_t most, uint32_t* flags,
+                           nghttp2_data_source* source, void* user_data) {
     return Of(user_data)->NextBytes(static_cast<H2Call*>(source->ptr), most, flags);
   }
-  static int SendData(nghttp2_session*, nghttp2_frame* frame, const uint8_t* header, size_t size, nghttp2_data_source* source,
-                      void* user_data) {
+  static int SendData(nghttp2_session*, nghttp2_frame* frame, const uint8_t* header, size_t size,
+                      nghttp2_data_source* source, void* user_data) {
     Connection* const connection = Of(user_data);
     auto* const call = static_cast<H2Call*>(source->ptr);
     connection->out_.Append(View(header, kFrameHeaderBytes));
@@ -167,8 +170,8 @@ void Connection::Read() {
 bool Connection::Feed(absl::string_view bytes) {
   const ssize_t fed = nghttp2_session_mem_recv(session_, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   if (fed >= 0) return true;
-  // Not HTTP/2, or a peer that must calm down. It is told what there is to tell, if that is possible at once. Other errors of
-  // the protocol are no errors here: the session answers them by GOAWAY and then wants nothing more.
+  // Not HTTP/2, or a peer that must calm down. It is told what there is to tell, if that is possible at once. Other
+  // errors of the protocol are no errors here: the session answers them by GOAWAY and then wants nothing more.
   MakeBytes();
   Write();
   Close(nghttp2_strerror(static_cast<int>(fed)));
@@ -251,7 +254,8 @@ ssize_t Connection::NextBytes(H2Call* call, size_t most, uint32_t* flags) {
 bool Connection::MakeBytes() {
   const uint8_t* bytes = nullptr;
   ssize_t size = 0;
-  while (out_.size() < kMostOut && (size = nghttp2_session_mem_send(session_, &bytes)) > 0) out_.Append(View(bytes, size));
+  while (out_.size() < kMostOut && (size = nghttp2_session_mem_send(session_, &bytes)) > 0)
+    out_.Append(View(bytes, size));
   return size >= 0;
 }
 

@@ -24,13 +24,14 @@ struct Keepalive {
   absl::Duration timeout = absl::Seconds(20);  // and after which more the connection is closed.
 };
 
-// One connection: a socket, libnghttp2's session, and the calls on it. Lives and dies on its loop. What servers and clients
-// have in common; server_connection.h and client_connection.h have the rest.
+// One connection: a socket, libnghttp2's session, and the calls on it. Lives and dies on its loop. What servers and
+// clients have in common; server_connection.h and client_connection.h have the rest.
 //
 //   socket -> bytes -> session -> callbacks -> calls -> handlers
 //   calls -> session (asks a call for bytes when the peer can take them) -> out_ -> socket
 //
-// At most kMostOut bytes are made ahead of what the kernel takes; what does not fit waits in the calls, one message each.
+// At most kMostOut bytes are made ahead of what the kernel takes; what does not fit waits in the calls, one message
+// each.
 class Connection : public Watched, public Flushed {
  public:
   virtual ~Connection();
@@ -58,7 +59,8 @@ class Connection : public Watched, public Flushed {
   void Flush() override;
 
  protected:
-  Connection(std::shared_ptr<LoopShare> share, int fd, std::shared_ptr<TlsKeys> keys, std::string peer, Keepalive keepalive);
+  Connection(std::shared_ptr<LoopShare> share, int fd, std::shared_ptr<TlsKeys> keys, std::string peer,
+             Keepalive keepalive);
 
   static nghttp2_session_callbacks* AllCallbacks();
 
@@ -74,8 +76,8 @@ class Connection : public Watched, public Flushed {
   virtual void SendHead(H2Call* call) = 0;
   // The call's side ends behind the bytes that NextBytes has given: says how in the flags of nghttp2_data_flag.
   virtual void SendEnd(H2Call* call, uint32_t* flags) = 0;
-  // All that there was is written. Whether the connection has no more to do: then it ends, but so that the peer can still read
-  // what left last.
+  // All that there was is written. Whether the connection has no more to do: then it ends, but so that the peer can
+  // still read what left last.
   virtual bool IsDone() { return false; }
   // Once each: at the beginning of Close, while the calls are there, and at its end, when whoever holds it lets go.
   virtual void OnClosing(absl::string_view why) {}
@@ -100,7 +102,7 @@ class Connection : public Watched, public Flushed {
   nghttp2_session* session_ = nullptr;  // The derived class makes it.
   H2Call* calls_ = nullptr;             // A list.
   int call_count_ = 0;
-  absl::Duration idle_since_;           // While there are no calls.
+  absl::Duration idle_since_;                                        // While there are no calls.
   size_t most_waiting_frames_ = std::numeric_limits<size_t>::max();  // For a peer that does not read.
   Socket socket_;
 
@@ -119,8 +121,8 @@ class Connection : public Watched, public Flushed {
   // Moves what the session has to send to out_, as far as there is room.
   bool MakeBytes();
   void Write();
-  // Writes no more, and waits a moment for the peer to close: what it has sent and nobody reads would make the kernel throw away
-  // what it has yet to read.
+  // Writes no more, and waits a moment for the peer to close: what it has sent and nobody reads would make the kernel
+  // throw away what it has yet to read.
   void Linger();
   void Watch(bool to_write);
   ssize_t NextBytes(H2Call* call, size_t most, uint32_t* flags);

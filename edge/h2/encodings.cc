@@ -14,13 +14,20 @@ std::optional<absl::Duration> ParseTimeout(absl::string_view text) {
     value = value * 10 + (digit - '0');
   }
   switch (text.back()) {
-    case 'H': return absl::Hours(value);
-    case 'M': return absl::Minutes(value);
-    case 'S': return absl::Seconds(value);
-    case 'm': return absl::Milliseconds(value);
-    case 'u': return absl::Microseconds(value);
-    case 'n': return absl::Nanoseconds(value);
-    default: return std::nullopt;
+    case 'H':
+      return absl::Hours(value);
+    case 'M':
+      return absl::Minutes(value);
+    case 'S':
+      return absl::Seconds(value);
+    case 'm':
+      return absl::Milliseconds(value);
+    case 'u':
+      return absl::Microseconds(value);
+    case 'n':
+      return absl::Nanoseconds(value);
+    default:
+      return std::nullopt;
   }
 }
 
@@ -57,7 +64,8 @@ std::string PercentDecode(absl::string_view text) {
   decoded.reserve(text.size());
   const auto digit = [](char c) { return absl::ascii_isdigit(c) ? c - '0' : absl::ascii_toupper(c) - 'A' + 10; };
   for (size_t i = 0; i < text.size(); ++i) {
-    const bool is_code = text[i] == '%' && i + 2 < text.size() && absl::ascii_isxdigit(text[i + 1]) && absl::ascii_isxdigit(text[i + 2]);
+    const bool is_code =
+        text[i] == '%' && i + 2 < text.size() && absl::ascii_isxdigit(text[i + 1]) && absl::ascii_isxdigit(text[i + 2]);
     if (!is_code) {
       decoded.push_back(text[i]);
       continue;

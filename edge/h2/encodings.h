@@ -13,8 +13,8 @@ namespace barid::edge::h2 {
 // "100m", "8S": up to 8 digits and a unit. nullopt if it is no such text.
 std::optional<absl::Duration> ParseTimeout(absl::string_view text);
 
-// When a call with that much time left ends. Streams that are meant to stay come with timeouts of years; those of more than one
-// are none.
+// When a call with that much time left ends. Streams that are meant to stay come with timeouts of years; those of more
+// than one are none.
 absl::Time DeadlineAfter(absl::Time now, absl::Duration timeout);
 
 // The value of a header whose name ends in "-bin": base64 with or without padding. nullopt if it is not.

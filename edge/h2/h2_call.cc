@@ -12,8 +12,8 @@ namespace barid::edge::h2 {
 namespace {
 
 constexpr size_t kMostSpareCalls = 256;
-// Answers up to this size need no room in the budgets: that something is done is told in any case, and there are no more of them
-// than streams.
+// Answers up to this size need no room in the budgets: that something is done is told in any case, and there are no
+// more of them than streams.
 constexpr size_t kSmallAnswer = size_t{4} << 10;
 
 }  // namespace
@@ -190,7 +190,8 @@ void H2UnaryCall::Finish() {
   }
   if (end_.ok() && !TakeAnswer(response_.size())) {
     end_ = absl::ResourceExhaustedError(
-        absl::StrCat("the answer has ", response_.size(), " bytes, and the server holds too many of this connection; try again later"));
+        absl::StrCat("the answer has ", response_.size(),
+                     " bytes, and the server holds too many of this connection; try again later"));
     response_ = Bytes();
   }
   if (end_.ok()) SendMessage(std::move(response_));

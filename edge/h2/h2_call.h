@@ -22,8 +22,8 @@ class Connection;
 // A stream of HTTP/2 that carries a call. Belongs to its connection until OnOver, on the loop's thread.
 //
 //   in:    OnData* OnEndStream  ->  OnMessage* OnHalfClose
-//   out:   headers, (message, OnTaken)*, status                    what there is, the connection asks for: NextBytes, CopyTo
-//   over:  the stream is closed and, if we have closed it, all of it is handed to the kernel -> OnOver
+//   out:   headers, (message, OnTaken)*, status                    what there is, the connection asks for: NextBytes,
+//   CopyTo over:  the stream is closed and, if we have closed it, all of it is handed to the kernel -> OnOver
 class H2Call {
  public:
   int32_t id() const { return id_; }
@@ -36,7 +36,8 @@ class H2Call {
   virtual void OnHalfClose() = 0;
   // The message is in frames: there is room for the next.
   virtual void OnTaken() = 0;
-  // Nothing is called after it. `delivered`: we finished with OK, and all that we sent has left on a stream that ended cleanly.
+  // Nothing is called after it. `delivered`: we finished with OK, and all that we sent has left on a stream that ended
+  // cleanly.
   virtual void OnOver(bool delivered) = 0;
   // Whether our side can end with an error that the peer can read.
   virtual bool CanSendStatus() const { return true; }
@@ -82,26 +83,26 @@ class H2Call {
 
   Connection* connection_ = nullptr;  // Null once it is over.
   int32_t id_ = 0;
-  H2Call* previous_ = nullptr;        // In the connection's list.
+  H2Call* previous_ = nullptr;  // In the connection's list.
   H2Call* next_ = nullptr;
 
   MessageReader reader_;
-  size_t taken_bytes_ = 0;              // Of the budgets.
-  absl::Duration reading_since_;        // What the peer has begun and must end; infinite: nothing.
-  bool has_ended_ = false;              // The peer sends no more.
+  size_t taken_bytes_ = 0;        // Of the budgets.
+  absl::Duration reading_since_;  // What the peer has begun and must end; infinite: nothing.
+  bool has_ended_ = false;        // The peer sends no more.
 
   bool has_headers_out_ = false;
-  bool is_deferred_ = false;            // nghttp2 waits to be told that there is more.
+  bool is_deferred_ = false;  // nghttp2 waits to be told that there is more.
   bool has_status_out_ = false;
   std::optional<Bytes> message_;
   size_t sent_bytes_ = 0;
-  size_t part_ = 0;                     // Where in message_ they end.
+  size_t part_ = 0;  // Where in message_ they end.
   size_t part_bytes_ = 0;
   std::optional<absl::Status> status_;
 };
 
-// A call with one request and one answer. Held by two: the connection, until the stream is over and the answer has come, and the
-// handler, through its handle. Whoever lets go last frees it, or keeps it for another call.
+// A call with one request and one answer. Held by two: the connection, until the stream is over and the answer has
+// come, and the handler, through its handle. Whoever lets go last frees it, or keeps it for another call.
 class H2UnaryCall final : public H2Call, public Posted {
  public:
   explicit H2UnaryCall(const std::shared_ptr<LoopPort>& home)
@@ -132,13 +133,16 @@ class H2UnaryCall final : public H2Call, public Posted {
   absl::AnyInvocable<void()> resumed_;  // While it is posted.
   Bytes response_;
   absl::Status end_;
-  bool is_finished_ = false;            // The answer has come home.
+  bool is_finished_ = false;  // The answer has come home.
   std::atomic<int> holds_{0};
 };
 
-// A streaming call. Write and Finish, called on other threads, leave what they carry in a post of their own; each is posted at
-// most once at a time, because Write answers OnWritable and Finish is called once.
-class H2StreamCall final : public H2Call, public Stream, public Alarm, public std::enable_shared_from_this<H2StreamCall> {
+// A streaming call. Write and Finish, called on other threads, leave what they carry in a post of their own; each is
+// posted at most once at a time, because Write answers OnWritable and Finish is called once.
+class H2StreamCall final : public H2Call,
+                           public Stream,
+                           public Alarm,
+                           public std::enable_shared_from_this<H2StreamCall> {
  public:
   explicit H2StreamCall(const LoopPort& home) : H2Call(home.loop, home.port->options.limits.max_request_bytes) {}
 

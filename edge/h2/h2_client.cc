@@ -37,7 +37,8 @@ class H2ClientCall final : public H2Call, public ClientStream, public std::enabl
 
   void Write(Bytes message) override {
     if (loop_->IsCurrent()) return SendMessage(std::move(message));
-    Resume([self = shared_from_this(), message = std::move(message)]() mutable { self->SendMessage(std::move(message)); });
+    Resume(
+        [self = shared_from_this(), message = std::move(message)]() mutable { self->SendMessage(std::move(message)); });
   }
   void HalfClose() override {
     if (loop_->IsCurrent()) return SendStatus(absl::OkStatus());
@@ -46,9 +47,7 @@ class H2ClientCall final : public H2Call, public ClientStream, public std::enabl
   void Cancel() override {
     Resume([self = shared_from_this()] { self->CancelNow(); });
   }
-  void Resume(absl::AnyInvocable<void()> task) override {
-    loop_->RunSoon(std::move(task));
-  }
+  void Resume(absl::AnyInvocable<void()> task) override { loop_->RunSoon(std::move(task)); }
 
   // On the loop's thread.
   void OnHeader(absl::string_view name, absl::string_view value);
@@ -78,7 +77,7 @@ class H2ClientCall final : public H2Call, public ClientStream, public std::enabl
   bool is_opened_ = false;
   bool is_cancelled_ = false;
   int http_status_ = 0;
-  std::optional<int> code_;            // grpc-status.
+  std::optional<int> code_;  // grpc-status.
   std::string message_text_;
   absl::Status lost_ = absl::UnavailableError("the connection has ended");
 };
@@ -86,7 +85,8 @@ class H2ClientCall final : public H2Call, public ClientStream, public std::enabl
 // The connection of a channel.
 class ClientConnection final : public Connection {
  public:
-  ClientConnection(std::shared_ptr<LoopShare> share, int fd, const H2ClientOptions& options, std::function<void()> on_closed)
+  ClientConnection(std::shared_ptr<LoopShare> share, int fd, const H2ClientOptions& options,
+                   std::function<void()> on_closed)
       : Connection(std::move(share), fd, nullptr, options.address, {options.keepalive_time, options.keepalive_timeout}),
         options_(options),
         opened_at_(loop()->now()),
@@ -146,7 +146,8 @@ class ClientConnection final : public Connection {
     H2Call* const call = CallOf(session_, frame.hd.stream_id);
     if (call == nullptr || call->connection_ == nullptr) return 0;
     const bool ends = (frame.hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
-    if (frame.hd.type == NGHTTP2_HEADERS && !ends && frame.headers.cat == NGHTTP2_HCAT_RESPONSE && !Of(call)->is_opened_) {
+    if (frame.hd.type == NGHTTP2_HEADERS && !ends && frame.headers.cat == NGHTTP2_HCAT_RESPONSE &&
+        !Of(call)->is_opened_) {
       Of(call)->is_opened_ = true;
       Of(call)->handler_->OnOpened();
       AskFor(call);
@@ -164,9 +165,12 @@ class ClientConnection final : public Connection {
                         reinterpret_cast<uint8_t*>(const_cast<char*>(value.data())), name.size(), value.size(),
                         NGHTTP2_NV_FLAG_NONE};
     };
-    const nghttp2_nv headers[] = {header(":method", "POST"),       header(":scheme", "http"),
-                                  header(":path", Of(call)->head_.method), header(":authority", options_.address),
-                                  header("te", "trailers"),        header("content-type", "application/grpc")};
+    const nghttp2_nv headers[] = {header(":method", "POST"),
+                                  header(":scheme", "http"),
+                                  header(":path", Of(call)->head_.method),
+                                  header(":authority", options_.address),
+                                  header("te", "trailers"),
+                                  header("content-type", "application/grpc")};
     const nghttp2_data_provider provider = ProviderOf(call);
     call->id_ = nghttp2_submit_request(session_, nullptr, headers, std::size(headers), &provider, call);
     CHECK(call->id_ > 0) << nghttp2_strerror(call->id_);
@@ -263,7 +267,8 @@ class ChannelOnLoop final : public Alarm, public std::enable_shared_from_this<Ch
 
   void OnAlarm() override {
     // One that was told to go may still have calls.
-    for (const auto& connection : std::vector<std::shared_ptr<ClientConnection>>(all_.begin(), all_.end())) connection->Look();
+    for (const auto& connection : std::vector<std::shared_ptr<ClientConnection>>(all_.begin(), all_.end()))
+      connection->Look();
     if (!all_.empty()) loop()->Set(this, loop()->now() + kLookEvery);
   }
 
@@ -281,7 +286,8 @@ class ChannelOnLoop final : public Alarm, public std::enable_shared_from_this<Ch
     absl::Status error = absl::UnavailableError(absl::StrCat(options_.address, " has no address"));
     for (const ServerAddress& to : addresses) {
       const int fd = socket(to.address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-      if (fd >= 0 && (connect(fd, reinterpret_cast<const sockaddr*>(&to.address), to.size) == 0 || errno == EINPROGRESS)) {
+      if (fd >= 0 &&
+          (connect(fd, reinterpret_cast<const sockaddr*>(&to.address), to.size) == 0 || errno == EINPROGRESS)) {
         const int one = 1;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
         Open(fd);
@@ -315,7 +321,7 @@ class ChannelOnLoop final : public Alarm, public std::enable_shared_from_this<Ch
   const std::shared_ptr<LoopShare> share_ = std::make_shared<LoopShare>();
   ClientConnection* connection_ = nullptr;  // The newest.
   std::vector<std::shared_ptr<ClientConnection>> all_;
-  std::vector<int> fds_;                    // Theirs.
+  std::vector<int> fds_;  // Theirs.
   bool is_closed_ = false;
 };
 
@@ -329,7 +335,8 @@ class H2Channel final : public Channel {
   }
 
   std::shared_ptr<ClientStream> Open(const std::string& method, std::shared_ptr<ClientStreamHandler> handler) override {
-    auto call = std::make_shared<H2ClientCall>(on_loop_->loop(), options_.max_message_bytes, method, std::move(handler));
+    auto call =
+        std::make_shared<H2ClientCall>(on_loop_->loop(), options_.max_message_bytes, method, std::move(handler));
     on_loop_->loop()->RunSoon(
         [on_loop = on_loop_, call, addresses = Resolve(options_.address)] { on_loop->Start(call, addresses); });
     return call;

@@ -20,8 +20,8 @@ struct H2ClientOptions {
   size_t max_message_bytes = size_t{64} << 20;
 };
 
-// gRPC streams over HTTP/2 in cleartext, on libnghttp2 and epoll. Nothing is opened before the first stream; a connection that
-// has ended is followed by another with the next stream.
+// gRPC streams over HTTP/2 in cleartext, on libnghttp2 and epoll. Nothing is opened before the first stream; a
+// connection that has ended is followed by another with the next stream.
 std::unique_ptr<Channel> NewH2Channel(const H2ClientOptions& options);
 
 }  // namespace barid::edge::h2

@@ -1,7 +1,6 @@
 #include "edge/h2/h2_server.h"
 
 #include <arpa/inet.h>
-#include <csignal>
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
@@ -9,6 +8,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <cerrno>
@@ -145,7 +145,9 @@ class Acceptor final : public Watched, public Alarm {
       return;
     }
     auto arrival = std::make_shared<Arrival>(
-        home_, fd, peer, [this, peer = peer, address = address](Arrival* arrived, int arrived_fd, std::string told_peer, std::string told_address) {
+        home_, fd, peer,
+        [this, peer = peer, address = address](Arrival* arrived, int arrived_fd, std::string told_peer,
+                                               std::string told_address) {
           const auto place = arrivals_.find(arrived);
           home_->loop->Retire(std::move(place->second));
           arrivals_.erase(place);
@@ -227,9 +229,11 @@ absl::StatusOr<Resolved> Resolve(const std::string& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  const int error = getaddrinfo(host.empty() ? nullptr : host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
+  const int error =
+      getaddrinfo(host.empty() ? nullptr : host.c_str(), address.substr(colon + 1).c_str(), &hints, &found);
   if (error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat("listen address ", address, " cannot be resolved: ", gai_strerror(error)));
+    return absl::InvalidArgumentError(
+        absl::StrCat("listen address ", address, " cannot be resolved: ", gai_strerror(error)));
   }
   std::memcpy(&resolved.address, found->ai_addr, found->ai_addrlen);
   resolved.size = found->ai_addrlen;
@@ -295,7 +299,8 @@ absl::Status H2Server::Start() {
   ASSIGN_OR_RETURN(Resolved to, Resolve(options.address));
   const bool is_unix = to.address.any.sa_family == AF_UNIX;
   const size_t loops = is_unix ? 1 : loops_->loops().size();
-  // A port that several sockets share would be shared with another process too. So one that shares nothing takes it first.
+  // A port that several sockets share would be shared with another process too. So one that shares nothing takes it
+  // first.
   ASSIGN_OR_RETURN(const int first, Bind(options.address, to, /*shares_port=*/false, /*listens=*/loops == 1));
   std::vector<int> sockets = {first};
   SocketAddress bound = {};
@@ -307,7 +312,8 @@ absl::Status H2Server::Start() {
   } else {
     (to.address.any.sa_family == AF_INET ? to.address.v4.sin_port : to.address.v6.sin6_port) =
         bound.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port;
-    address_ = absl::StrCat(to.host, ":", ntohs(to.address.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port));
+    address_ =
+        absl::StrCat(to.host, ":", ntohs(to.address.any.sa_family == AF_INET ? bound.v4.sin_port : bound.v6.sin6_port));
   }
   if (loops > 1) {
     close(first);

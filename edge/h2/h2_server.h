@@ -25,8 +25,9 @@ struct H2ServerOptions {
   // With a certificate the port speaks TLS and cleartext, told apart by the first byte.
   TlsFiles tls = {};
 
-  // Every connection begins with a PROXY header (proxy_protocol.h), as load balancers write it: calls and limits by address see
-  // the peer that it names. What begins otherwise is closed. For ports that only load balancers reach: anyone can write one.
+  // Every connection begins with a PROXY header (proxy_protocol.h), as load balancers write it: calls and limits by
+  // address see the peer that it names. What begins otherwise is closed. For ports that only load balancers reach:
+  // anyone can write one.
   bool proxy_protocol = false;
 
   // A connection that is silent so long is pinged, and closed when it does not answer.
@@ -44,9 +45,9 @@ struct H2ServerOptions {
 
 // Serves `table` as gRPC over HTTP/2, on libnghttp2 and epoll (docs/edge.md).
 //
-// A connection lives on the thread that accepted it, and handlers of its calls run there. Answers made by other threads come
-// home through a list per thread, one wake per batch; what one wake-up brings is handled together, and leaves in one write per
-// connection. Calls and streams may outlive the server: what they answer then is dropped.
+// A connection lives on the thread that accepted it, and handlers of its calls run there. Answers made by other threads
+// come home through a list per thread, one wake per batch; what one wake-up brings is handled together, and leaves in
+// one write per connection. Calls and streams may outlive the server: what they answer then is dropped.
 absl::StatusOr<std::unique_ptr<Server>> ServeH2(const H2ServerOptions& options, MethodTable table);
 
 }  // namespace barid::edge::h2

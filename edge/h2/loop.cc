@@ -69,12 +69,13 @@ void Loop::Run() {
     if (!alarms_.empty()) {
       const absl::Duration left = alarms_.begin()->first - SinceBoot();
       // Up, so that the alarm is due when it wakes us.
-      timeout_ms = static_cast<int>(std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0,
-                                                        60'000));
+      timeout_ms = static_cast<int>(
+          std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0, 60'000));
     }
     is_asleep_.store(true, std::memory_order_seq_cst);
     // Whoever posts after this load sees that we sleep.
-    if (posts_.load(std::memory_order_seq_cst) != nullptr || must_close_.load(std::memory_order_seq_cst)) timeout_ms = 0;
+    if (posts_.load(std::memory_order_seq_cst) != nullptr || must_close_.load(std::memory_order_seq_cst))
+      timeout_ms = 0;
     const int count = epoll_wait(epoll_, events, kMostEvents, timeout_ms);
     is_asleep_.store(false, std::memory_order_relaxed);
     CHECK(count >= 0 || errno == EINTR) << strerror(errno);
@@ -117,8 +118,8 @@ bool Loop::Post(Posted* posted) {
     if (last == &closed_mark) return false;
     posted->next_ = last;
   } while (!posts_.compare_exchange_weak(last, posted, std::memory_order_seq_cst, std::memory_order_relaxed));
-  // Only the first of a batch, and only if the loop does not look at the list anyway before it sleeps. The eventfd is there as
-  // long as the loop, which whoever posts holds.
+  // Only the first of a batch, and only if the loop does not look at the list anyway before it sleeps. The eventfd is
+  // there as long as the loop, which whoever posts holds.
   if (last == nullptr && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
     const uint64_t one = 1;
     (void)!write(wake_, &one, sizeof(one));

@@ -63,12 +63,13 @@ class Alarm {
   absl::Duration at_ = absl::InfiniteDuration();
 };
 
-// One thread that waits for sockets, alarms and the posts of other threads, and handles all that one wake-up brings together:
+// One thread that waits for sockets, alarms and the posts of other threads, and handles all that one wake-up brings
+// together:
 //
 //   wait -> what is ready -> posts -> alarms -> flushes -> what was retired is freed -> wait
 //
-// A post wakes the loop only if it sleeps, so a batch of posts costs one wake at most. Posts go through a lock-free list; once
-// the loop has ended it takes no more.
+// A post wakes the loop only if it sleeps, so a batch of posts costs one wake at most. Posts go through a lock-free
+// list; once the loop has ended it takes no more.
 class Loop {
  public:
   Loop();
@@ -111,7 +112,7 @@ class Loop {
   void RunAlarms();
 
   const int epoll_;
-  const int wake_;  // An eventfd.
+  const int wake_;                       // An eventfd.
   std::atomic<Posted*> posts_{nullptr};  // Last first.
   std::atomic<bool> is_asleep_{false};
   std::atomic<bool> must_close_{false};

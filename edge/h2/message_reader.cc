@@ -24,7 +24,8 @@ absl::StatusOr<bool> MessageReader::Read(absl::string_view* data) {
     RETURN_IF_ERROR(BeginMessage());
   }
   const size_t size = std::min(length_ - message_.size(), data->size());
-  message_.append(data->data(), size);  // The one copy of a request: it outlives the buffer that the socket is read into.
+  message_.append(data->data(),
+                  size);  // The one copy of a request: it outlives the buffer that the socket is read into.
   data->remove_prefix(size);
   return message_.size() == length_;
 }

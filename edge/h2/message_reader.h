@@ -21,8 +21,8 @@ class MessageReader {
  public:
   explicit MessageReader(size_t max_message_bytes) : max_message_bytes_(max_message_bytes) {}
 
-  // Takes bytes off the front of `*data`, up to the end of one message at most. True if a message is whole: Take it before the
-  // next call. An error is the gRPC status that the call ends with; nothing may be read after it.
+  // Takes bytes off the front of `*data`, up to the end of one message at most. True if a message is whole: Take it
+  // before the next call. An error is the gRPC status that the call ends with; nothing may be read after it.
   absl::StatusOr<bool> Read(absl::string_view* data);
 
   // The whole message.

@@ -18,10 +18,10 @@ constexpr absl::string_view kVersion1 = "PROXY ";
 constexpr size_t kMaxVersion1Bytes = 107;  // The longest line, CRLF included.
 
 constexpr absl::string_view kVersion2("\r\n\r\n\0\r\nQUIT\n", 12);
-constexpr size_t kVersion2Bytes = 16;      // Before the addresses.
-constexpr uint8_t kLocal = 0x20;           // Version and command.
+constexpr size_t kVersion2Bytes = 16;  // Before the addresses.
+constexpr uint8_t kLocal = 0x20;       // Version and command.
 constexpr uint8_t kForwarded = 0x21;
-constexpr uint8_t kTcpOverIpv4 = 0x11;     // Family and transport.
+constexpr uint8_t kTcpOverIpv4 = 0x11;  // Family and transport.
 constexpr uint8_t kTcpOverIpv6 = 0x21;
 
 absl::Status Wrong(absl::string_view what, absl::string_view bytes) {
@@ -37,7 +37,8 @@ void SetPeer(ProxyHeader* header, int family, const void* address, uint16_t port
 
 bool ParsePort(absl::string_view text, uint16_t* port) {
   uint32_t number = 0;
-  if (text.empty() || text.size() > 5 || text[0] < '0' || text[0] > '9' || !absl::SimpleAtoi(text, &number)) return false;
+  if (text.empty() || text.size() > 5 || text[0] < '0' || text[0] > '9' || !absl::SimpleAtoi(text, &number))
+    return false;
   *port = static_cast<uint16_t>(number);
   return number <= 65535;
 }
@@ -78,11 +79,14 @@ absl::StatusOr<std::optional<ProxyHeader>> ParseVersion2(absl::string_view bytes
   const uint8_t command = at(12);
   const uint8_t family = at(13);
   const size_t size = number_at(14);
-  if (command != kLocal && command != kForwarded) return Wrong("a PROXY header has an unknown version or command", bytes);
+  if (command != kLocal && command != kForwarded)
+    return Wrong("a PROXY header has an unknown version or command", bytes);
   ProxyHeader header;
   header.bytes = kVersion2Bytes + size;
   if (header.bytes > kMaxProxyHeaderBytes) {
-    return Wrong(absl::StrCat("a PROXY header has ", header.bytes, " bytes, at most ", kMaxProxyHeaderBytes, " are taken"), bytes);
+    return Wrong(
+        absl::StrCat("a PROXY header has ", header.bytes, " bytes, at most ", kMaxProxyHeaderBytes, " are taken"),
+        bytes);
   }
   const bool is_v4 = family == kTcpOverIpv4;
   const bool has_peer = command == kForwarded && (is_v4 || family == kTcpOverIpv6);
@@ -91,7 +95,8 @@ absl::StatusOr<std::optional<ProxyHeader>> ParseVersion2(absl::string_view bytes
   if (has_peer && size < 2 * address_bytes + 4) return Wrong("a PROXY header is too short for its addresses", bytes);
   if (bytes.size() < header.bytes) return std::nullopt;
   if (has_peer) {
-    SetPeer(&header, is_v4 ? AF_INET : AF_INET6, bytes.data() + kVersion2Bytes, number_at(kVersion2Bytes + 2 * address_bytes));
+    SetPeer(&header, is_v4 ? AF_INET : AF_INET6, bytes.data() + kVersion2Bytes,
+            number_at(kVersion2Bytes + 2 * address_bytes));
   }
   return header;
 }

@@ -10,13 +10,13 @@
 
 namespace barid::edge::h2 {
 
-// What a load balancer says, in front of all else, of the connection that it forwards: the PROXY protocol, versions 1 and 2
-// (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2). What version 2 adds behind the addresses is passed over.
+// What a load balancer says, in front of all else, of the connection that it forwards: the PROXY protocol, versions 1
+// and 2 (HAProxy's proxy-protocol.txt, sections 2.1 and 2.2). What version 2 adds behind the addresses is passed over.
 struct ProxyHeader {
-  size_t bytes = 0;      // Its length.
+  size_t bytes = 0;  // Its length.
   // Empty if it names nobody ("UNKNOWN", LOCAL, addresses of no IP): then the peer of the socket is the peer.
-  std::string peer;      // "ipv4:192.0.2.1:4711".
-  std::string address;   // "192.0.2.1".
+  std::string peer;     // "ipv4:192.0.2.1:4711".
+  std::string address;  // "192.0.2.1".
 };
 
 // Longer ones are refused: addresses take 232 bytes at most, what follows them is a certificate's name or the like.

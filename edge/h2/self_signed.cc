@@ -30,7 +30,8 @@ bool Fill(X509* certificate, EVP_PKEY* key) {
   if (RAND_bytes(reinterpret_cast<unsigned char*>(&serial), sizeof(serial)) != 1) return false;
   X509_NAME* const name = X509_get_subject_name(certificate);
   static constexpr unsigned char kName[] = "localhost";
-  X509_EXTENSION* const names = X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
+  X509_EXTENSION* const names =
+      X509V3_EXT_conf_nid(nullptr, nullptr, NID_subject_alt_name, "DNS:localhost,IP:127.0.0.1,IP:::1");
   if (names == nullptr) return false;
   const bool filled = X509_set_version(certificate, 2) == 1 &&
                       ASN1_INTEGER_set_uint64(X509_get_serialNumber(certificate), serial >> 1) == 1 &&
@@ -75,7 +76,8 @@ absl::StatusOr<TlsFiles> SelfSignedIn(const std::string& directory) {
   RETURN_IF_ERROR(WriteFile(files.private_key, 0600, [&](FILE* file) {
     return PEM_write_PrivateKey(file, key.get(), nullptr, nullptr, 0, nullptr, nullptr);
   }));
-  RETURN_IF_ERROR(WriteFile(files.certificate_chain, 0644, [&](FILE* file) { return PEM_write_X509(file, certificate.get()); }));
+  RETURN_IF_ERROR(
+      WriteFile(files.certificate_chain, 0644, [&](FILE* file) { return PEM_write_X509(file, certificate.get()); }));
   return files;
 }
 

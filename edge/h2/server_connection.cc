@@ -71,7 +71,8 @@ ServerConnection::ServerConnection(std::shared_ptr<LoopPort> home, int fd, std::
   opened_at_ = now;
   most_waiting_frames_ = kWaitingFramesOfAStream * (static_cast<size_t>(limits_.max_streams_per_connection) + 100);
   const absl::Duration age = home_->port->options.max_age;
-  // Some earlier, so that connections that were made together do not end together. Where the object lies is random enough.
+  // Some earlier, so that connections that were made together do not end together. Where the object lies is random
+  // enough.
   const double early = static_cast<double>((reinterpret_cast<uintptr_t>(this) >> 6) % 1000) / 10000;
   expires_at_ = age == absl::InfiniteDuration() ? age : now + age * (1 - early);
 }
@@ -135,8 +136,8 @@ void ServerConnection::Drain() {
     if (call_count_ > 0) return loop()->FlushLater(this);
   }
   is_going_ = true;
-  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_), NGHTTP2_NO_ERROR,
-                        nullptr, 0);
+  nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
   loop()->FlushLater(this);
 }
 
@@ -158,8 +159,8 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
   if (frame.hd.stream_id != reading_.id) return 0;
   reading_.bytes += name.size() + value.size() + kHeaderCost;
   if (reading_.bytes > limits_.max_metadata_bytes) {
-    // Refused with a status when it ends. But a field costs libnghttp2 its length even if it is a byte that refers to a table: far
-    // beyond the limit the stream is reset, and the rest of the block is decoded without being looked at.
+    // Refused with a status when it ends. But a field costs libnghttp2 its length even if it is a byte that refers to a
+    // table: far beyond the limit the stream is reset, and the rest of the block is decoded without being looked at.
     reading_.too_large = true;
     return reading_.bytes > kFarTooLarge * limits_.max_metadata_bytes ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
   }
@@ -178,7 +179,8 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
     if (timeout) {
       reading_.call.deadline = DeadlineAfter(absl::Now(), *timeout);
     } else {
-      reading_.bad = absl::InternalError(absl::StrCat("grpc-timeout is \"", value, "\", expected up to 8 digits and a unit"));
+      reading_.bad =
+          absl::InternalError(absl::StrCat("grpc-timeout is \"", value, "\", expected up to 8 digits and a unit"));
     }
     return 0;
   }
@@ -216,7 +218,8 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
       [[fallthrough]];
     case NGHTTP2_DATA:
       // Padding carries nothing either. nghttp2 counts the byte that tells its length as padding.
-      if (!ends && frame.hd.length == (frame.hd.type == NGHTTP2_DATA ? frame.data.padlen : 0) && !control_frames_.Take(now)) {
+      if (!ends && frame.hd.length == (frame.hd.type == NGHTTP2_DATA ? frame.data.padlen : 0) &&
+          !control_frames_.Take(now)) {
         return Calm("empty frames");
       }
       if (ends) {
@@ -250,8 +253,9 @@ int ServerConnection::Calm(absl::string_view what) {
 void ServerConnection::BeginCall(int32_t id, bool has_ended) {
   reading_.id = 0;
   if (reading_.too_large) {
-    return RefuseStream(id, 200, absl::ResourceExhaustedError(absl::StrCat("the headers have more than ",
-                                                                           limits_.max_metadata_bytes, " bytes")));
+    return RefuseStream(id, 200,
+                        absl::ResourceExhaustedError(
+                            absl::StrCat("the headers have more than ", limits_.max_metadata_bytes, " bytes")));
   }
   if (!reading_.is_post) return RefuseStream(id, 405, absl::InternalError("the method is not POST"));
   if (!reading_.is_grpc) return RefuseStream(id, 415, absl::InternalError("the content type is not application/grpc"));
@@ -304,14 +308,15 @@ void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Sta
   size_t count = 0;
   headers[count++] = Header(":status", code);
   headers[count++] = Constant("content-type", "application/grpc");
-  if (status.code() == absl::StatusCode::kUnimplemented) headers[count++] = Constant("grpc-accept-encoding", "identity");
+  if (status.code() == absl::StatusCode::kUnimplemented)
+    headers[count++] = Constant("grpc-accept-encoding", "identity");
   for (size_t i = 0; i < ended.count; ++i) headers[count++] = ended.all[i];
   nghttp2_submit_response(session_, id, headers.data(), count, nullptr);
   loop()->FlushLater(this);
 }
 
-// No connection holds more than what is left for all others: with N that take what they can, one more finds an (N + 1)th of the
-// budget (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
+// No connection holds more than what is left for all others: with N that take what they can, one more finds an (N +
+// 1)th of the budget (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 bool ServerConnection::TakeBytes(size_t bytes) {
   ByteBudget& budget = home_->port->budget;
   if (held_bytes_ + bytes > std::min(limits_.max_connection_request_bytes, budget.left()) || !budget.Take(bytes)) {

@@ -65,11 +65,12 @@ class ServerConnection final : public Connection {
 
   size_t held_bytes_ = 0;
   absl::Duration opened_at_;
-  absl::Duration block_since_ = absl::InfiniteDuration();  // When the header block that is being read began, of trailers too.
-  absl::Duration expires_at_;  // By age.
+  absl::Duration block_since_ =
+      absl::InfiniteDuration();  // When the header block that is being read began, of trailers too.
+  absl::Duration expires_at_;    // By age.
   absl::Duration drained_at_ = absl::InfiniteDuration();
   bool has_preface_ = false;
-  bool is_going_ = false;      // The final GOAWAY is sent.
+  bool is_going_ = false;  // The final GOAWAY is sent.
   RateLimit control_frames_;
   RateLimit resets_;
 };

@@ -4,8 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <algorithm>
+#include <cerrno>
 #include <utility>
 
 namespace barid::edge::h2 {
@@ -70,8 +70,10 @@ Socket::Result Socket::Begin() {
 Socket::Result Socket::FromSsl(int result) {
   if (result > 0) return {static_cast<size_t>(result), End::kDone};
   switch (SSL_get_error(ssl_, result)) {
-    case SSL_ERROR_WANT_READ: return {0, End::kBlocked};
-    case SSL_ERROR_WANT_WRITE: return {0, End::kBlocked, /*waits_to_write=*/true};
+    case SSL_ERROR_WANT_READ:
+      return {0, End::kBlocked};
+    case SSL_ERROR_WANT_WRITE:
+      return {0, End::kBlocked, /*waits_to_write=*/true};
     default:
       ERR_clear_error();
       return {0, End::kClosed};

@@ -12,8 +12,8 @@
 
 namespace barid::edge::h2 {
 
-// One end of a connection: cleartext, or TLS if the peer begins with it. Told apart by the first byte, which is 22 in TLS (a
-// handshake record) and 'P' in HTTP/2. Never blocks. One thread.
+// One end of a connection: cleartext, or TLS if the peer begins with it. Told apart by the first byte, which is 22 in
+// TLS (a handshake record) and 'P' in HTTP/2. Never blocks. One thread.
 class Socket {
  public:
   // Takes `fd`. `keys` may be null: cleartext only.

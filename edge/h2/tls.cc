@@ -22,8 +22,8 @@ absl::Status OpenSslError(absl::string_view what) {
   return absl::InvalidArgumentError(absl::StrCat(what, ": ", text));
 }
 
-int SelectH2(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* in, unsigned int in_size,
-             void* unused) {
+int SelectH2(SSL* ssl, const unsigned char** out, unsigned char* out_size, const unsigned char* in,
+             unsigned int in_size, void* unused) {
   for (unsigned int i = 0; i < in_size; i += 1 + in[i]) {
     if (in[i] != 2 || i + 2 >= in_size || memcmp(in + i + 1, "h2", 2) != 0) continue;
     *out = in + i + 1;
@@ -54,7 +54,8 @@ absl::StatusOr<std::shared_ptr<SSL_CTX>> MakeContext(const TlsFiles& files) {
     return OpenSslError(absl::StrCat("cannot use the private key ", files.private_key));
   }
   if (SSL_CTX_check_private_key(context.get()) != 1) {
-    return OpenSslError(absl::StrCat("the key ", files.private_key, " is not that of the certificate ", files.certificate_chain));
+    return OpenSslError(
+        absl::StrCat("the key ", files.private_key, " is not that of the certificate ", files.certificate_chain));
   }
   if (!files.client_authorities.empty()) {
     if (SSL_CTX_load_verify_locations(context.get(), files.client_authorities.c_str(), nullptr) != 1) {

@@ -21,8 +21,8 @@ struct TlsFiles {
   bool requires_client_certificate = false;
 };
 
-// The keys of a port, read again when their files change. TLS 1.2 and later, ALPN h2, session tickets, no renegotiation. Any
-// thread.
+// The keys of a port, read again when their files change. TLS 1.2 and later, ALPN h2, session tickets, no
+// renegotiation. Any thread.
 class TlsKeys {
  public:
   // kInvalidArgument: a file cannot be read, or key and certificate do not belong together.

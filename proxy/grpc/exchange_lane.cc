@@ -14,7 +14,8 @@ constexpr int64_t kMaxCallBytes = 60 << 20;
 
 int64_t BytesOf(const AppendCall& call) {
   int64_t bytes = kEntryBytes;
-  for (const AppendCall::Message& message : call.messages) bytes += kEntryBytes + static_cast<int64_t>(message.stored.size());
+  for (const AppendCall::Message& message : call.messages)
+    bytes += kEntryBytes + static_cast<int64_t>(message.stored.size());
   return bytes;
 }
 int64_t BytesOf(const RecallCall&) { return kEntryBytes; }
@@ -80,15 +81,16 @@ void Fail(ExchangeLane::Done& done, const absl::Status& status) {
 // The broker may have it. Figures and look-ups change nothing, so nothing about them is in doubt.
 void FailInDoubt(ExchangeLane::Done& done, const absl::Status& why) {
   if (std::holds_alternative<Callback<StatsResult>>(done) ||
-      std::holds_alternative<Callback<TransactionsResult>>(done) || std::holds_alternative<Callback<LookupResult>>(done) ||
-      std::holds_alternative<ExchangeLane::LookUp>(done)) {
+      std::holds_alternative<Callback<TransactionsResult>>(done) ||
+      std::holds_alternative<Callback<LookupResult>>(done) || std::holds_alternative<ExchangeLane::LookUp>(done)) {
     return Fail(done, absl::UnavailableError(why.message()));
   }
   Fail(done, absl::DeadlineExceededError(absl::StrCat("the outcome is unknown: ", why.message())));
 }
 
 absl::Status WrongAnswer(absl::string_view what) {
-  return absl::InternalError(absl::StrCat("the broker's answer does not fit the call, whose outcome is unknown: ", what));
+  return absl::InternalError(
+      absl::StrCat("the broker's answer does not fit the call, whose outcome is unknown: ", what));
 }
 
 // `answer` is the whole of it, but for figures: their last part.
@@ -161,8 +163,9 @@ void ExchangeLane::Call(Request request, Done done) {
   call.sent.bytes = std::visit([](const auto& typed) { return BytesOf(typed); }, request);
   call.sent.entries = EntriesOf(request);
   if (call.sent.bytes > kMaxCallBytes) {
-    return Fail(call.sent.done, absl::InvalidArgumentError(absl::StrCat("the call has ", call.sent.bytes, " bytes; at most ",
-                                                                        kMaxCallBytes, " may go at once")));
+    return Fail(call.sent.done,
+                absl::InvalidArgumentError(absl::StrCat("the call has ", call.sent.bytes, " bytes; at most ",
+                                                        kMaxCallBytes, " may go at once")));
   }
   call.sent.deadline = clock_->SinceBoot() + options_.call_timeout;
   call.request = std::move(request);
@@ -218,10 +221,13 @@ void ExchangeLane::Encode(broker_pb::CallFrame* frame) {
     if (const auto* sent = std::get_if<SentReport>(&call.request)) barid::Encode(*sent, out->mutable_sent());
     if (const auto* clients = std::get_if<ClientReport>(&call.request)) barid::Encode(*clients, out->mutable_clients());
     if (const auto* stats = std::get_if<StatsCall>(&call.request)) barid::Encode(*stats, out->mutable_stats());
-    if (const auto* query = std::get_if<QueryOffsetCall>(&call.request)) barid::Encode(*query, out->mutable_query_offset());
+    if (const auto* query = std::get_if<QueryOffsetCall>(&call.request))
+      barid::Encode(*query, out->mutable_query_offset());
     if (const auto* get = std::get_if<GetOffsetCall>(&call.request)) barid::Encode(*get, out->mutable_get_offset());
-    if (const auto* update = std::get_if<UpdateOffsetCall>(&call.request)) barid::Encode(*update, out->mutable_update_offset());
-    if (const auto* reset = std::get_if<ResetOffsetCall>(&call.request)) barid::Encode(*reset, out->mutable_reset_offset());
+    if (const auto* update = std::get_if<UpdateOffsetCall>(&call.request))
+      barid::Encode(*update, out->mutable_update_offset());
+    if (const auto* reset = std::get_if<ResetOffsetCall>(&call.request))
+      barid::Encode(*reset, out->mutable_reset_offset());
     if (const auto* sync = std::get_if<LiteSyncCall>(&call.request)) barid::Encode(*sync, out->mutable_sync_lite());
   }
   collected_.clear();  // Lets go of the messages.

@@ -26,9 +26,9 @@ class ExchangeLane : public Lane<broker::v1::CallFrame, broker::v1::AnswerFrame>
   // Of a report: none.
   using Done =
       std::variant<std::monostate, Callback<AppendResult>, Callback<RecallResult>, Callback<EndTransactionResult>,
-                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<LookupResult>, Callback<RedriveResult>,
-                   Callback<SettleResult>, Callback<StatsResult>, LookUp, Callback<OffsetResult>,
-                   Callback<ResetOffsetResult>, Callback<LiteSyncResult>>;
+                   Callback<ChecksResult>, Callback<TransactionsResult>, Callback<LookupResult>,
+                   Callback<RedriveResult>, Callback<SettleResult>, Callback<StatsResult>, LookUp,
+                   Callback<OffsetResult>, Callback<ResetOffsetResult>, Callback<LiteSyncResult>>;
 
   ExchangeLane(std::string name, BeginCall begin_call, const LaneContext& context, const RemoteBrokerOptions& options)
       : Lane(std::move(name), std::move(begin_call), context, options) {}

@@ -24,8 +24,8 @@ namespace barid::proxy {
 struct RemoteBrokerOptions {
   // Of calls under way on one stream; what would exceed it is answered kResourceExhausted. One call is always allowed.
   int64_t max_bytes_in_flight = int64_t{64} << 20;
-  // A broker that is connected but does not answer: then calls end with kDeadlineExceeded, receives (this long after their
-  // own wait) with kUnavailable.
+  // A broker that is connected but does not answer: then calls end with kDeadlineExceeded, receives (this long after
+  // their own wait) with kUnavailable.
   absl::Duration call_timeout = absl::Seconds(20);
   // A stream that the broker has not accepted by then is given up.
   absl::Duration open_timeout = absl::Seconds(5);
@@ -61,8 +61,8 @@ struct ArenaFrame {
 //
 //     Close(), from any state: kClosed.
 //
-// Calls that come while a frame is in flight, or in one wake-up of the transport, go together in the next one. A lane is held by
-// its owner and by what the transport and the executor still owe it.
+// Calls that come while a frame is in flight, or in one wake-up of the transport, go together in the next one. A lane
+// is held by its owner and by what the transport and the executor still owe it.
 template <typename Out, typename In>
 class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
  public:
@@ -123,8 +123,9 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   absl::Status BeginCallOf(int64_t bytes) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
     if (state_ == State::kDown || state_ == State::kClosed) return down_;
     if (bytes_in_flight_ > 0 && bytes_in_flight_ + bytes > options_.max_bytes_in_flight) {
-      return RetryAfterError(absl::Milliseconds(100), absl::StrCat(bytes_in_flight_, " bytes are on their way to broker ", name_,
-                                                                   "; at most ", options_.max_bytes_in_flight, " may be"));
+      return RetryAfterError(absl::Milliseconds(100),
+                             absl::StrCat(bytes_in_flight_, " bytes are on their way to broker ", name_, "; at most ",
+                                          options_.max_bytes_in_flight, " may be"));
     }
     bytes_in_flight_ += bytes;
     return absl::OkStatus();
@@ -230,7 +231,8 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
       is_accepted_ = false;
       begin_call = begin_call_;
     }
-    const std::shared_ptr<edge::ClientStream> stream = begin_call(std::make_shared<Handler>(this->shared_from_this(), attempt));
+    const std::shared_ptr<edge::ClientStream> stream =
+        begin_call(std::make_shared<Handler>(this->shared_from_this(), attempt));
     bool is_late = false;
     bool must_write = false;
     {
@@ -379,7 +381,7 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   bool is_accepted_ ABSL_GUARDED_BY(mu_) = false;
   bool is_writable_ ABSL_GUARDED_BY(mu_) = false;  // A claim: who sets it to false writes or half-closes.
   bool must_half_close_ ABSL_GUARDED_BY(mu_) = false;
-  google::protobuf::Arena arena_;                  // Of the frame that is written.
+  google::protobuf::Arena arena_;  // Of the frame that is written.
 };
 
 }  // namespace barid::proxy

@@ -146,7 +146,8 @@ absl::Status ReceiveLane::Add(const broker_pb::Piece& piece, const Frame& frame,
     const broker_pb::Delivery& head = piece.delivery();
     if (sent->expected != 0) return absl::InternalError("a delivery begins before the one before it is whole");
     if (head.stored_bytes() < head.stored().size() || head.stored_bytes() > kMaxStoredBytes) {
-      return absl::InternalError(absl::StrCat("a message of ", head.stored_bytes(), " bytes begins with ", head.stored().size()));
+      return absl::InternalError(
+          absl::StrCat("a message of ", head.stored_bytes(), " bytes begins with ", head.stored().size()));
     }
     Delivery& delivery = sent->deliveries.emplace_back(DecodeHead(head));
     if (head.stored().size() == head.stored_bytes()) {
@@ -160,8 +161,8 @@ absl::Status ReceiveLane::Add(const broker_pb::Piece& piece, const Frame& frame,
   }
   // Large messages are put together here: one copy more than small ones have.
   if (!piece.has_more() || sent->partial.size() + piece.more().size() > sent->expected) {
-    return absl::InternalError(absl::StrCat("a piece of ", piece.more().size(), " bytes after ", sent->partial.size(), " of ",
-                                            sent->expected));
+    return absl::InternalError(absl::StrCat("a piece of ", piece.more().size(), " bytes after ", sent->partial.size(),
+                                            " of ", sent->expected));
   }
   sent->partial.append(piece.more());
   if (sent->partial.size() == sent->expected) {
@@ -247,8 +248,8 @@ bool ReceiveLane::Expire(absl::Duration now) {
     has_more = !queue_.empty() || !sent_.empty();
     if (!cancels_.empty()) step = NextStep();
   }
-  const absl::Status late = absl::UnavailableError(
-      absl::StrCat("broker ", name_, " did not answer within ", absl::FormatDuration(options_.call_timeout), " of the wait"));
+  const absl::Status late = absl::UnavailableError(absl::StrCat(
+      "broker ", name_, " did not answer within ", absl::FormatDuration(options_.call_timeout), " of the wait"));
   for (Done& done : expired) done.Run(late, {}, 0);
   Do(step);
   return has_more;

@@ -11,9 +11,8 @@ namespace barid::proxy {
 RemoteBroker::RemoteBroker(std::string name, std::shared_ptr<edge::Channel> channel, const LaneContext& context,
                            const RemoteBrokerOptions& options) {
   const auto begin = [&channel](absl::string_view method) {
-    return [channel, name = absl::StrCat("/barid.broker.v1.Broker/", method)](std::shared_ptr<edge::ClientStreamHandler> handler) {
-      return channel->Open(name, std::move(handler));
-    };
+    return [channel, name = absl::StrCat("/barid.broker.v1.Broker/", method)](
+               std::shared_ptr<edge::ClientStreamHandler> handler) { return channel->Open(name, std::move(handler)); };
   };
   exchange_ = std::make_shared<ExchangeLane>(name, begin("Exchange"), context, options);
   receives_ = std::make_shared<ReceiveLane>(
@@ -38,7 +37,9 @@ void RemoteBroker::AwaitEnd() {
   exchange_->AwaitEnd();
 }
 
-void RemoteBroker::Append(AppendCall call, Callback<AppendResult> done) { exchange_->Call(std::move(call), std::move(done)); }
+void RemoteBroker::Append(AppendCall call, Callback<AppendResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
 
 void RemoteBroker::Recall(RecallCall call, Callback<RecallResult> done) { exchange_->Call(call, std::move(done)); }
 
@@ -68,7 +69,9 @@ uint64_t RemoteBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
 
 void RemoteBroker::CancelReceive(ShardId shard, uint64_t receive_id) { receives_->Cancel(receive_id); }
 
-void RemoteBroker::Settle(SettleCall call, Callback<SettleResult> done) { exchange_->Call(std::move(call), std::move(done)); }
+void RemoteBroker::Settle(SettleCall call, Callback<SettleResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
 
 void RemoteBroker::ReportSent(SentReport report) { exchange_->Call(std::move(report), std::monostate()); }
 
@@ -76,7 +79,9 @@ void RemoteBroker::ReportClients(const ClientReport& report) { exchange_->Call(r
 
 void RemoteBroker::Stats(StatsCall call, Callback<StatsResult> done) { exchange_->Call(call, std::move(done)); }
 
-uint64_t RemoteBroker::Pull(PullCall call, Callback<PullResult> done) { return receives_->Pull(std::move(call), std::move(done)); }
+uint64_t RemoteBroker::Pull(PullCall call, Callback<PullResult> done) {
+  return receives_->Pull(std::move(call), std::move(done));
+}
 
 void RemoteBroker::QueryOffset(QueryOffsetCall call, Callback<OffsetResult> done) {
   exchange_->Call(call, ExchangeLane::LookUp{std::move(done)});
@@ -86,9 +91,13 @@ void RemoteBroker::GetOffset(GetOffsetCall call, Callback<OffsetResult> done) {
   exchange_->Call(call, ExchangeLane::LookUp{std::move(done)});
 }
 
-void RemoteBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) { exchange_->Call(call, std::move(done)); }
+void RemoteBroker::UpdateOffset(UpdateOffsetCall call, Callback<OffsetResult> done) {
+  exchange_->Call(call, std::move(done));
+}
 
-void RemoteBroker::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) { exchange_->Call(std::move(call), std::move(done)); }
+void RemoteBroker::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) {
+  exchange_->Call(std::move(call), std::move(done));
+}
 
 void RemoteBroker::ResetOffset(ResetOffsetCall call, Callback<ResetOffsetResult> done) {
   // A dry run changes nothing either, but is rare enough to be answered as if it did.

@@ -1,7 +1,6 @@
 #ifndef BARID_PROXY_GRPC_REMOTE_BROKER_H_
 #define BARID_PROXY_GRPC_REMOTE_BROKER_H_
 
-
 #include <memory>
 #include <string>
 
@@ -13,14 +12,14 @@ namespace barid::proxy {
 class ExchangeLane;
 class ReceiveLane;
 
-// A broker, far away: the calls of this proxy go to it over two streams (docs/broker-hop.md), opened by the first call and
-// again whenever they end. While there is no stream, calls are answered kUnavailable at once.
+// A broker, far away: the calls of this proxy go to it over two streams (docs/broker-hop.md), opened by the first call
+// and again whenever they end. While there is no stream, calls are answered kUnavailable at once.
 //
-// What a broken stream leaves behind: sends and settles that may have arrived are kDeadlineExceeded (outcome unknown, as in
-// base/status.h's table), everything else is kUnavailable.
+// What a broken stream leaves behind: sends and settles that may have arrived are kDeadlineExceeded (outcome unknown,
+// as in base/status.h's table), everything else is kUnavailable.
 //
-// Any thread. Callbacks run on the transport's threads, on the executor, or inside the call. Destruction answers what is under way and
-// waits until every callback has run: not from a callback, and nothing may be called meanwhile.
+// Any thread. Callbacks run on the transport's threads, on the executor, or inside the call. Destruction answers what
+// is under way and waits until every callback has run: not from a callback, and nothing may be called meanwhile.
 class RemoteBroker : public BrokerApi {
  public:
   // `name` is for messages. The channel should keep its connection alive, so that a silent peer is noticed, and accept

@@ -11,8 +11,8 @@
 
 namespace barid::proxy {
 
-// The brokers of the metadata, one RemoteBroker for each that has an endpoint. One whose endpoint changes is replaced; one
-// that leaves is closed. Nothing is connected before the first call.
+// The brokers of the metadata, one RemoteBroker for each that has an endpoint. One whose endpoint changes is replaced;
+// one that leaves is closed. Nothing is connected before the first call.
 //
 // Any thread. Destruction closes it: no caller may be left.
 class RemoteBrokers : public BrokerDirectory {
@@ -25,8 +25,8 @@ class RemoteBrokers : public BrokerDirectory {
                 const RemoteBrokerOptions& options = {});
   ~RemoteBrokers() override;
 
-  // Ends what is under way and waits until every callback has run; what is called after that is answered kUnavailable. For
-  // shutdown, while what the callbacks refer to is still there. Not from a callback.
+  // Ends what is under way and waits until every callback has run; what is called after that is answered kUnavailable.
+  // For shutdown, while what the callbacks refer to is still there. Not from a callback.
   void Close();
 
   BrokerApi* Find(absl::string_view broker_id) override;

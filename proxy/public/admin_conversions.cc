@@ -41,20 +41,22 @@ absl::Status Expect(bool holds, absl::string_view what, int64_t found, absl::str
 }
 
 absl::Status CheckQueues(int32_t queues) {
-  return Expect(queues >= 1 && queues <= kMaxQueuesPerShard, "queues_per_shard", queues, absl::StrCat("1 to ", kMaxQueuesPerShard));
+  return Expect(queues >= 1 && queues <= kMaxQueuesPerShard, "queues_per_shard", queues,
+                absl::StrCat("1 to ", kMaxQueuesPerShard));
 }
 
 absl::StatusOr<absl::Duration> Positive(const google::protobuf::Duration& proto, absl::string_view what) {
   const absl::Duration duration = FromProto(proto);
   if (duration > absl::ZeroDuration()) return duration;
-  return absl::InvalidArgumentError(absl::StrCat(what, " is ", absl::FormatDuration(duration), ", expected more than 0"));
+  return absl::InvalidArgumentError(
+      absl::StrCat(what, " is ", absl::FormatDuration(duration), ", expected more than 0"));
 }
 
 absl::StatusOr<RetryPolicy> PolicyFromProto(const admin::RetryPolicy& proto) {
   RetryPolicy policy;
   if (proto.max_attempts() != 0) policy.max_attempts = proto.max_attempts();
-  RETURN_IF_ERROR(Expect(policy.max_attempts >= 1 && policy.max_attempts <= kMaxAttempts, "max_attempts", policy.max_attempts,
-                         absl::StrCat("1 to ", kMaxAttempts)));
+  RETURN_IF_ERROR(Expect(policy.max_attempts >= 1 && policy.max_attempts <= kMaxAttempts, "max_attempts",
+                         policy.max_attempts, absl::StrCat("1 to ", kMaxAttempts)));
   for (const google::protobuf::Duration& delay : proto.delays()) {
     policy.delays.push_back(FromProto(delay));
     if (policy.delays.back() < absl::ZeroDuration()) {
@@ -101,8 +103,8 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
   topic.name = FromProto(request.name());
   RETURN_IF_ERROR(CheckTopic(topic.name));
   if (absl::StartsWith(topic.name.name, kDeadLetterPrefix)) {
-    return absl::InvalidArgumentError(absl::StrCat("the topic name ", topic.name.name, " begins with ", kDeadLetterPrefix,
-                                                   ": such topics are there with their group"));
+    return absl::InvalidArgumentError(absl::StrCat("the topic name ", topic.name.name, " begins with ",
+                                                   kDeadLetterPrefix, ": such topics are there with their group"));
   }
   if (absl::StartsWith(topic.name.name, kDiscardedPrefix)) {
     return absl::InvalidArgumentError(absl::StrCat("the topic name ", topic.name.name, " begins with ",
@@ -110,13 +112,15 @@ absl::StatusOr<TopicMetadata> FromProto(const admin::CreateTopicRequest& request
                                                    ": such topics are there with their topic of type transaction"));
   }
   if (!admin::TopicType_IsValid(request.type())) {
-    return absl::InvalidArgumentError(absl::StrCat("the topic type is ", static_cast<int>(request.type()), ", expected 1 to 6"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the topic type is ", static_cast<int>(request.type()), ", expected 1 to 6"));
   }
   if (request.type() != admin::TOPIC_TYPE_UNSPECIFIED) topic.type = static_cast<MessageType>(request.type());
   if (request.has_queues_per_shard()) {
     topic.queues_per_shard = request.queues_per_shard();
     RETURN_IF_ERROR(CheckQueues(topic.queues_per_shard));
-  } else if (topic.type == MessageType::kFifo || topic.type == MessageType::kPriority || topic.type == MessageType::kLite) {
+  } else if (topic.type == MessageType::kFifo || topic.type == MessageType::kPriority ||
+             topic.type == MessageType::kLite) {
     topic.queues_per_shard = 0;  // The controller's default: a number in all, of priorities, or one.
   }
   if (request.has_retention_age()) {
@@ -143,14 +147,16 @@ absl::StatusOr<TopicUpdate> FromProto(const admin::UpdateTopicRequest& request) 
     ASSIGN_OR_RETURN(update.retention_age, Positive(request.retention_age(), "retention_age"));
   }
   if (request.has_retention_bytes()) {
-    RETURN_IF_ERROR(Expect(request.retention_bytes() >= 0, "retention_bytes", request.retention_bytes(), "0 (no limit) or more"));
+    RETURN_IF_ERROR(
+        Expect(request.retention_bytes() >= 0, "retention_bytes", request.retention_bytes(), "0 (no limit) or more"));
     update.retention_bytes = request.retention_bytes();
   }
   if (request.has_keep_unsettled()) update.keep_unsettled = request.keep_unsettled();
   if (request.has_idempotent()) update.idempotent = request.idempotent();
   if (request.has_transaction_recovery()) update.transaction_recovery = FromProto(request.transaction_recovery());
   if (request.has_max_message_bytes()) {
-    RETURN_IF_ERROR(Expect(request.max_message_bytes() >= 1, "max_message_bytes", request.max_message_bytes(), "1 or more"));
+    RETURN_IF_ERROR(
+        Expect(request.max_message_bytes() >= 1, "max_message_bytes", request.max_message_bytes(), "1 or more"));
     update.max_message_bytes = request.max_message_bytes();
   }
   return update;
@@ -161,10 +167,12 @@ absl::StatusOr<GroupMetadata> FromProto(const admin::CreateGroupRequest& request
   group.name = FromProto(request.name());
   RETURN_IF_ERROR(CheckGroup(group.name));
   if (!admin::DeliveryOrder_IsValid(request.order())) {
-    return absl::InvalidArgumentError(absl::StrCat("the delivery order is ", static_cast<int>(request.order()), ", expected 1 or 2"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the delivery order is ", static_cast<int>(request.order()), ", expected 1 or 2"));
   }
   if (!admin::GroupKind_IsValid(request.kind())) {
-    return absl::InvalidArgumentError(absl::StrCat("the group's kind is ", static_cast<int>(request.kind()), ", expected 0 to 2"));
+    return absl::InvalidArgumentError(
+        absl::StrCat("the group's kind is ", static_cast<int>(request.kind()), ", expected 0 to 2"));
   }
   group.kind = static_cast<GroupKind>(request.kind());
   group.order = request.order() == admin::DELIVERY_ORDER_FIFO ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
@@ -195,7 +203,9 @@ absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request) 
   return update;
 }
 
-std::string Text(absl::string_view bytes) { return IsUtf8(bytes) ? absl::Utf8SafeCEscape(bytes) : absl::CEscape(bytes); }
+std::string Text(absl::string_view bytes) {
+  return IsUtf8(bytes) ? absl::Utf8SafeCEscape(bytes) : absl::CEscape(bytes);
+}
 
 void ToProto(const ResourceName& name, admin::Name* out) {
   out->set_namespace_(name.space);
@@ -242,7 +252,8 @@ void ToProto(const GroupMetadata& group, admin::Group* out) {
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out) {
   const ShardMetadata* const shard = metadata.FindShard(stats.shard);
   out->set_shard(shard != nullptr ? shard->name : absl::StrCat(stats.shard.value()));
-  if (const TopicMetadata* const topic = metadata.FindTopic(stats.queue.topic)) ToProto(topic->name, out->mutable_topic());
+  if (const TopicMetadata* const topic = metadata.FindTopic(stats.queue.topic))
+    ToProto(topic->name, out->mutable_topic());
   out->set_queue(stats.queue.queue);
   out->set_first(stats.first);
   out->set_end(stats.end);

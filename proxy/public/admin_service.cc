@@ -200,7 +200,8 @@ void ListTransactions(Proxy* proxy, CallPtr call, const admin::ListTransactionsR
 }
 
 // What the request asks of each shard that it names.
-absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& metadata, const admin::ResetOffsetRequest& request) {
+absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& metadata,
+                                                            const admin::ResetOffsetRequest& request) {
   const ResourceName topic_name = FromProto(request.topic());
   const ResourceName group_name = FromProto(request.group());
   const TopicMetadata* const topic = metadata.FindTopic(topic_name);
@@ -215,8 +216,9 @@ absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& meta
   reset.dry_run = request.dry_run();
   if (!reset.stored && metadata.FindSubscription(group->id, topic->id) == nullptr) {
     if (group->kind == GroupKind::kUndecided) {
-      return absl::FailedPreconditionError(absl::StrCat("the group ", group_name.ToString(),
-                                                        " has neither received a message nor stored an offset yet: it has no place"));
+      return absl::FailedPreconditionError(
+          absl::StrCat("the group ", group_name.ToString(),
+                       " has neither received a message nor stored an offset yet: it has no place"));
     }
     return absl::NotFoundError(
         absl::StrCat("the group ", group_name.ToString(), " has not read the topic ", topic_name.ToString(), " yet"));
@@ -245,8 +247,8 @@ absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& meta
     if (shard == nullptr) return absl::NotFoundError(absl::StrCat("there is no shard ", queue.shard()));
     const int32_t queues = topic->QueuesIn(shard->id);
     if (queue.queue() < 0 || queue.queue() >= queues) {
-      return absl::NotFoundError(
-          absl::StrCat("there is no queue ", queue.queue(), ": the topic has ", queues, " in the shard ", queue.shard()));
+      return absl::NotFoundError(absl::StrCat("there is no queue ", queue.queue(), ": the topic has ", queues,
+                                              " in the shard ", queue.shard()));
     }
     ResetOffsetCall& call = resets.try_emplace(shard->id, reset).first->second;
     call.shard = shard->id;
@@ -347,7 +349,8 @@ void DescribeGroup(Proxy* proxy, CallPtr call, const ResourceName& name) {
   StatsCall stats;
   stats.group = group->id;
   AskStats(proxy, *metadata, stats,
-           [call = std::move(call), response = std::move(response), metadata, id = group->id](ClusterStats gathered) mutable {
+           [call = std::move(call), response = std::move(response), metadata,
+            id = group->id](ClusterStats gathered) mutable {
              // Only this group's places, whatever else a broker tells.
              std::vector<QueueStats> queues;
              for (QueueStats& queue : gathered.queues) {
@@ -388,16 +391,16 @@ void DescribeCluster(Proxy* proxy, const std::string& version, CallPtr call) {
   response.set_clients_connected(static_cast<int32_t>(proxy->clients().All().size()));
   AskStats(proxy, *metadata, {TopicId(), GroupId(), /*counts_only=*/true},
            [call = std::move(call), response = std::move(response)](ClusterStats gathered) mutable {
-    for (const GroupCount& count : gathered.counts) {
-      response.set_ready(response.ready() + count.ready);
-      response.set_in_flight(response.in_flight() + count.in_flight);
-      response.set_blocked(response.blocked() + count.blocked);
-      response.set_dead_lettered(response.dead_lettered() + count.dead_lettered);
-      if (count.group == GroupId()) response.set_delayed(response.delayed() + count.delayed);
-    }
-    for (const std::string& broker : gathered.silent_brokers) response.add_silent_brokers(broker);
-    call->Answer(Serialize(response));
-  });
+             for (const GroupCount& count : gathered.counts) {
+               response.set_ready(response.ready() + count.ready);
+               response.set_in_flight(response.in_flight() + count.in_flight);
+               response.set_blocked(response.blocked() + count.blocked);
+               response.set_dead_lettered(response.dead_lettered() + count.dead_lettered);
+               if (count.group == GroupId()) response.set_delayed(response.delayed() + count.delayed);
+             }
+             for (const std::string& broker : gathered.silent_brokers) response.add_silent_brokers(broker);
+             call->Answer(Serialize(response));
+           });
 }
 
 // By name; those of one namespace if `space` is given.
@@ -412,63 +415,77 @@ std::vector<const Item*> Sorted(const std::vector<Item>& items, const std::strin
 }
 
 void AddTopicMethods(Proxy* proxy, edge::MethodTable* table) {
-  AddAdminMethod<admin::CreateTopicRequest>(table, "CreateTopic", [proxy](CallPtr call, const admin::CreateTopicRequest& request) {
-    absl::StatusOr<TopicMetadata> topic = FromProto(request);
-    if (!topic.ok()) return call->Fail(topic.status());
-    ResourceName name = topic->name;
-    proxy->controller()->CreateTopic(*std::move(topic), AnswerTopic(std::move(call), std::move(name)));
-  });
-  AddAdminMethod<admin::UpdateTopicRequest>(table, "UpdateTopic", [proxy](CallPtr call, const admin::UpdateTopicRequest& request) {
-    absl::StatusOr<TopicUpdate> update = FromProto(request);
-    if (!update.ok()) return call->Fail(update.status());
-    ResourceName name = update->name;
-    proxy->controller()->UpdateTopic(*std::move(update), AnswerTopic(std::move(call), std::move(name)));
-  });
-  AddAdminMethod<admin::DeleteTopicRequest>(table, "DeleteTopic", [proxy](CallPtr call, const admin::DeleteTopicRequest& request) {
-    proxy->controller()->DeleteTopic(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
-      AnswerOr(std::move(call), changed.status(), admin::DeleteTopicResponse());
-    });
-  });
-  AddAdminMethod<admin::ListTopicsRequest>(table, "ListTopics", [proxy](CallPtr call, const admin::ListTopicsRequest& request) {
-    const Snapshot metadata = proxy->router().Snapshot();
-    admin::ListTopicsResponse response;
-    const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
-    for (const TopicMetadata* topic : Sorted(metadata->tables().topics, space)) ToProto(*topic, response.add_topics());
-    call->Answer(Serialize(response));
-  });
-  AddAdminMethod<admin::DescribeTopicRequest>(table, "DescribeTopic", [proxy](CallPtr call, const admin::DescribeTopicRequest& request) {
-    DescribeTopic(proxy, std::move(call), FromProto(request.name()));
-  });
+  AddAdminMethod<admin::CreateTopicRequest>(
+      table, "CreateTopic", [proxy](CallPtr call, const admin::CreateTopicRequest& request) {
+        absl::StatusOr<TopicMetadata> topic = FromProto(request);
+        if (!topic.ok()) return call->Fail(topic.status());
+        ResourceName name = topic->name;
+        proxy->controller()->CreateTopic(*std::move(topic), AnswerTopic(std::move(call), std::move(name)));
+      });
+  AddAdminMethod<admin::UpdateTopicRequest>(
+      table, "UpdateTopic", [proxy](CallPtr call, const admin::UpdateTopicRequest& request) {
+        absl::StatusOr<TopicUpdate> update = FromProto(request);
+        if (!update.ok()) return call->Fail(update.status());
+        ResourceName name = update->name;
+        proxy->controller()->UpdateTopic(*std::move(update), AnswerTopic(std::move(call), std::move(name)));
+      });
+  AddAdminMethod<admin::DeleteTopicRequest>(
+      table, "DeleteTopic", [proxy](CallPtr call, const admin::DeleteTopicRequest& request) {
+        proxy->controller()->DeleteTopic(FromProto(request.name()),
+                                         [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
+                                           AnswerOr(std::move(call), changed.status(), admin::DeleteTopicResponse());
+                                         });
+      });
+  AddAdminMethod<admin::ListTopicsRequest>(
+      table, "ListTopics", [proxy](CallPtr call, const admin::ListTopicsRequest& request) {
+        const Snapshot metadata = proxy->router().Snapshot();
+        admin::ListTopicsResponse response;
+        const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
+        for (const TopicMetadata* topic : Sorted(metadata->tables().topics, space))
+          ToProto(*topic, response.add_topics());
+        call->Answer(Serialize(response));
+      });
+  AddAdminMethod<admin::DescribeTopicRequest>(table, "DescribeTopic",
+                                              [proxy](CallPtr call, const admin::DescribeTopicRequest& request) {
+                                                DescribeTopic(proxy, std::move(call), FromProto(request.name()));
+                                              });
 }
 
 void AddGroupMethods(Proxy* proxy, edge::MethodTable* table) {
-  AddAdminMethod<admin::CreateGroupRequest>(table, "CreateGroup", [proxy](CallPtr call, const admin::CreateGroupRequest& request) {
-    absl::StatusOr<GroupMetadata> group = FromProto(request);
-    if (!group.ok()) return call->Fail(group.status());
-    ResourceName name = group->name;
-    proxy->controller()->CreateGroup(*std::move(group), AnswerGroup(std::move(call), std::move(name)));
-  });
-  AddAdminMethod<admin::UpdateGroupRequest>(table, "UpdateGroup", [proxy](CallPtr call, const admin::UpdateGroupRequest& request) {
-    absl::StatusOr<GroupUpdate> update = FromProto(request);
-    if (!update.ok()) return call->Fail(update.status());
-    ResourceName name = update->name;
-    proxy->controller()->UpdateGroup(*std::move(update), AnswerGroup(std::move(call), std::move(name)));
-  });
-  AddAdminMethod<admin::DeleteGroupRequest>(table, "DeleteGroup", [proxy](CallPtr call, const admin::DeleteGroupRequest& request) {
-    proxy->controller()->DeleteGroup(FromProto(request.name()), [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
-      AnswerOr(std::move(call), changed.status(), admin::DeleteGroupResponse());
-    });
-  });
-  AddAdminMethod<admin::ListGroupsRequest>(table, "ListGroups", [proxy](CallPtr call, const admin::ListGroupsRequest& request) {
-    const Snapshot metadata = proxy->router().Snapshot();
-    admin::ListGroupsResponse response;
-    const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
-    for (const GroupMetadata* group : Sorted(metadata->tables().groups, space)) ToProto(*group, response.add_groups());
-    call->Answer(Serialize(response));
-  });
-  AddAdminMethod<admin::DescribeGroupRequest>(table, "DescribeGroup", [proxy](CallPtr call, const admin::DescribeGroupRequest& request) {
-    DescribeGroup(proxy, std::move(call), FromProto(request.name()));
-  });
+  AddAdminMethod<admin::CreateGroupRequest>(
+      table, "CreateGroup", [proxy](CallPtr call, const admin::CreateGroupRequest& request) {
+        absl::StatusOr<GroupMetadata> group = FromProto(request);
+        if (!group.ok()) return call->Fail(group.status());
+        ResourceName name = group->name;
+        proxy->controller()->CreateGroup(*std::move(group), AnswerGroup(std::move(call), std::move(name)));
+      });
+  AddAdminMethod<admin::UpdateGroupRequest>(
+      table, "UpdateGroup", [proxy](CallPtr call, const admin::UpdateGroupRequest& request) {
+        absl::StatusOr<GroupUpdate> update = FromProto(request);
+        if (!update.ok()) return call->Fail(update.status());
+        ResourceName name = update->name;
+        proxy->controller()->UpdateGroup(*std::move(update), AnswerGroup(std::move(call), std::move(name)));
+      });
+  AddAdminMethod<admin::DeleteGroupRequest>(
+      table, "DeleteGroup", [proxy](CallPtr call, const admin::DeleteGroupRequest& request) {
+        proxy->controller()->DeleteGroup(FromProto(request.name()),
+                                         [call = std::move(call)](absl::StatusOr<Snapshot> changed) mutable {
+                                           AnswerOr(std::move(call), changed.status(), admin::DeleteGroupResponse());
+                                         });
+      });
+  AddAdminMethod<admin::ListGroupsRequest>(
+      table, "ListGroups", [proxy](CallPtr call, const admin::ListGroupsRequest& request) {
+        const Snapshot metadata = proxy->router().Snapshot();
+        admin::ListGroupsResponse response;
+        const std::string* const space = request.has_namespace_() ? &request.namespace_() : nullptr;
+        for (const GroupMetadata* group : Sorted(metadata->tables().groups, space))
+          ToProto(*group, response.add_groups());
+        call->Answer(Serialize(response));
+      });
+  AddAdminMethod<admin::DescribeGroupRequest>(table, "DescribeGroup",
+                                              [proxy](CallPtr call, const admin::DescribeGroupRequest& request) {
+                                                DescribeGroup(proxy, std::move(call), FromProto(request.name()));
+                                              });
 }
 
 }  // namespace
@@ -478,14 +495,16 @@ void AddAdminService(Proxy* proxy, std::string version, edge::MethodTable* table
   AddGroupMethods(proxy, table);
   AddMessageMethods(proxy, table);
   AddAdminMethod<admin::ListTransactionsRequest>(table, "ListTransactions",
-                                      [proxy](CallPtr call, const admin::ListTransactionsRequest& request) {
-                                        ListTransactions(proxy, std::move(call), request);
-                                      });
-  AddAdminMethod<admin::ResetOffsetRequest>(table, "ResetOffset", [proxy](CallPtr call, const admin::ResetOffsetRequest& request) {
-    ResetOffset(proxy, std::move(call), request);
-  });
+                                                 [proxy](CallPtr call, const admin::ListTransactionsRequest& request) {
+                                                   ListTransactions(proxy, std::move(call), request);
+                                                 });
+  AddAdminMethod<admin::ResetOffsetRequest>(table, "ResetOffset",
+                                            [proxy](CallPtr call, const admin::ResetOffsetRequest& request) {
+                                              ResetOffset(proxy, std::move(call), request);
+                                            });
   AddAdminMethod<admin::DescribeClusterRequest>(
-      table, "DescribeCluster", [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
+      table, "DescribeCluster",
+      [proxy, version = std::move(version)](CallPtr call, const admin::DescribeClusterRequest&) {
         DescribeCluster(proxy, version, std::move(call));
       });
 }

@@ -42,7 +42,8 @@ absl::Status CheckCaller(const Caller& caller) {
 }
 
 ResourceName NameOf(const v2::Resource& resource, absl::string_view caller_space) {
-  return {resource.resource_namespace().empty() ? std::string(caller_space) : resource.resource_namespace(), resource.name()};
+  return {resource.resource_namespace().empty() ? std::string(caller_space) : resource.resource_namespace(),
+          resource.name()};
 }
 
 absl::Duration FromProto(const google::protobuf::Duration& duration) {
@@ -75,8 +76,8 @@ v2::AddressScheme SchemeOf(absl::string_view host) {
 absl::StatusOr<v2::Endpoints> ParseEndpoints(absl::string_view address) {
   const size_t colon = address.rfind(':');
   int port = 0;
-  if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) || port < 1 ||
-      port > 65535) {
+  if (colon == absl::string_view::npos || colon == 0 || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
+      port < 1 || port > 65535) {
     return absl::InvalidArgumentError(absl::StrCat("the address is \"", address, "\", expected host:port"));
   }
   absl::string_view host = address.substr(0, colon);

@@ -77,8 +77,8 @@ class Exchange {
     Send();
   }
 
-  // Goes on with `then` on a thread of the transport, so that a shard's thread serialises nothing, and what the call took from
-  // the allocator goes back where it came from.
+  // Goes on with `then` on a thread of the transport, so that a shard's thread serialises nothing, and what the call
+  // took from the allocator goes back where it came from.
   template <typename Then>
   static void Continue(std::unique_ptr<Exchange> exchange, Then then) {
     edge::UnaryCall* const call = exchange->call_.get();
@@ -87,7 +87,8 @@ class Exchange {
 
  private:
   void Send() {
-    if (metrics_ != nullptr) metrics_->Answered(response_->status().code(), &CodeName, proxy_->clock()->SinceBoot() - since_);
+    if (metrics_ != nullptr)
+      metrics_->Answered(response_->status().code(), &CodeName, proxy_->clock()->SinceBoot() - since_);
     call_->Answer(Serialize(*response_));
   }
 
@@ -108,12 +109,14 @@ using ExchangePtr = std::unique_ptr<Exchange<Request, Response>>;
 
 // Serves `name` with `handler`, which gets a parsed request of a known caller. `proxy` outlives the table.
 template <typename Request, typename Response>
-void AddUnary(edge::MethodTable* table, absl::string_view name, Proxy* proxy, void (*handler)(ExchangePtr<Request, Response>)) {
-  table->unary[absl::StrCat(kMessagingService, name)] = [proxy, handler, metrics = proxy->MetricsOf(name)](std::unique_ptr<edge::UnaryCall> call) {
-    auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
-    if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
-    handler(std::move(exchange));
-  };
+void AddUnary(edge::MethodTable* table, absl::string_view name, Proxy* proxy,
+              void (*handler)(ExchangePtr<Request, Response>)) {
+  table->unary[absl::StrCat(kMessagingService, name)] =
+      [proxy, handler, metrics = proxy->MetricsOf(name)](std::unique_ptr<edge::UnaryCall> call) {
+        auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
+        if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
+        handler(std::move(exchange));
+      };
 }
 
 }  // namespace barid::proxy

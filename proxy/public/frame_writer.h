@@ -13,8 +13,8 @@
 
 namespace barid::proxy {
 
-// A frame that is one field of a message and nothing else: `field` is its number, `message` the encoded message in it, which is not
-// copied.
+// A frame that is one field of a message and nothing else: `field` is its number, `message` the encoded message in it,
+// which is not copied.
 Bytes FrameOf(int field, const Bytes& message);
 
 // Frames of one stream that wait at their source until the peer can take them. Never blocks. Any thread.

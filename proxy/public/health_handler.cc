@@ -127,7 +127,8 @@ void HealthService::AddTo(edge::MethodTable* table) {
     health::HealthCheckRequest request;
     if (const absl::Status status = Parse(call->request(), &request); !status.ok()) return call->Fail(status);
     if (!IsServedHere(request.service())) {
-      return call->Fail(absl::NotFoundError(absl::StrCat("the service \"", request.service(), "\" is not served here")));
+      return call->Fail(
+          absl::NotFoundError(absl::StrCat("the service \"", request.service(), "\" is not served here")));
     }
     call->Answer(Response(state->serving()));
   };

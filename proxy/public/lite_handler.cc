@@ -35,9 +35,10 @@ absl::StatusOr<LiteSubscription> SubscriptionOf(const SyncExchange& exchange) {
       subscription.action = LiteSyncCall::Action::kRemoveAll;
       break;
     default:
-      return Refuse(Reason::kBadRequest,
-                    absl::StrCat("the action is ", static_cast<int>(request.action()),
-                                 ", expected PARTIAL_ADD (0), PARTIAL_REMOVE (1), COMPLETE_ADD (2) or COMPLETE_REMOVE (3)"));
+      return Refuse(
+          Reason::kBadRequest,
+          absl::StrCat("the action is ", static_cast<int>(request.action()),
+                       ", expected PARTIAL_ADD (0), PARTIAL_REMOVE (1), COMPLETE_ADD (2) or COMPLETE_REMOVE (3)"));
   }
   subscription.client_id = std::string(exchange->caller().id);
   subscription.version = request.version();
@@ -76,8 +77,9 @@ void SyncLiteSubscription(SyncExchange exchange) {
   const bool is_removal =
       subscription->action == LiteSyncCall::Action::kRemove || subscription->action == LiteSyncCall::Action::kRemoveAll;
   if (!is_removal && static_cast<int64_t>(subscription->lite_topics.size()) > quota) {
-    return exchange->Answer(TooMany(absl::StrCat("the request names ", subscription->lite_topics.size(), " lite topics, at most ", quota,
-                                                 " are allowed (setting proxy.max_lite_subscriptions)")));
+    return exchange->Answer(
+        TooMany(absl::StrCat("the request names ", subscription->lite_topics.size(), " lite topics, at most ", quota,
+                             " are allowed (setting proxy.max_lite_subscriptions)")));
   }
   const Snapshot metadata = proxy->router().Snapshot();
   const TopicMetadata* const topic = metadata->FindTopic(topic_name);
@@ -85,15 +87,17 @@ void SyncLiteSubscription(SyncExchange exchange) {
     return exchange->Answer(Refuse(Reason::kTopicNotFound, absl::StrCat("there is no topic ", topic_name.ToString())));
   }
   if (topic->type != MessageType::kLite) {
-    return exchange->Answer(Refuse(Reason::kPreconditionFailed,
-                                   absl::StrCat("the topic ", topic_name.ToString(), " is of type ", MessageTypeName(topic->type),
-                                                ", lite topics are those of a topic of type lite")));
+    return exchange->Answer(
+        Refuse(Reason::kPreconditionFailed,
+               absl::StrCat("the topic ", topic_name.ToString(), " is of type ", MessageTypeName(topic->type),
+                            ", lite topics are those of a topic of type lite")));
   }
   subscription->topic = topic->id;
   proxy->clients().Heard(exchange->caller().id);
   // From now on the group is owed what is sent to the topic.
-  proxy->catalog().NeedGroup(group_name, [exchange = std::move(exchange), proxy, group_name, subscription = *std::move(subscription)](
-                                             absl::StatusOr<Snapshot> found) mutable {
+  proxy->catalog().NeedGroup(group_name, [exchange = std::move(exchange), proxy, group_name,
+                                          subscription =
+                                              *std::move(subscription)](absl::StatusOr<Snapshot> found) mutable {
     if (!found.ok()) return exchange->Answer(found.status());
     const GroupMetadata* const group = (*found)->FindGroup(group_name);
     if (group == nullptr) return exchange->Answer(absl::UnavailableError("the group was deleted just now: try again"));
@@ -101,8 +105,8 @@ void SyncLiteSubscription(SyncExchange exchange) {
     subscription.group = group->id;
     const TopicId topic = subscription.topic;
     proxy->catalog().NeedSubscription(subscription.group, topic,
-                                      [exchange = std::move(exchange), proxy,
-                                       subscription = std::move(subscription)](absl::StatusOr<Snapshot> metadata) mutable {
+                                      [exchange = std::move(exchange), proxy, subscription = std::move(subscription)](
+                                          absl::StatusOr<Snapshot> metadata) mutable {
                                         if (!metadata.ok()) return exchange->Answer(metadata.status());
                                         SyncNow(std::move(exchange), proxy, **metadata, subscription);
                                       });

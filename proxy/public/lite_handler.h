@@ -6,8 +6,8 @@
 
 namespace barid::proxy {
 
-// SyncLiteSubscription: which lite topics of a topic of type LITE a client reads. Clients send the whole set every 30 s, and what they
-// change at once. `proxy` outlives the table.
+// SyncLiteSubscription: which lite topics of a topic of type LITE a client reads. Clients send the whole set every 30
+// s, and what they change at once. `proxy` outlives the table.
 //
 //   ILLEGAL_LITE_TOPIC                a name that no lite topic may have
 //   TOPIC_NOT_FOUND                   no such topic; the call makes none

@@ -16,7 +16,8 @@ using QueryExchange = ExchangePtr<v2::QueryOffsetRequest, v2::QueryOffsetRespons
 using GetExchange = ExchangePtr<v2::GetOffsetRequest, v2::GetOffsetResponse>;
 using UpdateExchange = ExchangePtr<v2::UpdateOffsetRequest, v2::UpdateOffsetResponse>;
 
-absl::StatusOr<QueuePlace> PlaceOf(const v2::MessageQueue& queue, const Metadata& metadata, const Caller& caller, Proxy* proxy) {
+absl::StatusOr<QueuePlace> PlaceOf(const v2::MessageQueue& queue, const Metadata& metadata, const Caller& caller,
+                                   Proxy* proxy) {
   const ResourceName topic = NameOf(queue.topic(), caller.space);
   RETURN_IF_ERROR(CheckTopic(topic));
   return FindQueue(metadata, proxy->router(), topic, queue.broker().name(), queue.id());
@@ -41,7 +42,8 @@ absl::StatusOr<QueryOffsetCall> QueryOf(const v2::QueryOffsetRequest& request, c
       return call;
     case v2::TIMESTAMP:
       call.policy = QueryOffsetCall::Policy::kTime;
-      if (!request.has_timestamp()) return Refuse(Reason::kBadRequest, "the policy is TIMESTAMP, and there is no timestamp");
+      if (!request.has_timestamp())
+        return Refuse(Reason::kBadRequest, "the policy is TIMESTAMP, and there is no timestamp");
       call.time = FromProto(request.timestamp(), absl::UnixEpoch());
       return call;
     default:
@@ -53,7 +55,8 @@ absl::StatusOr<QueryOffsetCall> QueryOf(const v2::QueryOffsetRequest& request, c
 void QueryOffset(QueryExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::QueryOffsetRequest& request = exchange->request();
-  const absl::StatusOr<QueuePlace> place = PlaceOf(request.message_queue(), *proxy->router().Snapshot(), exchange->caller(), proxy);
+  const absl::StatusOr<QueuePlace> place =
+      PlaceOf(request.message_queue(), *proxy->router().Snapshot(), exchange->caller(), proxy);
   if (!place.ok()) return exchange->Answer(place.status());
   const absl::StatusOr<QueryOffsetCall> call = QueryOf(request, *place);
   if (!call.ok()) return exchange->Answer(call.status());
@@ -81,8 +84,9 @@ void GetOffset(GetExchange exchange) {
       [exchange = std::move(exchange), name](OffsetResult result) {
         if (!result.status.ok()) return exchange->Answer(WithoutQueue(result.status));
         if (!result.offset) {
-          return exchange->Answer(Refuse(Reason::kOffsetNotFound, absl::StrCat("the group ", name.ToString(),
-                                                                               " has stored no offset for this queue")));
+          return exchange->Answer(
+              Refuse(Reason::kOffsetNotFound,
+                     absl::StrCat("the group ", name.ToString(), " has stored no offset for this queue")));
         }
         exchange->response()->set_offset(*result.offset);
         exchange->Answer(absl::OkStatus());
@@ -107,8 +111,10 @@ void UpdateOffset(UpdateExchange exchange) {
         if (!metadata.ok()) return exchange->Answer(metadata.status());
         proxy->members().Seen(**metadata, name);
         const GroupMetadata* const group = (*metadata)->FindGroup(name);
-        if (group == nullptr) return exchange->Answer(absl::UnavailableError("the group was deleted just now: try again"));
-        const UpdateOffsetCall call{place.target.shard, group->id, place.queue, (*metadata)->revision(), exchange->request().offset()};
+        if (group == nullptr)
+          return exchange->Answer(absl::UnavailableError("the group was deleted just now: try again"));
+        const UpdateOffsetCall call{place.target.shard, group->id, place.queue, (*metadata)->revision(),
+                                    exchange->request().offset()};
         AskLeader<UpdateOffsetCall, OffsetResult>(
             &proxy->router(), place.target, call, &BrokerApi::UpdateOffset,
             [exchange = std::move(exchange)](OffsetResult result) { exchange->Answer(WithoutQueue(result.status)); });

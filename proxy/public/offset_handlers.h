@@ -6,8 +6,8 @@
 
 namespace barid::proxy {
 
-// QueryOffset, GetOffset, UpdateOffset. A queue is named by its topic, its id and its broker's name, as in the route. `proxy`
-// outlives the table.
+// QueryOffset, GetOffset, UpdateOffset. A queue is named by its topic, its id and its broker's name, as in the route.
+// `proxy` outlives the table.
 //
 //   TOPIC_NOT_FOUND           no such topic; these calls make none
 //   BAD_REQUEST               no such broker or queue of the topic; TIMESTAMP without a timestamp, an unknown policy

@@ -27,7 +27,10 @@ Bytes NextOffsetFrame(QueueOffset offset) {
 class PullStream : public edge::StreamHandler, public std::enable_shared_from_this<PullStream> {
  public:
   PullStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
-      : proxy_(proxy), stream_(stream), caller_(CallerOf(stream->head())), writer_(std::move(stream), /*max_frames=*/0) {}
+      : proxy_(proxy),
+        stream_(stream),
+        caller_(CallerOf(stream->head())),
+        writer_(std::move(stream), /*max_frames=*/0) {}
 
   void OnMessage(Bytes message) override {
     if (std::exchange(started_, true)) return;
@@ -81,10 +84,12 @@ absl::Status PullStream::Start(const Bytes& message) {
     RETURN_IF_ERROR(CheckSqlExpression(proto.filter_expression().expression(), &proxy_->filters()));
     call.sql = proto.filter_expression().expression();
   } else {
-    ASSIGN_OR_RETURN(call.tags, ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
+    ASSIGN_OR_RETURN(call.tags,
+                     ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
   }
-  ASSIGN_OR_RETURN(const QueuePlace place, FindQueue(*proxy_->router().Snapshot(), proxy_->router(), name,
-                                                     proto.message_queue().broker().name(), proto.message_queue().id()));
+  ASSIGN_OR_RETURN(const QueuePlace place,
+                   FindQueue(*proxy_->router().Snapshot(), proxy_->router(), name,
+                             proto.message_queue().broker().name(), proto.message_queue().id()));
   call.shard = place.target.shard;
   call.queue = place.queue;
   call.metadata_revision = place.metadata_revision;
@@ -97,8 +102,9 @@ absl::Status PullStream::Start(const Bytes& message) {
   proxy_->clients().Heard(caller_.id);
   const auto pending = std::make_shared<PendingCall>();
   if (!proxy_->clients().BeginReceive(caller_.id, pending)) {
-    return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
-                                                         " receives waiting already, that many are allowed"));
+    return Refuse(Reason::kTooManyRequests,
+                  absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
+                               " receives waiting already, that many are allowed"));
   }
   const Snapshot metadata = proxy_->router().Snapshot();
   const GroupMetadata* const group = metadata->FindGroup(group_name);

@@ -6,12 +6,13 @@
 
 namespace barid::proxy {
 
-// PullMessage: reads a queue by offset and changes nothing, whoever asks; so messages have neither receipt nor attempt. The stream
-// carries
+// PullMessage: reads a queue by offset and changes nothing, whoever asks; so messages have neither receipt nor attempt.
+// The stream carries
 //
 //   status OK, message..., next offset      with messages
 //   status MESSAGE_NOT_FOUND, next offset   when the waiting time is over, or the scan of a filter took too long
-//   another status                          when it failed: ILLEGAL_OFFSET outside of what the queue holds (its end is inside), and
+//   another status                          when it failed: ILLEGAL_OFFSET outside of what the queue holds (its end is
+//   inside), and
 //                                           those of offset_handlers.h
 //
 // and ends with gRPC's OK. `proxy` outlives the table.

@@ -31,6 +31,8 @@ void RecallMessage(RecallExchange exchange) {
 
 }  // namespace
 
-void AddRecallHandler(Proxy* proxy, edge::MethodTable* table) { AddUnary(table, "RecallMessage", proxy, RecallMessage); }
+void AddRecallHandler(Proxy* proxy, edge::MethodTable* table) {
+  AddUnary(table, "RecallMessage", proxy, RecallMessage);
+}
 
 }  // namespace barid::proxy

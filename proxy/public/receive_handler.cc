@@ -22,7 +22,10 @@ constexpr size_t kFramesBeforeMessages = 1;
 class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from_this<ReceiveStream> {
  public:
   ReceiveStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
-      : proxy_(proxy), stream_(stream), caller_(CallerOf(stream->head())), writer_(std::move(stream), /*max_frames=*/0) {}
+      : proxy_(proxy),
+        stream_(stream),
+        caller_(CallerOf(stream->head())),
+        writer_(std::move(stream), /*max_frames=*/0) {}
 
   void OnMessage(Bytes message) override {
     if (std::exchange(started_, true)) return;
@@ -79,7 +82,8 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
     RETURN_IF_ERROR(CheckSqlExpression(proto.filter_expression().expression(), &proxy_->filters()));
     request.sql = proto.filter_expression().expression();
   } else {
-    ASSIGN_OR_RETURN(request.tags, ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
+    ASSIGN_OR_RETURN(request.tags,
+                     ParseTagExpression(proto.filter_expression().expression(), options.limits.max_filter_tags));
   }
   request.max_messages = std::clamp(proto.batch_size(), 1, options.limits.max_receive_messages);
   request.max_bytes = options.limits.max_receive_bytes;
@@ -92,20 +96,21 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
   }
   request.client_id = std::string(caller_.id);
   request.attempt_id = proto.attempt_id();
-  const absl::Duration asked =
-      proto.has_long_polling_timeout() ? std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration()) : absl::Seconds(-1);
+  const absl::Duration asked = proto.has_long_polling_timeout()
+                                   ? std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration())
+                                   : absl::Seconds(-1);
   request.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
 
   const auto pending = std::make_shared<PendingCall>();
   if (!proxy_->clients().BeginReceive(caller_.id, pending)) {
-    return Refuse(Reason::kTooManyRequests, absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
-                                                         " receives waiting already, that many are allowed"));
+    return Refuse(Reason::kTooManyRequests,
+                  absl::StrCat("the client has ", options.limits.max_waiting_receives_per_client,
+                               " receives waiting already, that many are allowed"));
   }
   // A shard's thread does not make receipts and frames.
   pending_ = pending;
   proxy_->receiver().Start(std::move(request), pending, [self = shared_from_this()](ReceiveOutcome outcome) {
-    self->stream_->Resume(
-        [self, outcome = std::move(outcome)]() mutable { self->OnOutcome(std::move(outcome)); });
+    self->stream_->Resume([self, outcome = std::move(outcome)]() mutable { self->OnOutcome(std::move(outcome)); });
   });
   return absl::OkStatus();
 }
@@ -185,7 +190,8 @@ std::vector<Bytes> ReceiveStream::Frames(ReceiveOutcome* outcome) const {
     readable.push_back(std::move(delivery));
   }
   outcome->deliveries = std::move(readable);
-  if (outcome->deliveries.empty()) return {StatusFrame(absl::DataLossError("what is stored for the group cannot be read"))};
+  if (outcome->deliveries.empty())
+    return {StatusFrame(absl::DataLossError("what is stored for the group cannot be read"))};
   v2::ReceiveMessageResponse last;
   ToProto(proxy_->clock()->Now(), last.mutable_delivery_timestamp());
   frames.push_back(Serialize(last));

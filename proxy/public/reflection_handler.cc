@@ -54,14 +54,17 @@ class Contracts {
       case Request::kAllExtensionNumbersOfType: {
         const auto* const type = Pool()->FindMessageTypeByName(request.all_extension_numbers_of_type());
         if (type == nullptr || !files_.contains(type->file()->name())) {
-          PutError(absl::StatusCode::kNotFound, absl::StrCat("no message ", request.all_extension_numbers_of_type()), &response);
+          PutError(absl::StatusCode::kNotFound, absl::StrCat("no message ", request.all_extension_numbers_of_type()),
+                   &response);
         } else {
-          response.mutable_all_extension_numbers_response()->set_base_type_name(request.all_extension_numbers_of_type());
+          response.mutable_all_extension_numbers_response()->set_base_type_name(
+              request.all_extension_numbers_of_type());
         }
         break;
       }
       case Request::kListServices:
-        for (const std::string& service : services_) response.mutable_list_services_response()->add_service()->set_name(service);
+        for (const std::string& service : services_)
+          response.mutable_list_services_response()->add_service()->set_name(service);
         break;
       case Request::kFileContainingExtension:
         PutError(absl::StatusCode::kNotFound, "nothing here has extensions", &response);
@@ -95,7 +98,8 @@ class Contracts {
     response->mutable_error_response()->set_error_code(static_cast<int>(code));
     response->mutable_error_response()->set_error_message(std::move(what));
   }
-  void PutFile(Files::const_iterator found, absl::string_view name, reflection::ServerReflectionResponse* response) const {
+  void PutFile(Files::const_iterator found, absl::string_view name,
+               reflection::ServerReflectionResponse* response) const {
     if (found == files_.end()) return PutError(absl::StatusCode::kNotFound, absl::StrCat("no ", name), response);
     absl::flat_hash_set<const FileDescriptor*> seen = {found->second};
     std::vector<const FileDescriptor*> files = {found->second};
@@ -123,7 +127,8 @@ class ReflectionStream final : public edge::StreamHandler {
     if (is_finished_) return;
     reflection::ServerReflectionRequest request;
     if (message.size() > kMaxRequestBytes) {
-      return Finish(absl::InvalidArgumentError(absl::StrCat("the request has ", message.size(), " bytes, at most ", kMaxRequestBytes, " are read")));
+      return Finish(absl::InvalidArgumentError(
+          absl::StrCat("the request has ", message.size(), " bytes, at most ", kMaxRequestBytes, " are read")));
     }
     if (const absl::Status status = Parse(message, &request); !status.ok()) return Finish(status);
     if (waiting_.size() == kMaxWaitingRequests) {

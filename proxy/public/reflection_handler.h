@@ -5,8 +5,8 @@
 
 namespace barid::proxy {
 
-// grpc.reflection.v1 (and v1alpha, which is the same under another name) for the services that `table` serves now, and itself: so
-// call it last. Of our contracts it shows those of these services and what they import, nothing else.
+// grpc.reflection.v1 (and v1alpha, which is the same under another name) for the services that `table` serves now, and
+// itself: so call it last. Of our contracts it shows those of these services and what they import, nothing else.
 void AddReflection(edge::MethodTable* table);
 
 }  // namespace barid::proxy

@@ -42,7 +42,8 @@ absl::Status NoShards() { return absl::UnavailableError("the cluster has no shar
 
 void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusOr<Snapshot> found) {
   if (!found.ok()) return exchange->Answer(found.status());
-  const absl::StatusOr<v2::Endpoints> endpoints = EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
+  const absl::StatusOr<v2::Endpoints> endpoints =
+      EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
   const bool enforce_types = exchange->proxy()->options().enforce_message_types;
@@ -68,7 +69,8 @@ void QueryRoute(RouteExchange exchange) {
 // One assignment a shard, for all its queues (id -1): members share a queue's messages, so all get the same set.
 void AnswerAssignment(AssignmentExchange exchange, const ResourceName& name, absl::StatusOr<Snapshot> found) {
   if (!found.ok()) return exchange->Answer(found.status());
-  const absl::StatusOr<v2::Endpoints> endpoints = EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
+  const absl::StatusOr<v2::Endpoints> endpoints =
+      EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
   const bool enforce_types = exchange->proxy()->options().enforce_message_types;

@@ -6,8 +6,8 @@
 
 namespace barid::proxy {
 
-// QueryRoute and QueryAssignment: what there is, always in the same order. Every node serves every call for every queue, so
-// a route names the address by which the client came.
+// QueryRoute and QueryAssignment: what there is, always in the same order. Every node serves every call for every
+// queue, so a route names the address by which the client came.
 void AddRouteHandlers(Proxy* proxy, edge::MethodTable* table);
 
 }  // namespace barid::proxy

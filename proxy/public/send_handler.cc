@@ -33,13 +33,15 @@ void AnswerAll(SendExchange exchange, const absl::Status& status, StatusUse use 
 }
 
 // Any of the messages is scheduled: each of them gets what recalls it.
-void SetRecallHandles(const AppendResult& result, TopicId topic, const Metadata& metadata, v2::SendMessageResponse* response) {
+void SetRecallHandles(const AppendResult& result, TopicId topic, const Metadata& metadata,
+                      v2::SendMessageResponse* response) {
   const SigningKey* const key = NewestKey(metadata.tables().signing_keys);
   if (key == nullptr) return;  // Sent all the same.
   for (size_t i = 0; i < result.entries.size(); ++i) {
     if (!result.entries[i].timer) continue;
     v2::SendResultEntry* const entry = response->mutable_entries(static_cast<int>(i));
-    entry->set_recall_handle(EncodeRecallHandle({result.entries[i].shard, topic, *result.entries[i].timer, entry->message_id()}, *key));
+    entry->set_recall_handle(
+        EncodeRecallHandle({result.entries[i].shard, topic, *result.entries[i].timer, entry->message_id()}, *key));
   }
 }
 
@@ -51,20 +53,23 @@ void SetTransactionIds(const AppendResult& result, TopicId topic, const Metadata
   for (size_t i = 0; i < result.entries.size(); ++i) {
     if (!result.entries[i].transaction) continue;
     response->mutable_entries(static_cast<int>(i))
-        ->set_transaction_id(EncodeTransactionId({result.entries[i].shard, topic, *result.entries[i].transaction}, *key));
+        ->set_transaction_id(
+            EncodeTransactionId({result.entries[i].shard, topic, *result.entries[i].transaction}, *key));
   }
 }
 
 // A shard has no more room for lite topics; other shortages say when to come back.
 absl::Status LiteQuota(const v2::Message& message, const absl::Status& status) {
-  if (!message.system_properties().has_lite_topic() || !absl::IsResourceExhausted(status) || GetRetryAfter(status)) return status;
+  if (!message.system_properties().has_lite_topic() || !absl::IsResourceExhausted(status) || GetRetryAfter(status))
+    return status;
   return Refuse(Reason::kLiteTopicQuotaExceeded, status.message());
 }
 
 void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   const int messages = exchange->request().messages_size();
   if (result.status.ok() && static_cast<int>(result.entries.size()) != messages) {
-    result.status = absl::InternalError(absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
+    result.status = absl::InternalError(
+        absl::StrCat("the broker answered ", result.entries.size(), " entries to ", messages, " messages"));
   }
   if (!result.status.ok()) {
     const absl::Status status = LiteQuota(exchange->request().messages(0), result.status);
@@ -72,7 +77,8 @@ void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
   }
   for (int i = 0; i < messages; ++i) {
     v2::SendResultEntry* const entry = exchange->response()->add_entries();
-    exchange->WriteStatus(LiteQuota(exchange->request().messages(i), result.entries[i].status), entry->mutable_status(), StatusUse::kSend);
+    exchange->WriteStatus(LiteQuota(exchange->request().messages(i), result.entries[i].status), entry->mutable_status(),
+                          StatusUse::kSend);
     entry->set_message_id(exchange->request().messages(i).system_properties().message_id());
     if (result.entries[i].status.ok()) entry->set_offset(result.entries[i].offset);
   }
@@ -89,7 +95,8 @@ void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
 
 // Old clients leave the type open and mean what the properties say.
 MessageType TypeOf(const v2::SystemProperties& properties) {
-  if (properties.message_type() != v2::MESSAGE_TYPE_UNSPECIFIED) return static_cast<MessageType>(properties.message_type());
+  if (properties.message_type() != v2::MESSAGE_TYPE_UNSPECIFIED)
+    return static_cast<MessageType>(properties.message_type());
   if (properties.has_delivery_timestamp()) return MessageType::kDelay;
   if (properties.has_message_group()) return MessageType::kFifo;
   if (properties.has_lite_topic()) return MessageType::kLite;
@@ -132,22 +139,24 @@ absl::Status CheckBatch(const v2::SendMessageRequest& request, const ProxyLimits
     return Refuse(Reason::kMessageCorrupted, "the request has no messages, expected at least one");
   }
   if (request.messages_size() > limits.max_batch_messages) {
-    return Refuse(Reason::kPayloadTooLarge, absl::StrCat("the request has ", request.messages_size(), " messages, at most ",
-                                                         limits.max_batch_messages, " are allowed"));
+    return Refuse(Reason::kPayloadTooLarge,
+                  absl::StrCat("the request has ", request.messages_size(), " messages, at most ",
+                               limits.max_batch_messages, " are allowed"));
   }
   const v2::Resource& topic = request.messages(0).topic();
   int64_t bytes = 0;
   for (const v2::Message& message : request.messages()) {
     if (message.topic().name() != topic.name() || message.topic().resource_namespace() != topic.resource_namespace()) {
-      return Refuse(Reason::kMessageCorrupted, absl::StrCat("the request has messages for the topics ", topic.name(), " and ",
-                                                            message.topic().name(), ", expected one topic"));
+      return Refuse(Reason::kMessageCorrupted, absl::StrCat("the request has messages for the topics ", topic.name(),
+                                                            " and ", message.topic().name(), ", expected one topic"));
     }
     bytes += static_cast<int64_t>(message.body().size());
   }
   // One message is measured against its topic's limit.
   if (request.messages_size() > 1 && bytes > limits.max_batch_bytes) {
-    return Refuse(Reason::kPayloadTooLarge, absl::StrCat("the request's bodies have ", bytes, " bytes together, at most ",
-                                                         limits.max_batch_bytes, " are allowed"));
+    return Refuse(Reason::kPayloadTooLarge,
+                  absl::StrCat("the request's bodies have ", bytes, " bytes together, at most ", limits.max_batch_bytes,
+                               " are allowed"));
   }
   return absl::OkStatus();
 }
@@ -190,8 +199,8 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
   absl::StatusOr<InflightBytes::Share> share =
       proxy->sender().inflight()->Take(static_cast<int64_t>(exchange->request_bytes()));
   if (!share.ok()) return AnswerAll(std::move(exchange), share.status());
-  absl::StatusOr<OutgoingMessages> messages =
-      Encode(exchange->request(), topic, exchange->caller().id, exchange->head().peer, proxy->clock()->Now(), proxy->options());
+  absl::StatusOr<OutgoingMessages> messages = Encode(exchange->request(), topic, exchange->caller().id,
+                                                     exchange->head().peer, proxy->clock()->Now(), proxy->options());
   if (!messages.ok()) return AnswerAll(std::move(exchange), messages.status());
   const bool prepare = topic.type == MessageType::kTransaction;
   if (prepare) {
@@ -201,14 +210,14 @@ void SendTo(SendExchange exchange, const Metadata& metadata, const TopicMetadata
     }
     proxy->clients().Produces(exchange->caller().id, {topic.name});
   }
-  proxy->sender().Send(metadata, topic, *std::move(messages),
-                       [exchange = std::move(exchange), share = *std::move(share),
-                        topic = topic.id](AppendResult result) mutable {
-                         SendExchange::element_type::Continue(
-                             std::move(exchange), [topic, result = std::move(result)](SendExchange exchange) mutable {
-                               AnswerResult(std::move(exchange), topic, std::move(result));
-                             });
-                       });
+  proxy->sender().Send(
+      metadata, topic, *std::move(messages),
+      [exchange = std::move(exchange), share = *std::move(share), topic = topic.id](AppendResult result) mutable {
+        SendExchange::element_type::Continue(std::move(exchange),
+                                             [topic, result = std::move(result)](SendExchange exchange) mutable {
+                                               AnswerResult(std::move(exchange), topic, std::move(result));
+                                             });
+      });
 }
 
 void SendMessage(SendExchange exchange) {
@@ -218,7 +227,8 @@ void SendMessage(SendExchange exchange) {
   }
   const ResourceName name = NameOf(exchange->request().messages(0).topic(), exchange->caller().space);
   const Snapshot metadata = proxy->router().Snapshot();
-  if (const TopicMetadata* const topic = metadata->FindTopic(name)) return SendTo(std::move(exchange), *metadata, *topic);
+  if (const TopicMetadata* const topic = metadata->FindTopic(name))
+    return SendTo(std::move(exchange), *metadata, *topic);
 
   if (const absl::Status status = CheckTopic(name); !status.ok()) return AnswerAll(std::move(exchange), status);
   proxy->catalog().NeedTopic(name, [exchange = std::move(exchange), name](absl::StatusOr<Snapshot> found) mutable {

@@ -6,8 +6,8 @@
 
 namespace barid::proxy {
 
-// SendMessage. OK in an entry means: durable on every in-sync replica. A call that is refused stored nothing; past that,
-// each message has its own fate.
+// SendMessage. OK in an entry means: durable on every in-sync replica. A call that is refused stored nothing; past
+// that, each message has its own fate.
 void AddSendHandler(Proxy* proxy, edge::MethodTable* table);
 
 }  // namespace barid::proxy

@@ -21,8 +21,8 @@ void FillProducerBackoff(v2::RetryPolicy* policy) {
   backoff->set_multiplier(2);
 }
 
-// A list for all, because Python and C++ know nothing else; but Node knows only the formula. The server holds every client
-// to the group's policy anyway (SettleKind::kReturn).
+// A list for all, because Python and C++ know nothing else; but Node knows only the formula. The server holds every
+// client to the group's policy anyway (SettleKind::kReturn).
 void FillConsumerBackoff(const RetryPolicy& retry, v2::Language language, v2::RetryPolicy* policy) {
   policy->set_max_attempts(retry.max_attempts);
   if (language == v2::NODE_JS) {

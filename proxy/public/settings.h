@@ -10,8 +10,8 @@
 
 namespace barid::proxy {
 
-// What the server answers to a client's settings: the client's own with the server's decisions written over them. Complete
-// and sound for a group that nobody created as well, because clients of some languages do not start without.
+// What the server answers to a client's settings: the client's own with the server's decisions written over them.
+// Complete and sound for a group that nobody created as well, because clients of some languages do not start without.
 v2::Settings AnswerSettings(const v2::Settings& asked, absl::string_view caller_space, const Metadata& metadata,
                             const ProxyOptions& options);
 

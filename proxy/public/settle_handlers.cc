@@ -52,9 +52,9 @@ void AckMessage(AckExchange exchange) {
   };
   const int max_entries = proxy->options().limits.max_settle_entries;
   if (request.entries_size() > max_entries) {
-    return answer_all(std::move(exchange),
-                      Refuse(Reason::kPayloadTooLarge, absl::StrCat("the request has ", request.entries_size(), " entries, at most ",
-                                                                    max_entries, " are allowed")));
+    return answer_all(std::move(exchange), Refuse(Reason::kPayloadTooLarge,
+                                                  absl::StrCat("the request has ", request.entries_size(),
+                                                               " entries, at most ", max_entries, " are allowed")));
   }
   const absl::StatusOr<Names> names = NamesOf(request, exchange->caller());
   if (!names.ok()) return answer_all(std::move(exchange), names.status());
@@ -67,22 +67,25 @@ void AckMessage(AckExchange exchange) {
     settlements[i].receipt = OpenReceipt(*metadata, names->topic, names->group, request.entries(i).receipt_handle());
     settlements[i].kind = SettleKind::kAck;
   }
-  proxy->settler().Settle(std::move(settlements), [exchange = std::move(exchange)](std::vector<absl::Status> statuses) mutable {
-    AckExchange::element_type::Continue(std::move(exchange), [statuses = std::move(statuses)](AckExchange exchange) {
-      AnswerAck(std::move(exchange), statuses);
-    });
-  });
+  proxy->settler().Settle(
+      std::move(settlements), [exchange = std::move(exchange)](std::vector<absl::Status> statuses) mutable {
+        AckExchange::element_type::Continue(
+            std::move(exchange),
+            [statuses = std::move(statuses)](AckExchange exchange) { AnswerAck(std::move(exchange), statuses); });
+      });
 }
 
 void ChangeInvisibleDuration(ChangeExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::ChangeInvisibleDurationRequest& request = exchange->request();
-  // The handle stays as it is, also after an error: some clients keep what they find here without looking at the status.
+  // The handle stays as it is, also after an error: some clients keep what they find here without looking at the
+  // status.
   exchange->response()->set_receipt_handle(request.receipt_handle());
   const absl::StatusOr<Names> names = NamesOf(request, exchange->caller());
   if (!names.ok()) return exchange->Answer(names.status());
   const absl::Duration delay = FromProto(request.invisible_duration());
-  if (const absl::Status status = CheckChangedInvisible(delay, proxy->options()); !status.ok()) return exchange->Answer(status);
+  if (const absl::Status status = CheckChangedInvisible(delay, proxy->options()); !status.ok())
+    return exchange->Answer(status);
 
   proxy->clients().Heard(exchange->caller().id);
   const Snapshot metadata = proxy->router().Snapshot();

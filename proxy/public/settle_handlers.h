@@ -6,8 +6,8 @@
 
 namespace barid::proxy {
 
-// AckMessage, ChangeInvisibleDuration and ForwardMessageToDeadLetterQueue. A receipt handle is all that counts: it may come
-// from any client, over any connection, to any proxy. One that names no live delivery is answered
+// AckMessage, ChangeInvisibleDuration and ForwardMessageToDeadLetterQueue. A receipt handle is all that counts: it may
+// come from any client, over any connection, to any proxy. One that names no live delivery is answered
 // INVALID_RECEIPT_HANDLE, which ends the retries of push consumers.
 void AddSettleHandlers(Proxy* proxy, edge::MethodTable* table);
 

@@ -30,8 +30,8 @@ enum class StatusUse { kSend, kOther };
 //   all others                       INTERNAL_SERVER_ERROR
 v2::Code PublicCode(const absl::Status& status, StatusUse use = StatusUse::kOther);
 
-// The published Rust client (5.0.0) dies of codes that its protos of 2023 lack. One row for each of them, with the nearest
-// that it knows (docs/status-codes.md shows the table).
+// The published Rust client (5.0.0) dies of codes that its protos of 2023 lack. One row for each of them, with the
+// nearest that it knows (docs/status-codes.md shows the table).
 struct ClassicCodeRow {
   v2::Code code;
   v2::Code nearest;

@@ -6,9 +6,10 @@
 
 namespace barid::proxy {
 
-// Telemetry: each Settings is answered at once, and sent again when the group's policy changes. The stream stays open until
-// the client ends it; nothing else depends on it. Commands wait in a bounded queue: a client that does not read loses the
-// oldest, and holds up nobody. When the client closes its half, or the stream dies, the client stays registered.
+// Telemetry: each Settings is answered at once, and sent again when the group's policy changes. The stream stays open
+// until the client ends it; nothing else depends on it. Commands wait in a bounded queue: a client that does not read
+// loses the oldest, and holds up nobody. When the client closes its half, or the stream dies, the client stays
+// registered.
 void AddTelemetryHandler(Proxy* proxy, edge::MethodTable* table);
 
 }  // namespace barid::proxy

@@ -15,8 +15,8 @@ constexpr char kAdminService[] = "/apache.rocketmq.v2.Admin/";
 template <typename Response>
 Bytes NotImplemented(absl::string_view method, Proxy* proxy, const edge::CallHead& head) {
   Response response;
-  WriteStatus(Refuse(Reason::kNotImplemented, absl::StrCat(method, " is not served by this version")), StatusUse::kOther,
-              CallerOf(head), proxy, response.mutable_status());
+  WriteStatus(Refuse(Reason::kNotImplemented, absl::StrCat(method, " is not served by this version")),
+              StatusUse::kOther, CallerOf(head), proxy, response.mutable_status());
   return Serialize(response);
 }
 

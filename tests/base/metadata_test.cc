@@ -29,16 +29,20 @@ TEST(NameTest, WhatIsNotAllowedIsQuoted) {
   for (const char* name : {"a b", "a.b", "a/b", "é", "a\n", "a*"}) {
     EXPECT_THAT(ValidateTopicName(name), StatusIs(StatusCode::kInvalidArgument, HasSubstr("allowed is"))) << name;
   }
-  EXPECT_THAT(ValidateTopicName("a.b"), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("topic"), HasSubstr("\"a.b\""), HasSubstr("\".\""))));
-  EXPECT_THAT(ValidateGroupName("a\nb"), StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("group"), HasSubstr("a\\nb"))));
+  EXPECT_THAT(ValidateTopicName("a.b"), StatusIs(StatusCode::kInvalidArgument,
+                                                 AllOf(HasSubstr("topic"), HasSubstr("\"a.b\""), HasSubstr("\".\""))));
+  EXPECT_THAT(ValidateGroupName("a\nb"),
+              StatusIs(StatusCode::kInvalidArgument, AllOf(HasSubstr("group"), HasSubstr("a\\nb"))));
   EXPECT_THAT(ValidateGroupName(""), StatusIs(StatusCode::kInvalidArgument, HasSubstr("empty")));
 }
 
 TEST(NameTest, LengthsAreBounded) {
   EXPECT_THAT(ValidateTopicName(std::string(127, 'a')), IsOk());
-  EXPECT_THAT(ValidateTopicName(std::string(128, 'a')), StatusIs(StatusCode::kInvalidArgument, HasSubstr("128 bytes, at most 127")));
+  EXPECT_THAT(ValidateTopicName(std::string(128, 'a')),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("128 bytes, at most 127")));
   EXPECT_THAT(ValidateGroupName(std::string(120, 'a')), IsOk());
-  EXPECT_THAT(ValidateGroupName(std::string(121, 'a')), StatusIs(StatusCode::kInvalidArgument, HasSubstr("121 bytes, at most 120")));
+  EXPECT_THAT(ValidateGroupName(std::string(121, 'a')),
+              StatusIs(StatusCode::kInvalidArgument, HasSubstr("121 bytes, at most 120")));
 }
 
 TEST(NameTest, EveryGroupsDeadLetterTopicHasAnAllowedName) {

@@ -1,4 +1,5 @@
-// Holds the hand-written encoding of base/stored_message.cc against the code that protoc generates from the public contract.
+// Holds the hand-written encoding of base/stored_message.cc against the code that protoc generates from the public
+// contract.
 #include "base/stored_message.h"
 
 #include <gmock/gmock.h>
@@ -311,7 +312,8 @@ TEST(StoredMessageTest, RandomDraftsAreWhatTheGeneratedCodeWouldSay) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     const RandomDraft random(seed);
     const v2::Message message = Spliced(random.draft(), random.fields());
-    ASSERT_THAT(message, IsMessage(Expected(random.draft(), random.fields(), message.system_properties().body_digest().checksum())));
+    ASSERT_THAT(message, IsMessage(Expected(random.draft(), random.fields(),
+                                            message.system_properties().body_digest().checksum())));
 
     const Buffer stored = EncodeStoredMessage(random.draft());
     const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(stored.view());
@@ -372,7 +374,8 @@ TEST(StoredMessageTest, NoRandomDamageCrashesAReader) {
     SCOPED_TRACE(absl::StrCat("seed ", seed));
     SeededRandom random(seed);
     std::string bytes(EncodeStoredMessage(RandomDraft(seed).draft()).view());
-    for (uint64_t i = 1 + random.Below(4); i > 0; --i) bytes[random.Below(bytes.size())] = static_cast<char>(random.Next());
+    for (uint64_t i = 1 + random.Below(4); i > 0; --i)
+      bytes[random.Below(bytes.size())] = static_cast<char>(random.Next());
     ReadAll(bytes);
   }
 }

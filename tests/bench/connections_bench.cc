@@ -2,7 +2,8 @@
 //
 //   connections_bench HOST:PORT TOPIC GROUP PID [N]
 //
-// The topic is empty, the group exists, PID is the server's (for its memory). Raw HTTP/2, so that the clients fit beside it.
+// The topic is empty, the group exists, PID is the server's (for its memory). Raw HTTP/2, so that the clients fit
+// beside it.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -43,9 +44,11 @@ double Mebibytes(const std::string& pid) {
   return 0;
 }
 
-std::string Call(uint32_t stream, const std::string& method, const std::string& client, const std::string& request, bool ends) {
-  const Headers headers = RequestHeaders(absl::StrCat("/apache.rocketmq.v2.MessagingService/", method),
-                                         {{"x-mq-client-id", client}, {"x-mq-language", "CPP"}, {"x-mq-protocol", "v2"}, {"grpc-timeout", "60S"}});
+std::string Call(uint32_t stream, const std::string& method, const std::string& client, const std::string& request,
+                 bool ends) {
+  const Headers headers = RequestHeaders(
+      absl::StrCat("/apache.rocketmq.v2.MessagingService/", method),
+      {{"x-mq-client-id", client}, {"x-mq-language", "CPP"}, {"x-mq-protocol", "v2"}, {"grpc-timeout", "60S"}});
   return FrameBytes(NGHTTP2_HEADERS, kEndHeaders, stream, HeaderBlock(headers)) +
          FrameBytes(NGHTTP2_DATA, ends ? NGHTTP2_FLAG_END_STREAM : 0, stream, Message(request));
 }
@@ -111,7 +114,8 @@ int Main(int argc, char** argv) {
   for (int i = 0; i < count; ++i) {
     const int fd = Open(to);
     const std::string client = absl::StrCat("bench@", i);
-    const std::string bytes = absl::StrCat(kMagic, FrameBytes(NGHTTP2_SETTINGS, 0, 0, ""), Call(1, "Telemetry", client, telemetry.SerializeAsString(), false),
+    const std::string bytes = absl::StrCat(kMagic, FrameBytes(NGHTTP2_SETTINGS, 0, 0, ""),
+                                           Call(1, "Telemetry", client, telemetry.SerializeAsString(), false),
                                            Call(3, "ReceiveMessage", client, receive.SerializeAsString(), true));
     CHECK_EQ(send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
     sockets.push_back(fd);
@@ -120,8 +124,8 @@ int Main(int argc, char** argv) {
   for (const int fd : sockets) answered += Answered(fd) ? 1 : 0;
   const absl::Duration took = absl::Now() - begin;
   const double after = Mebibytes(argv[4]);
-  std::printf("%d connections in %.1f s, %d of them answered: %.0f -> %.0f MiB, %.1f KiB each\n", count, absl::ToDoubleSeconds(took), answered,
-              before, after, (after - before) * 1024 / count);
+  std::printf("%d connections in %.1f s, %d of them answered: %.0f -> %.0f MiB, %.1f KiB each\n", count,
+              absl::ToDoubleSeconds(took), answered, before, after, (after - before) * 1024 / count);
   for (const int fd : sockets) close(fd);
   return answered == count ? 0 : 1;
 }

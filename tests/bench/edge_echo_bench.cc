@@ -1,10 +1,13 @@
-// What a call costs that does nothing: an echo in a child process, over grpc-core or our own edge, driven by a gRPC C++ client.
+// What a call costs that does nothing: an echo in a child process, over grpc-core or our own edge, driven by a gRPC C++
+// client.
 //
-//   edge_echo_bench [--h2] [--tls] [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1] [--headers=8]
+//   edge_echo_bench [--h2] [--tls] [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1]
+//   [--headers=8]
 //                   [--elsewhere]      answer from another thread than the handler's
 //                   [--serve]          serve only, until stdin ends: prints the address, for other clients (h2load)
 //
-// Prints calls per second and the server's CPU per call. edge_figures.py makes the tables of docs/benchmarks.md with it.
+// Prints calls per second and the server's CPU per call. edge_figures.py makes the tables of docs/benchmarks.md with
+// it.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 #include <signal.h>
@@ -207,7 +210,10 @@ int Main(int argc, char** argv) {
       return absl::StartsWith(arg, prefix) && absl::SimpleAtoi(arg.substr(prefix.size()), value);
     };
     if (arg == "--elsewhere" || arg == "--serve" || arg == "--h2" || arg == "--tls") {
-      (arg == "--elsewhere" ? options.elsewhere : arg == "--serve" ? options.serve : arg == "--h2" ? options.h2 : options.tls) = true;
+      (arg == "--elsewhere" ? options.elsewhere
+       : arg == "--serve"   ? options.serve
+       : arg == "--h2"      ? options.h2
+                            : options.tls) = true;
     } else if (!number("outstanding", &options.outstanding) && !number("bytes", &options.bytes) &&
                !number("seconds", &options.seconds) && !number("threads", &options.threads) &&
                !number("connections", &options.connections) && !number("headers", &options.headers)) {

@@ -1,4 +1,5 @@
-// What hostile peers cost our edge and gRPC C++ (grpc-core, as edge/grpc serves it), side by side: docs/security.md shows it.
+// What hostile peers cost our edge and gRPC C++ (grpc-core, as edge/grpc serves it), side by side: docs/security.md
+// shows it.
 //
 //   hostile_bench [SECONDS]
 //
@@ -6,8 +7,8 @@
 // well-behaved client that makes a call every 5 ms. Prints a table in Markdown. Loopback only.
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <nghttp2/nghttp2.h>
 #include <netinet/tcp.h>
+#include <nghttp2/nghttp2.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -85,7 +86,7 @@ void ServeInChild(bool is_grpc, int tell, int stop) {
   CHECK(write(tell, server->address().data(), server->address().size()) > 0);
   pollfd event = {stop, POLLIN, 0};
   while (poll(&event, 1, 500) == 0) GiveMemoryBack();  // As barid does.
-  _exit(0);  // What is left of an attack needs no farewell.
+  _exit(0);                                            // What is left of an attack needs no farewell.
 }
 
 // --- The attacker ---
@@ -173,7 +174,8 @@ std::vector<Attack> Attacks() {
        }},
       {"CONTINUATION flood",
        [](Peer* peer) {
-         static const std::string part = FrameBytes(NGHTTP2_CONTINUATION, 0, 1, HeaderBlock({{"x", std::string(16000, 'x')}}));
+         static const std::string part =
+             FrameBytes(NGHTTP2_CONTINUATION, 0, 1, HeaderBlock({{"x", std::string(16000, 'x')}}));
          return peer->Turn() > 0 ? part : FrameBytes(NGHTTP2_HEADERS, 0, 1, HeaderBlock(RequestHeaders("/t/Echo")));
        }},
       {"headers that name one large entry 16,000 times (HPACK bomb)",
@@ -181,10 +183,12 @@ std::vector<Attack> Attacks() {
          static const std::string entry =
              std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + std::string(4000, 'v');
          const std::string more = peer->Turn() > 0 ? std::string(16000, '\xbe') : entry;
-         return FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEnd, peer->NextStream(), HeaderBlock(RequestHeaders("/t/Echo")) + more);
+         return FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEnd, peer->NextStream(),
+                           HeaderBlock(RequestHeaders("/t/Echo")) + more);
        }},
       {"100 connections, each with 1,000 calls that have only begun",
-       [](Peer* peer) { return peer->Turn() < 1000 ? Head(peer->NextStream(), "/t/Echo") : std::string(); }, true, kConnectionsOfAHerd},
+       [](Peer* peer) { return peer->Turn() < 1000 ? Head(peer->NextStream(), "/t/Echo") : std::string(); }, true,
+       kConnectionsOfAHerd},
       {"100 connections, each with 200 calls of which 16 KiB of 4 MiB came",
        [](Peer* peer) {
          if (peer->Turn() >= 200) return std::string();
@@ -203,7 +207,8 @@ std::vector<Attack> Attacks() {
       {"calls of a method that is not served, refusals not read",
        [](Peer* peer) { return Head(peer->NextStream(), "/t/Other", kEnd); }, false},
       {"200 answers of 1 MiB, not read", flood_once, false, 1, wide},
-      {"200 answers of 1 MiB into windows of zero", flood_once, true, 1, SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0)},
+      {"200 answers of 1 MiB into windows of zero", flood_once, true, 1,
+       SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0)},
       {"1,000 idle connections", [](Peer*) { return std::string(); }, true, 1000},
   };
 }
@@ -307,8 +312,11 @@ int Main(int argc, char** argv) {
   }
   signal(SIGPIPE, SIG_IGN);
   SetMinLogLevel(LogLevel::kError);
-  std::printf("| attack, %d s | edge: memory before / peak / after, MiB | its client's p99, ms | gRPC C++: memory | its client's p99, ms |\n"
-              "|---|---|---|---|---|\n", seconds);
+  std::printf(
+      "| attack, %d s | edge: memory before / peak / after, MiB | its client's p99, ms | gRPC C++: memory | its "
+      "client's p99, ms |\n"
+      "|---|---|---|---|---|\n",
+      seconds);
   for (const Attack& attack : Attacks()) {
     const std::string ours = Measure(attack, /*is_grpc=*/false, absl::Seconds(seconds));
     const std::string theirs = Measure(attack, /*is_grpc=*/true, absl::Seconds(seconds));

@@ -1,5 +1,5 @@
-// What lite topics cost in one shard: memory of an idle one, by what was done with it, and how long a send to one and a receive take
-// among so many.
+// What lite topics cost in one shard: memory of an idle one, by what was done with it, and how long a send to one and a
+// receive take among so many.
 //
 //   lite_topics_bench DIR [lite topics]
 #include <unistd.h>
@@ -45,7 +45,12 @@ class Bench {
     // What is kept of anything, up to a bound, is not the cost of a lite topic.
     options.tail_cache_bytes = 0;
     options.max_clean_blocks = 64;
-    const ShardContext context{RealEnv(), RealClock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    const ShardContext context{RealEnv(),
+                               RealClock(),
+                               shard_executor_.get(),
+                               disk_executor_.get(),
+                               read_executor_.get(),
+                               checkpoint_executor_.get()};
     shard_ = Shard::Open(kShard, dir, options, context).value();
     Metadata::Tables tables;
     TopicMetadata& topic = tables.topics.emplace_back();
@@ -131,7 +136,8 @@ class Bench {
   void Ack(const std::vector<Delivery>& deliveries) {
     SettleCall call;
     call.shard = kShard;
-    for (const Delivery& one : deliveries) call.entries.push_back({kGroup, one.queue, one.offset, one.nonce, SettleKind::kAck, {}, ""});
+    for (const Delivery& one : deliveries)
+      call.entries.push_back({kGroup, one.queue, one.offset, one.nonce, SettleKind::kAck, {}, ""});
     Call([&](absl::Notification* done) { shard_->Settle(std::move(call), [done](SettleResult) { done->Notify(); }); });
   }
   void Checkpoint() {
@@ -174,12 +180,14 @@ int Main(int argc, char** argv) {
   const int64_t before = ResidentBytes();
   const auto report = [&](const char* what) {
     bench.Checkpoint();
-    std::printf("  %-46s %6.0f bytes of memory each\n", what, static_cast<double>(ResidentBytes() - before) / static_cast<double>(count));
+    std::printf("  %-46s %6.0f bytes of memory each\n", what,
+                static_cast<double>(ResidentBytes() - before) / static_cast<double>(count));
   };
   absl::Duration start = RealClock()->SinceBoot();
   for (int64_t i = kBatch; i < kBatch + count; i += kBatch) bench.Send(i, kBatch);
-  std::printf("%lld lite topics, made by a first message each, %lld sends at a time: %.0f a second\n", static_cast<long long>(count),
-              static_cast<long long>(kBatch), static_cast<double>(count) / absl::ToDoubleSeconds(RealClock()->SinceBoot() - start));
+  std::printf("%lld lite topics, made by a first message each, %lld sends at a time: %.0f a second\n",
+              static_cast<long long>(count), static_cast<long long>(kBatch),
+              static_cast<double>(count) / absl::ToDoubleSeconds(RealClock()->SinceBoot() - start));
   report("idle, one message that nobody read:");
   // A hundred clients read them all, one after the other.
   std::vector<double> micros;

@@ -1,5 +1,5 @@
-// What a million message groups cost in one queue of one shard: memory by what each has pending, and how long others wait while
-// one of them is stuck.
+// What a million message groups cost in one queue of one shard: memory by what each has pending, and how long others
+// wait while one of them is stuck.
 //
 //   message_groups_bench DIR [groups]
 #include <unistd.h>
@@ -106,7 +106,8 @@ void MeasureMemory(int64_t count) {
   int64_t before = ResidentBytes();
   const auto per_group = [&](const char* what) {
     const int64_t now = ResidentBytes();
-    std::printf("  %-46s %6.1f bytes per message group\n", what, static_cast<double>(now - before) / static_cast<double>(count));
+    std::printf("  %-46s %6.1f bytes per message group\n", what,
+                static_cast<double>(now - before) / static_cast<double>(count));
     before = now;
   };
   groups.SendToEach();
@@ -124,7 +125,12 @@ void MeasureMemory(int64_t count) {
 class Bench {
  public:
   Bench(const std::string& dir, const ShardOptions& options) {
-    const ShardContext context{RealEnv(), RealClock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    const ShardContext context{RealEnv(),
+                               RealClock(),
+                               shard_executor_.get(),
+                               disk_executor_.get(),
+                               read_executor_.get(),
+                               checkpoint_executor_.get()};
     shard_ = Shard::Open(ShardId(1), dir, options, context).value();
     Metadata::Tables tables;
     TopicMetadata& topic = tables.topics.emplace_back();
@@ -197,7 +203,8 @@ class Bench {
   void Ack(const std::vector<Delivery>& deliveries) {
     SettleCall call;
     call.shard = ShardId(1);
-    for (const Delivery& one : deliveries) call.entries.push_back({kGroup, one.queue, one.offset, one.nonce, SettleKind::kAck, {}, ""});
+    for (const Delivery& one : deliveries)
+      call.entries.push_back({kGroup, one.queue, one.offset, one.nonce, SettleKind::kAck, {}, ""});
     Call([&](absl::Notification* done) { shard_->Settle(std::move(call), [done](SettleResult) { done->Notify(); }); });
   }
 
@@ -238,9 +245,9 @@ void MeasureLatency(const std::string& dir, int64_t groups, bool stuck) {
     bench.Ack(deliveries);
   }
   std::sort(micros.begin(), micros.end());
-  std::printf("  %lld groups, %s: receive of 32, p50 %.0f us, p99 %.0f us, longest %.0f us\n", static_cast<long long>(groups),
-              stuck ? "one more stuck with 100,000 messages" : "none stuck", micros[micros.size() / 2],
-              micros[micros.size() * 99 / 100], micros.back());
+  std::printf("  %lld groups, %s: receive of 32, p50 %.0f us, p99 %.0f us, longest %.0f us\n",
+              static_cast<long long>(groups), stuck ? "one more stuck with 100,000 messages" : "none stuck",
+              micros[micros.size() / 2], micros[micros.size() * 99 / 100], micros.back());
 }
 
 int Main(int argc, char** argv) {
@@ -253,7 +260,8 @@ int Main(int argc, char** argv) {
   std::printf("memory, %lld message groups\n", static_cast<long long>(groups));
   MeasureMemory(groups);
   std::printf("latency\n");
-  for (const bool stuck : {false, true}) MeasureLatency(absl::StrCat(argv[1], stuck ? "/stuck" : "/free"), groups, stuck);
+  for (const bool stuck : {false, true})
+    MeasureLatency(absl::StrCat(argv[1], stuck ? "/stuck" : "/free"), groups, stuck);
   return 0;
 }
 

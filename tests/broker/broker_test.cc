@@ -55,8 +55,8 @@ class BrokerTest : public ::testing::Test {
     options.data_dir = "/data";
     options.shard.log.segment_bytes = 1 << 20;
     options.shard.log.zero_ahead_bytes = 64 << 10;
-    broker_ = std::make_unique<Broker>(disk_.get(), RealClock(), RealRandom(), NewThreadExecutor, controller_.get(), options,
-                                       [](const absl::Status&) {});
+    broker_ = std::make_unique<Broker>(disk_.get(), RealClock(), RealRandom(), NewThreadExecutor, controller_.get(),
+                                       options, [](const absl::Status&) {});
     return broker_->Start("", absl::Seconds(30));
   }
   // As somebody does who takes a directory for a cache.
@@ -87,7 +87,8 @@ TEST_F(BrokerTest, RefusesAShardWhoseLogAndStateAreGone) {
   ASSERT_THAT(Start(), IsOk());
   RemoveLogAndState();
   const std::vector<std::string> files = disk_->FileNames();
-  EXPECT_THAT(Start(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("has records, and there is none in /data/shards/1/log")));
+  EXPECT_THAT(Start(),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("has records, and there is none in /data/shards/1/log")));
   broker_ = nullptr;
   // Nothing stands in their place that would be in the way of a repair.
   EXPECT_EQ(disk_->FileNames(), files);

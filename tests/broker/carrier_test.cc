@@ -24,10 +24,10 @@ namespace barid::broker {
 namespace {
 
 constexpr ShardId kShard{1};
-constexpr TopicId kYear{1};    // Kept for a year.
-constexpr TopicId kPassing{2}; // Kept for six hours.
-constexpr TopicId kSlow{3};    // Kept until its group, which never comes, has settled it.
-constexpr TopicId kLater{4};   // Scheduled days ahead.
+constexpr TopicId kYear{1};     // Kept for a year.
+constexpr TopicId kPassing{2};  // Kept for six hours.
+constexpr TopicId kSlow{3};     // Kept until its group, which never comes, has settled it.
+constexpr TopicId kLater{4};    // Scheduled days ahead.
 constexpr GroupId kGroup{1};
 
 class CarrierTest : public testing::Test {
@@ -158,9 +158,8 @@ class CarrierTest : public testing::Test {
     call.max_bytes = 16 << 20;
     do {
       std::optional<LookupResult> answer;
-      world_.RunOn(shard_executor_.get(), [&] {
-        shard_->Find(call, [&answer](LookupResult result) { answer = std::move(result); });
-      });
+      world_.RunOn(shard_executor_.get(),
+                   [&] { shard_->Find(call, [&answer](LookupResult result) { answer = std::move(result); }); });
       world_.RunUntil([&] { return answer.has_value(); }, absl::Seconds(60));
       EXPECT_THAT(answer->status, IsOk());
       if (!answer->status.ok()) break;
@@ -180,7 +179,9 @@ class CarrierTest : public testing::Test {
     } while (!call.resume.empty());
     return numbers;
   }
-  std::string EncodedOf(TopicId topic, uint64_t number) { return std::string(Call(topic, number).messages[0].stored.view()); }
+  std::string EncodedOf(TopicId topic, uint64_t number) {
+    return std::string(Call(topic, number).messages[0].stored.view());
+  }
 
   int64_t LiveBytes() const {
     int64_t bytes = 0;
@@ -188,9 +189,7 @@ class CarrierTest : public testing::Test {
     return bytes;
   }
   // Whole files, also the one that is written.
-  int64_t LogBytes() {
-    return static_cast<int64_t>(disk_.ListDir("/shard/log")->size() * options_.log.segment_bytes);
-  }
+  int64_t LogBytes() { return static_cast<int64_t>(disk_.ListDir("/shard/log")->size() * options_.log.segment_bytes); }
 
   SimulatedWorld world_;
   SimulatedDisk disk_;
@@ -206,7 +205,8 @@ class CarrierTest : public testing::Test {
 TEST_F(CarrierTest, ADeletedTopicsSpaceComesBack) {
   for (uint64_t batch = 0; batch < 160; ++batch) {
     std::vector<AppendCall> calls;
-    for (uint64_t i = 0; i < 64; ++i) calls.push_back(i % 8 == 0 ? Call(kYear, batch * 8 + i / 8) : Call(kPassing, batch * 64 + i));
+    for (uint64_t i = 0; i < 64; ++i)
+      calls.push_back(i % 8 == 0 ? Call(kYear, batch * 8 + i / 8) : Call(kPassing, batch * 64 + i));
     SendBatch(std::move(calls));
   }
   const int64_t before = LogBytes();
@@ -245,8 +245,9 @@ TEST_F(CarrierTest, IsPaced) {
   EXPECT_LT(world_.clock()->Now() - start, absl::Seconds(13));
 }
 
-// The measure of docs/benchmarks.md: seven days of messages that pass within hours, beside some that are kept for a year, some that a
-// slow group leaves, and some that are scheduled. The disk holds little more than what is live, all the time.
+// The measure of docs/benchmarks.md: seven days of messages that pass within hours, beside some that are kept for a
+// year, some that a slow group leaves, and some that are scheduled. The disk holds little more than what is live, all
+// the time.
 TEST_F(CarrierTest, AWeekOfTrafficTakesHalfAsMuchAgainAsWhatIsLive) {
   constexpr int kBatches = 1500;
   const absl::Duration batch_time = absl::Hours(24 * 7) / kBatches;
@@ -264,7 +265,8 @@ TEST_F(CarrierTest, AWeekOfTrafficTakesHalfAsMuchAgainAsWhatIsLive) {
       } else if (i % 16 == 1) {
         calls.push_back(Call(kSlow, slow++));
       } else if (i % 16 == 2) {
-        calls.push_back(Call(kLater, later, world_.clock()->Now() + absl::Hours(1) * static_cast<int64_t>(1 + later % 200)));
+        calls.push_back(
+            Call(kLater, later, world_.clock()->Now() + absl::Hours(1) * static_cast<int64_t>(1 + later % 200)));
         ++later;
       } else {
         calls.push_back(Call(kPassing, static_cast<uint64_t>(batch) * 64 + i));
@@ -278,9 +280,9 @@ TEST_F(CarrierTest, AWeekOfTrafficTakesHalfAsMuchAgainAsWhatIsLive) {
     last = static_cast<double>(LogBytes()) / static_cast<double>(LiveBytes());
     worst = std::max(worst, last);
   }
-  std::printf("sent %.0f MB, live %.1f MB, log %.1f MB: %.2f, %.2f at worst; %lld messages carried\n", static_cast<double>(sent) / 1e6,
-              static_cast<double>(LiveBytes()) / 1e6, static_cast<double>(LogBytes()) / 1e6, last, worst,
-              static_cast<long long>(shard_->carried()));
+  std::printf("sent %.0f MB, live %.1f MB, log %.1f MB: %.2f, %.2f at worst; %lld messages carried\n",
+              static_cast<double>(sent) / 1e6, static_cast<double>(LiveBytes()) / 1e6,
+              static_cast<double>(LogBytes()) / 1e6, last, worst, static_cast<long long>(shard_->carried()));
   EXPECT_GT(LiveBytes(), 15 * static_cast<int64_t>(options_.log.segment_bytes));
   EXPECT_LE(worst, 1.5);
   EXPECT_GT(worst, 0);

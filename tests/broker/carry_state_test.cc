@@ -197,10 +197,13 @@ TEST_F(CarryStateTest, AnOldCheckpointWithoutBytesIsCountedAnew) {
   Schedule({now_us_ + 1000 * kSecond});
   WriteCheckpoint();
   std::vector<storage::KeyValueStore::Operation> old;
-  ASSERT_TRUE(store_->Scan("r", "s", [&](absl::string_view key, absl::string_view value) {
-    old.push_back(Sealed(std::string(key), std::string(value.substr(0, 16))));
-    return true;
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Scan("r", "s",
+                         [&](absl::string_view key, absl::string_view value) {
+                           old.push_back(Sealed(std::string(key), std::string(value.substr(0, 16))));
+                           return true;
+                         })
+                  .ok());
   ASSERT_EQ(old.size(), 1u);
   ASSERT_TRUE(store_->Write(std::move(old)).ok());
   ASSERT_TRUE(Reload().ok());
@@ -212,11 +215,14 @@ TEST_F(CarryStateTest, AnOldCheckpointWithoutBytesIsCountedAnew) {
 
 constexpr uint64_t kSegment = 1000;
 
-State::LiveRange Range(LogIndex first, uint64_t position, int64_t pointers, int64_t bytes) { return {first, position, pointers, bytes}; }
+State::LiveRange Range(LogIndex first, uint64_t position, int64_t pointers, int64_t bytes) {
+  return {first, position, pointers, bytes};
+}
 
 TEST(CarryGoalTest, TheLowestShareOfWhatIsFreedIsChosen) {
   //                                          before: 0          8/1000: no, 64 each     9/3000
-  const std::vector<State::LiveRange> ranges{Range(1, 0, 8, 80), Range(4096, 1000, 0, 0), Range(8192, 3100, 1, 900), Range(12288, 5000, 0, 0)};
+  const std::vector<State::LiveRange> ranges{Range(1, 0, 8, 80), Range(4096, 1000, 0, 0), Range(8192, 3100, 1, 900),
+                                             Range(12288, 5000, 0, 0)};
   const CarryGoal goal = ChooseCarryGoal(ranges, 0, 5500, kSegment, 50);
   EXPECT_EQ(goal.below, 8192u);
   EXPECT_EQ(goal.pointers, 8);

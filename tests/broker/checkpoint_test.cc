@@ -59,13 +59,18 @@ class CheckpointTest : public StateTest {
   }
   std::vector<std::string> Keys(const std::string& kind) {
     std::vector<std::string> keys;
-    EXPECT_TRUE(store_->Scan(kind, std::string(1, static_cast<char>(kind[0] + 1)), [&](absl::string_view key, absl::string_view) {
-      keys.emplace_back(key);
-      return true;
-    }).ok());
+    EXPECT_TRUE(store_
+                    ->Scan(kind, std::string(1, static_cast<char>(kind[0] + 1)),
+                           [&](absl::string_view key, absl::string_view) {
+                             keys.emplace_back(key);
+                             return true;
+                           })
+                    .ok());
     return keys;
   }
-  void Overwrite(const std::string& key, std::string value) { ASSERT_TRUE(store_->Write({{key, std::move(value)}}).ok()); }
+  void Overwrite(const std::string& key, std::string value) {
+    ASSERT_TRUE(store_->Write({{key, std::move(value)}}).ok());
+  }
 };
 
 TEST_F(CheckpointTest, AnEmptyStoreIsAnEmptyState) {
@@ -136,7 +141,8 @@ TEST_F(CheckpointTest, HasOnlyWhatChanged) {
   Ack(Receipt(1));
   EXPECT_TRUE(state_->dirty());
   const State::Checkpoint checkpoint = state_->TakeCheckpoint();
-  EXPECT_THAT(checkpoint.operations, SizeIs(4)) << "its meta, what the counts are of, one chunk of deliveries, and the group's counts";
+  EXPECT_THAT(checkpoint.operations, SizeIs(4))
+      << "its meta, what the counts are of, one chunk of deliveries, and the group's counts";
   EXPECT_THAT(checkpoint.blocks, IsEmpty());
 }
 

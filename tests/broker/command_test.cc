@@ -30,7 +30,8 @@ void ExpectTypes(std::index_sequence<I...>) {
   const auto expect = [](const Command& command, const std::string& name) {
     EXPECT_EQ(CommandName(CommandType(command)), name);
   };
-  (expect(std::variant_alternative_t<I + 1, Command>(), std::variant_alternative_t<I + 1, Command>::descriptor()->name()),
+  (expect(std::variant_alternative_t<I + 1, Command>(),
+          std::variant_alternative_t<I + 1, Command>::descriptor()->name()),
    ...);
 }
 
@@ -70,7 +71,8 @@ TEST(CommandTest, EveryCutIsDamage) {
   trim.set_log_start(4096);
   const std::string payload = Encode(trim);
   for (size_t size = 0; size < payload.size(); ++size) {
-    EXPECT_EQ(DecodeCommand(CommandType(trim), payload.substr(0, size)).status().code(), absl::StatusCode::kDataLoss) << size;
+    EXPECT_EQ(DecodeCommand(CommandType(trim), payload.substr(0, size)).status().code(), absl::StatusCode::kDataLoss)
+        << size;
   }
 }
 

@@ -43,8 +43,14 @@ class FilterScanTest : public testing::Test {
   }
 
   void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      *executor = world_.NewExecutor("");
+    ShardContext context{&disk_,
+                         world_.clock(),
+                         shard_executor_.get(),
+                         disk_executor_.get(),
+                         read_executor_.get(),
+                         checkpoint_executor_.get()};
     shard_ = Shard::Open(kShard, "/shard", options_, context).value();
     Metadata::Tables tables;
     tables.revision = 1;
@@ -72,7 +78,8 @@ class FilterScanTest : public testing::Test {
   void Stop() {
     if (shard_ == nullptr) return;
     world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      world_.Stop(executor->get());
   }
 
   using Properties = std::map<std::string, std::string>;
@@ -91,9 +98,8 @@ class FilterScanTest : public testing::Test {
     call.topic = kTopic;
     for (Buffer& message : messages) call.messages.push_back({std::move(message), 0});
     std::optional<AppendResult> result;
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); }); });
     world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
     ASSERT_TRUE(result.has_value());
     ASSERT_THAT(result->status, IsOk());
@@ -103,7 +109,8 @@ class FilterScanTest : public testing::Test {
   struct Receive {
     std::optional<ReceiveResult> result;
   };
-  std::shared_ptr<Receive> StartReceive(const std::string& sql, absl::Duration wait, GroupId group = kGroup, int32_t max_messages = 32) {
+  std::shared_ptr<Receive> StartReceive(const std::string& sql, absl::Duration wait, GroupId group = kGroup,
+                                        int32_t max_messages = 32) {
     ReceiveCall call;
     call.shard = kShard;
     call.group = group;
@@ -115,11 +122,13 @@ class FilterScanTest : public testing::Test {
     call.wait = wait;
     auto receive = std::make_shared<Receive>();
     world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(next_receive_++, std::move(call), [receive](ReceiveResult result) { receive->result = std::move(result); });
+      shard_->Receive(next_receive_++, std::move(call),
+                      [receive](ReceiveResult result) { receive->result = std::move(result); });
     });
     return receive;
   }
-  ReceiveResult Take(const std::string& sql, absl::Duration wait = absl::Seconds(5), GroupId group = kGroup, int32_t max_messages = 32) {
+  ReceiveResult Take(const std::string& sql, absl::Duration wait = absl::Seconds(5), GroupId group = kGroup,
+                     int32_t max_messages = 32) {
     const auto receive = StartReceive(sql, wait, group, max_messages);
     world_.RunUntil([&] { return receive->result.has_value(); }, wait + absl::Seconds(5));
     CHECK(receive->result.has_value());
@@ -139,9 +148,8 @@ class FilterScanTest : public testing::Test {
       call.entries.push_back({group, delivery.queue, delivery.offset, delivery.nonce, kind, absl::ZeroDuration(), ""});
     }
     std::optional<SettleResult> settled;
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); }); });
     world_.RunUntil([&] { return settled.has_value(); }, absl::Seconds(10));
     for (const absl::Status& entry : settled->entries) EXPECT_THAT(entry, IsOk());
   }
@@ -202,7 +210,8 @@ TEST_F(FilterScanTest, WhatMatchesIsNotHeldBackByWhatIsStillToBeEvaluated) {
   Start();
   for (int i = 0; i < 140; i += 20) {
     std::vector<Buffer> messages;
-    for (int k = i; k < i + 20; ++k) messages.push_back(Message(absl::StrCat("m", k), {{"n", absl::StrCat(k)}}, 1 << 16));
+    for (int k = i; k < i + 20; ++k)
+      messages.push_back(Message(absl::StrCat("m", k), {{"n", absl::StrCat(k)}}, 1 << 16));
     Send(std::move(messages));
   }
   // All of them are several slices of 4 MiB; taken in small steps nothing is lost, nothing comes twice.

@@ -205,7 +205,8 @@ TEST_F(IndexTest, TheBlockUsedLongestAgoLeavesFirst) {
 TEST_F(IndexTest, ReadingEverythingDoesNotKeepEverything) {
   FillTo(20 * kBlockEntries);
   Checkpoint();
-  for (QueueOffset offset = 0; offset < end_; ++offset) EXPECT_EQ(Entry(offset), EntryOf(static_cast<uint64_t>(offset)));
+  for (QueueOffset offset = 0; offset < end_; ++offset)
+    EXPECT_EQ(Entry(offset), EntryOf(static_cast<uint64_t>(offset)));
   EXPECT_LE(index_.resident_blocks(), 3u);
 }
 

@@ -109,8 +109,14 @@ class LiteShardTest : public testing::Test {
   }
 
   void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      *executor = world_.NewExecutor("");
+    ShardContext context{&disk_,
+                         world_.clock(),
+                         shard_executor_.get(),
+                         disk_executor_.get(),
+                         read_executor_.get(),
+                         checkpoint_executor_.get()};
     shard_ = Shard::Open(kShard, "/shard", options_, context).value();
     Tell(/*with_topic=*/true);
     absl::Status led = absl::UnknownError("no answer");
@@ -121,7 +127,8 @@ class LiteShardTest : public testing::Test {
   }
   void Stop() {
     world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      world_.Stop(executor->get());
   }
   void Restart() {
     Stop();
@@ -154,9 +161,8 @@ class LiteShardTest : public testing::Test {
   template <typename Result, typename Call>
   Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
     auto result = std::make_shared<std::optional<Result>>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); }); });
     world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(60));
     CHECK(result->has_value());
     return **result;
@@ -175,8 +181,8 @@ class LiteShardTest : public testing::Test {
     call.messages.push_back({EncodeStoredMessage(draft), 0});
     return Ask(&Shard::Append, std::move(call)).status;
   }
-  absl::Status Sync(const std::string& client, LiteSyncCall::Action action, std::vector<std::string> names, int64_t version = 0,
-                    GroupId group = kGroup) {
+  absl::Status Sync(const std::string& client, LiteSyncCall::Action action, std::vector<std::string> names,
+                    int64_t version = 0, GroupId group = kGroup) {
     LiteSyncCall call;
     call.shard = kShard;
     call.group = group;
@@ -192,8 +198,8 @@ class LiteShardTest : public testing::Test {
     return Sync(client, LiteSyncCall::Action::kSet, std::move(names));
   }
 
-  std::shared_ptr<std::optional<ReceiveResult>> Start(const std::string& client, absl::Duration wait, GroupId group = kGroup,
-                                                      int32_t most = 32) {
+  std::shared_ptr<std::optional<ReceiveResult>> Start(const std::string& client, absl::Duration wait,
+                                                      GroupId group = kGroup, int32_t most = 32) {
     ReceiveCall call;
     call.shard = kShard;
     call.group = group;
@@ -218,7 +224,8 @@ class LiteShardTest : public testing::Test {
   }
   static std::vector<std::string> Ids(const std::vector<Delivery>& deliveries) {
     std::vector<std::string> ids;
-    for (const Delivery& delivery : deliveries) ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
+    for (const Delivery& delivery : deliveries)
+      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
     return ids;
   }
   absl::Status Ack(const std::vector<Delivery>& deliveries, GroupId group = kGroup) {

@@ -384,7 +384,9 @@ TEST_F(LookupTest, FindsAndExplainsWhatWasCarriedForward) {
   EXPECT_GT(shard_->state().log_start(), 4000u);
   // Names from before are good.
   EXPECT_THAT(Ask<RecallResult>(&Shard::Recall, {kShard, *scheduled.entries[1].timer}).status, IsOk());
-  EXPECT_THAT(Ask<EndTransactionResult>(&Shard::EndTransaction, {kShard, *prepared.entries[0].transaction, true}).status, IsOk());
+  EXPECT_THAT(
+      Ask<EndTransactionResult>(&Shard::EndTransaction, {kShard, *prepared.entries[0].transaction, true}).status,
+      IsOk());
   EXPECT_EQ(Get("never").state, State::kRecalled);
   const FoundMessage committed = Get("yes");
   EXPECT_EQ(committed.state, State::kQueued);

@@ -41,8 +41,14 @@ class OrderTest : public testing::Test {
   }
 
   void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      *executor = world_.NewExecutor("");
+    ShardContext context{&disk_,
+                         world_.clock(),
+                         shard_executor_.get(),
+                         disk_executor_.get(),
+                         read_executor_.get(),
+                         checkpoint_executor_.get()};
     shard_ = Shard::Open(kShard, "/shard", options_, context).value();
     Metadata::Tables tables;
     tables.revision = 1;
@@ -73,7 +79,8 @@ class OrderTest : public testing::Test {
   void Stop() {
     if (shard_ == nullptr) return;
     world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      world_.Stop(executor->get());
   }
 
   // Messages in one call, named by message group and number: "a1".
@@ -96,9 +103,8 @@ class OrderTest : public testing::Test {
   }
   AppendResult Append(AppendCall call) {
     std::optional<AppendResult> result;
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); }); });
     world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
     CHECK(result.has_value());
     EXPECT_THAT(result->status, IsOk());
@@ -120,7 +126,8 @@ class OrderTest : public testing::Test {
   std::shared_ptr<Receive> StartReceive(ReceiveCall call) {
     auto receive = std::make_shared<Receive>();
     world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(next_receive_++, std::move(call), [receive](ReceiveResult result) { receive->result = std::move(result); });
+      shard_->Receive(next_receive_++, std::move(call),
+                      [receive](ReceiveResult result) { receive->result = std::move(result); });
     });
     return receive;
   }
@@ -147,14 +154,14 @@ class OrderTest : public testing::Test {
     call.shard = kShard;
     call.entries.push_back({kGroup, delivery.queue, delivery.offset, delivery.nonce, kind, delay, ""});
     std::optional<SettleResult> settled;
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); }); });
     world_.RunUntil([&] { return settled.has_value(); }, absl::Seconds(10));
     EXPECT_THAT(settled->entries.at(0), IsOk());
   }
   QueueStats::Group Stats() {
-    world_.RunFor(absl::Milliseconds(10));  // A receive that finds nothing is answered before what it parked is written down.
+    world_.RunFor(
+        absl::Milliseconds(10));  // A receive that finds nothing is answered before what it parked is written down.
     QueueStats::Group found;
     world_.RunOn(shard_executor_.get(), [&] {
       for (const QueueStats& queue : shard_->Stats(StatsCall())) {

@@ -46,8 +46,14 @@ class PositionsTest : public testing::Test {
   }
 
   void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_, world_.clock(), shard_executor_.get(), disk_executor_.get(), read_executor_.get(), checkpoint_executor_.get()};
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      *executor = world_.NewExecutor("");
+    ShardContext context{&disk_,
+                         world_.clock(),
+                         shard_executor_.get(),
+                         disk_executor_.get(),
+                         read_executor_.get(),
+                         checkpoint_executor_.get()};
     shard_ = Shard::Open(kShard, "/shard", options_, context).value();
     world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(Tables(/*with_topic=*/true)); });
     absl::Status led = absl::UnknownError("no answer");
@@ -58,7 +64,8 @@ class PositionsTest : public testing::Test {
   }
   void Stop() {
     world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_}) world_.Stop(executor->get());
+    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
+      world_.Stop(executor->get());
   }
   std::shared_ptr<const Metadata> Tables(bool with_topic) {
     Metadata::Tables tables;
@@ -82,9 +89,8 @@ class PositionsTest : public testing::Test {
   template <typename Result, typename Call>
   Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
     auto result = std::make_shared<std::optional<Result>>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); });
-    });
+    world_.RunOn(shard_executor_.get(),
+                 [&] { (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); }); });
     world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(60));
     CHECK(result->has_value());
     return **result;
@@ -136,7 +142,8 @@ class PositionsTest : public testing::Test {
   }
   static std::vector<std::string> Ids(const std::vector<Delivery>& deliveries) {
     std::vector<std::string> ids;
-    for (const Delivery& delivery : deliveries) ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
+    for (const Delivery& delivery : deliveries)
+      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
     return ids;
   }
 
@@ -159,7 +166,8 @@ class PositionsTest : public testing::Test {
   absl::Status Ack(const Delivery& delivery, GroupId group = kGroup) {
     SettleCall call;
     call.shard = kShard;
-    call.entries.push_back({group, delivery.queue, delivery.offset, delivery.nonce, SettleKind::kAck, absl::ZeroDuration(), ""});
+    call.entries.push_back(
+        {group, delivery.queue, delivery.offset, delivery.nonce, SettleKind::kAck, absl::ZeroDuration(), ""});
     return Ask(&Shard::Settle, std::move(call)).entries.at(0);
   }
 
@@ -320,7 +328,8 @@ TEST_F(PositionsTest, QueriesFindOffsetsByTime) {
   }
   for (const int i : {0, 1, 255, 256, 400, 599}) {
     EXPECT_EQ(Query(QueryOffsetCall::Policy::kTime, times[static_cast<size_t>(i)]).offset, i);
-    EXPECT_EQ(Query(QueryOffsetCall::Policy::kTime, times[static_cast<size_t>(i)] + absl::Microseconds(1)).offset, i + 1);
+    EXPECT_EQ(Query(QueryOffsetCall::Policy::kTime, times[static_cast<size_t>(i)] + absl::Microseconds(1)).offset,
+              i + 1);
   }
   EXPECT_EQ(Query(QueryOffsetCall::Policy::kBeginning).offset, 0);
   EXPECT_EQ(Query(QueryOffsetCall::Policy::kEnd).offset, 600);
@@ -422,9 +431,8 @@ TEST_F(PositionsTest, AReceiveThatWaitsGetsWhatAResetBringsBack) {
   call.client_id = "client";
   call.wait = absl::Seconds(30);
   std::optional<ReceiveResult> result;
-  world_.RunOn(shard_executor_.get(), [&] {
-    shard_->Receive(++next_call_, call, [&result](ReceiveResult got) { result = std::move(got); });
-  });
+  world_.RunOn(shard_executor_.get(),
+               [&] { shard_->Receive(++next_call_, call, [&result](ReceiveResult got) { result = std::move(got); }); });
   Reset(To(1));
   world_.RunFor(absl::Milliseconds(50));
   ASSERT_TRUE(result.has_value());

@@ -1,5 +1,6 @@
-// Commands are applied deterministically: a state that applies random commands, and states that replay their records, in
-// one piece or with checkpoints, evictions and crashes in between, answer the same and hash to the same after each record.
+// Commands are applied deterministically: a state that applies random commands, and states that replay their records,
+// in one piece or with checkpoints, evictions and crashes in between, answer the same and hash to the same after each
+// record.
 //
 // BARID_SEED=n runs one seed.
 #include <cstdlib>
@@ -41,9 +42,10 @@ struct Answer {
 };
 
 std::string Describe(const Outcome& outcome) {
-  std::string out = absl::StrCat(outcome.status.ToString(), " ", outcome.queue.topic.value(), "/", outcome.queue.queue, "@",
-                                 outcome.first_offset);
-  for (const Outcome::Delivered& d : outcome.delivered) absl::StrAppend(&out, " ", d.offset, "x", d.attempt, "n", d.nonce);
+  std::string out = absl::StrCat(outcome.status.ToString(), " ", outcome.queue.topic.value(), "/", outcome.queue.queue,
+                                 "@", outcome.first_offset);
+  for (const Outcome::Delivered& d : outcome.delivered)
+    absl::StrAppend(&out, " ", d.offset, "x", d.attempt, "n", d.nonce);
   for (const bool live : outcome.live) out += live ? '+' : '-';
   for (const std::optional<QueueOffset>& offset : outcome.entered) absl::StrAppend(&out, " ", offset.value_or(-1));
   for (const Outcome::Ended& ended : outcome.ended) {
@@ -145,7 +147,8 @@ class CommandGenerator {
     if (cursor == nullptr || cursor->in_flight.empty()) {
       return RefOf(key, static_cast<QueueOffset>(random_.Below(50)), random_.Below(100));
     }
-    const auto it = std::next(cursor->in_flight.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->in_flight.size())));
+    const auto it =
+        std::next(cursor->in_flight.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->in_flight.size())));
     return RefOf(key, it->first, it->second.nonce - (random_.OneIn(10) ? 1 : 0));
   }
 
@@ -184,7 +187,8 @@ class CommandGenerator {
       // One that goes because nothing is sent to it, mostly a lite topic.
       const auto& all = state_.lite().all();
       if (!all.empty() && !random_.OneIn(4)) {
-        SetKey(command.mutable_queue(), std::next(all.begin(), static_cast<ptrdiff_t>(random_.Below(all.size())))->first);
+        SetKey(command.mutable_queue(),
+               std::next(all.begin(), static_cast<ptrdiff_t>(random_.Below(all.size())))->first);
       }
       const Queue* const queue = state_.FindQueue(KeyOf(command.queue()));
       command.set_lite_end((queue == nullptr ? 0 : queue->end) - (random_.OneIn(3) ? 1 : 0));
@@ -215,7 +219,8 @@ class CommandGenerator {
     const QueueOffset left = queue == nullptr ? 5 : queue->end - next;
     // Now and then from where the position was before an expiry, or is not at all.
     const QueueOffset from = next - (random_.OneIn(8) ? static_cast<QueueOffset>(random_.Below(10)) : 0);
-    QueueOffset to = next + static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(std::min<QueueOffset>(left, 40) + 1)));
+    QueueOffset to =
+        next + static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(std::min<QueueOffset>(left, 40) + 1)));
     if (random_.OneIn(20)) to = next + left + 1;
     command.set_from(from);
     command.set_to(to);
@@ -280,7 +285,8 @@ class CommandGenerator {
     command.set_auto_renew(random_.OneIn(2));
     if (cursor == nullptr) return command;
     if (!cursor->by_attempt.empty()) {
-      const auto& [attempt, offset] = *std::next(cursor->by_attempt.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->by_attempt.size())));
+      const auto& [attempt, offset] =
+          *std::next(cursor->by_attempt.begin(), static_cast<ptrdiff_t>(random_.Below(cursor->by_attempt.size())));
       command.set_attempt_id_hash(attempt);
       if (!random_.OneIn(5)) command.set_client_id(*cursor->in_flight.at(offset).client);
     }
@@ -295,7 +301,8 @@ class CommandGenerator {
     const QueueKey key = AnyQueue();
     SetKey(command.mutable_queue(), key);
     const Queue* const queue = state_.FindQueue(key);
-    command.set_offset(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 2)));
+    command.set_offset(
+        static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 2)));
     return command;
   }
   Command MakeSeek() {
@@ -305,14 +312,16 @@ class CommandGenerator {
     log::SeekCursor command;
     command.set_group_id(key.group.value());
     SetKey(command.mutable_queue(), key.queue);
-    command.set_to(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 10)) - 5);
+    command.set_to(static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue == nullptr ? 5 : queue->end) + 10)) -
+                   5);
     command.set_ordered(random_.OneIn(2));
     return command;
   }
   Command MakeRedrive() {
     log::Redrive command;
     GroupId group = AnyGroup();
-    for (int tries = 0; tries < 4 && state_.FindQueue({DeadLetterTopicId(group), 0}) == nullptr; ++tries) group = AnyGroup();
+    for (int tries = 0; tries < 4 && state_.FindQueue({DeadLetterTopicId(group), 0}) == nullptr; ++tries)
+      group = AnyGroup();
     command.set_group_id(group.value());
     const Queue* const letters = state_.FindQueue({DeadLetterTopicId(group), 0});
     // From its beginning, where it leaves nothing behind, or here and there.
@@ -357,7 +366,8 @@ class CommandGenerator {
         const Queue* const queue = state_.FindQueue(key);
         if (queue == nullptr || queue->first == queue->end) continue;
         // Beside its ends, too.
-        entry->set_offset(queue->first + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
+        entry->set_offset(queue->first +
+                          static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
         if (entry->offset() == queue->end) continue;
         const auto block = state_.index().Load(BlockOf(key, entry->offset()));
         CHECK_OK(block.status());
@@ -423,7 +433,8 @@ class CommandGenerator {
     } else if (random_.OneIn(3)) {
       command.set_first(queue->end + static_cast<int64_t>(random_.Below(2)));
     } else {
-      command.set_first(queue->first + static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
+      command.set_first(queue->first +
+                        static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
     }
     return command;
   }
@@ -565,7 +576,9 @@ using Facts = std::set<std::string>;
 
 // Settle, Move, MakeVisible and Expire may be about several, or about any.
 bool IsAbout(const Command& command, const CursorKey& key) {
-  const auto names = [&key](const auto& c) { return GroupId(c.group_id()) == key.group && KeyOf(c.queue()) == key.queue; };
+  const auto names = [&key](const auto& c) {
+    return GroupId(c.group_id()) == key.group && KeyOf(c.queue()) == key.queue;
+  };
   if (const auto* deliver = std::get_if<log::Deliver>(&command)) return names(*deliver);
   if (const auto* skip = std::get_if<log::Skip>(&command)) return names(*skip);
   if (const auto* redeliver = std::get_if<log::Redeliver>(&command)) return names(*redeliver);
@@ -573,16 +586,19 @@ bool IsAbout(const Command& command, const CursorKey& key) {
   return true;
 }
 
-void NoteOrder(const Command& command, const Outcome& outcome, const Cursor& before, const Cursor& after, Facts* facts) {
+void NoteOrder(const Command& command, const Outcome& outcome, const Cursor& before, const Cursor& after,
+               Facts* facts) {
   if (const auto* deliver = std::get_if<log::Deliver>(&command)) {
     std::set<QueueOffset> kept;
     for (const Outcome::Delivered& d : outcome.delivered) kept.insert(d.offset);
     for (const QueueOffset offset : deliver->unparked_offsets()) {
-      if (before.parked.contains(offset)) facts->insert(kept.contains(offset) ? "Deliver unparks" : "Deliver leaves parked");
+      if (before.parked.contains(offset))
+        facts->insert(kept.contains(offset) ? "Deliver unparks" : "Deliver leaves parked");
     }
     for (const QueueOffset offset : deliver->again_offsets()) {
       const auto it = before.in_flight.find(offset);
-      if (it != before.in_flight.end() && it->second.visible && !kept.contains(offset)) facts->insert("Deliver leaves visible");
+      if (it != before.in_flight.end() && it->second.visible && !kept.contains(offset))
+        facts->insert("Deliver leaves visible");
     }
     for (const QueueOffset offset : deliver->first_offsets()) {
       if (after.parked.contains(offset)) facts->insert("Deliver parks a first one");
@@ -595,7 +611,8 @@ void NoteOrder(const Command& command, const Outcome& outcome, const Cursor& bef
     if (after.parked.size() < before.parked.size()) facts->insert("Skip settles parked ones");
   } else if (const auto* redeliver = std::get_if<log::Redeliver>(&command)) {
     for (const Outcome::Delivered& d : outcome.delivered) {
-      facts->insert(d.attempt == before.in_flight.at(d.offset).attempts && d.nonce == before.in_flight.at(d.offset).nonce
+      facts->insert(d.attempt == before.in_flight.at(d.offset).attempts &&
+                            d.nonce == before.in_flight.at(d.offset).nonce
                         ? "Redeliver the same"
                         : "Redeliver something else");
     }
@@ -616,7 +633,8 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
   for (const bool live : outcome.live) facts->insert(absl::StrCat(name, live ? " live" : " stale"));
   if (!outcome.repeats.empty()) facts->insert(absl::StrCat(name, " repeats"));
   if (outcome.reused_ids > 0) facts->insert(absl::StrCat(name, " reuses ids"));
-  for (const std::optional<QueueOffset>& offset : outcome.entered) facts->insert(offset ? "Schedule at once" : "Schedule later");
+  for (const std::optional<QueueOffset>& offset : outcome.entered)
+    facts->insert(offset ? "Schedule at once" : "Schedule later");
   for (const Outcome::Ended& ended : outcome.ended) {
     facts->insert(ended.now      ? "EndTransaction now"
                   : ended.before ? "EndTransaction again"
@@ -641,8 +659,8 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
     for (int i = 0; i < carry->entries_size(); ++i) {
       const log::Carry::Entry& entry = carry->entries(i);
       if (!outcome.live[static_cast<size_t>(i)]) continue;
-      facts->insert(entry.has_timer()         ? "Carry of a timer"
-                    : entry.has_transaction() ? "Carry of a transaction"
+      facts->insert(entry.has_timer()                               ? "Carry of a timer"
+                    : entry.has_transaction()                       ? "Carry of a transaction"
                     : IsDeadLetterTopic(KeyOf(entry.queue()).topic) ? "Carry of a dead letter"
                                                                     : "Carry of an entry");
     }
@@ -671,41 +689,121 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
 const std::set<std::string>& AllFacts() {
   static const auto* const facts = new std::set<std::string>{
       "EpochStart OK",
-      "Append OK", "Append NOT_FOUND", "Append repeats", "Append reuses ids",
-      "Schedule repeats", "Schedule reuses ids", "Prepare repeats", "Prepare reuses ids",
-      "sends expire", "sends make room",
-      "OpenCursor OK", "OpenCursor NOT_FOUND", "OpenCursor ALREADY_EXISTS",
-      "Deliver OK", "Deliver NOT_FOUND", "Deliver ABORTED", "Deliver again", "Deliver from elsewhere", "Deliver overtaken",
-      "Skip OK", "Skip NOT_FOUND", "Skip ABORTED",
-      "Hold OK", "Hold live", "Hold stale",
-      "Settle OK", "Settle live", "Settle stale",
-      "MakeVisible OK", "MakeVisible live", "MakeVisible stale",
-      "ClientGone OK", "ClientGone NOT_FOUND",
-      "Move OK", "Move ABORTED", "Move FAILED_PRECONDITION",
-      "Expire OK", "Expire NOT_FOUND", "Expire ABORTED",
-      "Trim OK", "Trim ABORTED", "Trim FAILED_PRECONDITION",
-      "ConfigureQueue OK", "ConfigureQueue NOT_FOUND", "ConfigureQueue ALREADY_EXISTS", "ConfigureQueue ABORTED",
-      "ConfigureQueue makes a lite topic", "ConfigureQueue finds a lite topic", "ConfigureQueue drops a lite topic",
-      "StateHash OK", "StateHash ABORTED",
-      "CloseGroup OK", "CloseGroup NOT_FOUND",
-      "Schedule OK", "Schedule NOT_FOUND", "Schedule at once", "Schedule later",
-      "FireTimer OK", "FireTimer live", "FireTimer stale", "FireTimer early", "FireTimer of a deleted queue",
-      "CancelTimer OK", "CancelTimer live", "CancelTimer stale", "CancelTimer erases a queue",
-      "Prepare OK", "Prepare NOT_FOUND",
-      "EndTransaction OK", "EndTransaction now", "EndTransaction again", "EndTransaction of the unknown",
+      "Append OK",
+      "Append NOT_FOUND",
+      "Append repeats",
+      "Append reuses ids",
+      "Schedule repeats",
+      "Schedule reuses ids",
+      "Prepare repeats",
+      "Prepare reuses ids",
+      "sends expire",
+      "sends make room",
+      "OpenCursor OK",
+      "OpenCursor NOT_FOUND",
+      "OpenCursor ALREADY_EXISTS",
+      "Deliver OK",
+      "Deliver NOT_FOUND",
+      "Deliver ABORTED",
+      "Deliver again",
+      "Deliver from elsewhere",
+      "Deliver overtaken",
+      "Skip OK",
+      "Skip NOT_FOUND",
+      "Skip ABORTED",
+      "Hold OK",
+      "Hold live",
+      "Hold stale",
+      "Settle OK",
+      "Settle live",
+      "Settle stale",
+      "MakeVisible OK",
+      "MakeVisible live",
+      "MakeVisible stale",
+      "ClientGone OK",
+      "ClientGone NOT_FOUND",
+      "Move OK",
+      "Move ABORTED",
+      "Move FAILED_PRECONDITION",
+      "Expire OK",
+      "Expire NOT_FOUND",
+      "Expire ABORTED",
+      "Trim OK",
+      "Trim ABORTED",
+      "Trim FAILED_PRECONDITION",
+      "ConfigureQueue OK",
+      "ConfigureQueue NOT_FOUND",
+      "ConfigureQueue ALREADY_EXISTS",
+      "ConfigureQueue ABORTED",
+      "ConfigureQueue makes a lite topic",
+      "ConfigureQueue finds a lite topic",
+      "ConfigureQueue drops a lite topic",
+      "StateHash OK",
+      "StateHash ABORTED",
+      "CloseGroup OK",
+      "CloseGroup NOT_FOUND",
+      "Schedule OK",
+      "Schedule NOT_FOUND",
+      "Schedule at once",
+      "Schedule later",
+      "FireTimer OK",
+      "FireTimer live",
+      "FireTimer stale",
+      "FireTimer early",
+      "FireTimer of a deleted queue",
+      "CancelTimer OK",
+      "CancelTimer live",
+      "CancelTimer stale",
+      "CancelTimer erases a queue",
+      "Prepare OK",
+      "Prepare NOT_FOUND",
+      "EndTransaction OK",
+      "EndTransaction now",
+      "EndTransaction again",
+      "EndTransaction of the unknown",
       "EndTransaction discards",
-      "CheckTransaction OK", "CheckTransaction live", "CheckTransaction stale",
+      "CheckTransaction OK",
+      "CheckTransaction live",
+      "CheckTransaction stale",
       "ConfigureQueue drops transactions",
-      "Carry OK", "Carry live", "Carry stale", "Carry of an entry", "Carry of a dead letter", "Carry of a timer",
+      "Carry OK",
+      "Carry live",
+      "Carry stale",
+      "Carry of an entry",
+      "Carry of a dead letter",
+      "Carry of a timer",
       "Carry of a transaction",
-      "Redrive OK", "Redrive live", "Redrive stale", "Redrive unlocks",
-      "Redeliver OK", "Redeliver NOT_FOUND", "Redeliver ABORTED", "Redeliver the same", "Redeliver of others",
-      "CommitOffset OK", "CommitOffset NOT_FOUND", "CommitOffset OUT_OF_RANGE", "ConfigureQueue drops offsets",
-      "SeekCursor OK", "SeekCursor NOT_FOUND", "SeekCursor opens", "SeekCursor drops deliveries", "SeekCursor drops parked ones",
+      "Redrive OK",
+      "Redrive live",
+      "Redrive stale",
+      "Redrive unlocks",
+      "Redeliver OK",
+      "Redeliver NOT_FOUND",
+      "Redeliver ABORTED",
+      "Redeliver the same",
+      "Redeliver of others",
+      "CommitOffset OK",
+      "CommitOffset NOT_FOUND",
+      "CommitOffset OUT_OF_RANGE",
+      "ConfigureQueue drops offsets",
+      "SeekCursor OK",
+      "SeekCursor NOT_FOUND",
+      "SeekCursor opens",
+      "SeekCursor drops deliveries",
+      "SeekCursor drops parked ones",
       "SeekCursor back",
-      "Deliver unparks", "Deliver leaves parked", "Deliver leaves visible", "Deliver parks a first one", "Deliver parks",
-      "Skip parks", "Skip settles parked ones", "Expire of parked ones",
-      "Settle unlocks", "MakeVisible unlocks", "Move unlocks", "Expire unlocks",
+      "Deliver unparks",
+      "Deliver leaves parked",
+      "Deliver leaves visible",
+      "Deliver parks a first one",
+      "Deliver parks",
+      "Skip parks",
+      "Skip settles parked ones",
+      "Expire of parked ones",
+      "Settle unlocks",
+      "MakeVisible unlocks",
+      "Move unlocks",
+      "Expire unlocks",
   };
   return *facts;
 }
@@ -860,7 +958,8 @@ class Story {
       if (sends > 0 && sends == leader.state().sends().bounds().ids) facts->insert("sends make room");
       for (const auto& [key, cursor] : before) {
         const Cursor* const after = leader.state().FindCursor(key);
-        if (cursor.ordered && after != nullptr && IsAbout(command, key)) NoteOrder(command, *outcome, cursor, *after, facts);
+        if (cursor.ordered && after != nullptr && IsAbout(command, key))
+          NoteOrder(command, *outcome, cursor, *after, facts);
       }
     }
     Verify(leader.state());
@@ -903,7 +1002,8 @@ class Story {
     ASSERT_TRUE(answer.ok()) << "record " << place + 1 << " " << answer.status();
     ASSERT_EQ(answer->hash, answers_[place].hash) << "after record " << place + 1 << ", " << name;
     const std::string& expected = answers_[place].outcome;
-    ASSERT_TRUE(expected.empty() || answer->outcome == expected) << name << ": " << answer->outcome << ", not " << expected;
+    ASSERT_TRUE(expected.empty() || answer->outcome == expected)
+        << name << ": " << answer->outcome << ", not " << expected;
   }
 
   void Verify(State& state) {

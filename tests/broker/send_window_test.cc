@@ -209,7 +209,8 @@ class RepeatedSendTest : public StateTest {
 
   using Hashes = std::pair<uint64_t, uint64_t>;  // Of id and content.
   template <typename Command>
-  Outcome ApplyWith(std::vector<Hashes> messages, QueueKey queue, std::function<void(typename Command::Entry*)> finish) {
+  Outcome ApplyWith(std::vector<Hashes> messages, QueueKey queue,
+                    std::function<void(typename Command::Entry*)> finish) {
     Command command;
     SetKey(command.mutable_queue(), queue);
     for (const auto& [id, content] : messages) {
@@ -225,7 +226,8 @@ class RepeatedSendTest : public StateTest {
     return ApplyWith<log::Append>(std::move(messages), queue, [](log::Append::Entry*) {});
   }
   Outcome ScheduleHashed(std::vector<Hashes> messages, int64_t deliver_at) {
-    return ApplyWith<log::Schedule>(std::move(messages), kQueue, [=](auto* entry) { entry->set_deliver_at(deliver_at); });
+    return ApplyWith<log::Schedule>(std::move(messages), kQueue,
+                                    [=](auto* entry) { entry->set_deliver_at(deliver_at); });
   }
   Outcome PrepareHashed(std::vector<Hashes> messages) {
     return ApplyWith<log::Prepare>(std::move(messages), kQueue, [](log::Prepare::Entry*) {});

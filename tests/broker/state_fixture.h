@@ -28,8 +28,8 @@ inline constexpr int64_t kSecond = 1'000'000;
 // The command's name matters more than the status' text.
 MATCHER_P(HasCode, code, "") { return arg.code() == code; }
 
-// A state to which commands are applied one by one, as if they had come out of a log. The vocabulary is that of a shard's
-// life; each word is one record.
+// A state to which commands are applied one by one, as if they had come out of a log. The vocabulary is that of a
+// shard's life; each word is one record.
 class StateTest : public ::testing::Test {
  protected:
   StateTest() { Renew(); }
@@ -129,7 +129,8 @@ class StateTest : public ::testing::Test {
     command.mutable_again_offsets()->Add(again.begin(), again.end());
     return Apply(command);
   }
-  Outcome Redeliver(std::vector<QueueOffset> offsets, uint64_t attempt_id_hash = 99, const std::string& client = "ann") {
+  Outcome Redeliver(std::vector<QueueOffset> offsets, uint64_t attempt_id_hash = 99,
+                    const std::string& client = "ann") {
     log::Redeliver command;
     command.set_group_id(kGroup.value());
     SetKey(command.mutable_queue(), kQueue);

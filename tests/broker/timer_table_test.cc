@@ -70,19 +70,24 @@ class TimerTableTest : public ::testing::Test {
   }
   std::vector<int64_t> All() const {
     std::vector<int64_t> dues;
-    EXPECT_TRUE(table_->VisitAll([&](const TimerKey& key, const Timer& timer) {
-      EXPECT_EQ(timer, TimerOf(key.deliver_at_us));
-      dues.push_back(key.deliver_at_us);
-    }).ok());
+    EXPECT_TRUE(table_
+                    ->VisitAll([&](const TimerKey& key, const Timer& timer) {
+                      EXPECT_EQ(timer, TimerOf(key.deliver_at_us));
+                      dues.push_back(key.deliver_at_us);
+                    })
+                    .ok());
     std::sort(dues.begin(), dues.end());
     return dues;
   }
   size_t Stored() const {
     size_t stored = 0;
-    EXPECT_TRUE(store_->Scan("t", "u", [&](absl::string_view, absl::string_view) {
-      ++stored;
-      return true;
-    }).ok());
+    EXPECT_TRUE(store_
+                    ->Scan("t", "u",
+                           [&](absl::string_view, absl::string_view) {
+                             ++stored;
+                             return true;
+                           })
+                    .ok());
     return stored;
   }
 
@@ -250,11 +255,14 @@ TEST_F(TimerTableTest, DamageInTheStoreIsDataLoss) {
   Checkpoint();
   std::string key;
   std::string value;
-  ASSERT_TRUE(store_->Scan("t", "u", [&](absl::string_view k, absl::string_view v) {
-    key = std::string(k);
-    value = std::string(v);
-    return false;
-  }).ok());
+  ASSERT_TRUE(store_
+                  ->Scan("t", "u",
+                         [&](absl::string_view k, absl::string_view v) {
+                           key = std::string(k);
+                           value = std::string(v);
+                           return false;
+                         })
+                  .ok());
   for (size_t byte = 0; byte < value.size(); ++byte) {
     std::string damaged = value;
     damaged[byte] = static_cast<char>(damaged[byte] ^ 4);

@@ -136,9 +136,10 @@ TEST_F(CliTest, MovesAGroupsPlaceAndSaysWhatThatDrops) {
   EXPECT_THAT(text, HasSubstr("dropped 3 deliveries in flight and 2 parked messages"));
   EXPECT_THAT(Do("group reset-offset billing orders --to-latest --dry-run"),
               HasSubstr("nothing was changed; a reset would drop 3 deliveries"));
-  EXPECT_THAT(Do("group reset-offset readers orders --to-time 1970-01-01T00:00:05Z -o json"),
-              HasSubstr("{\"kind\":\"offset\",\"dry_run\":false,\"queues\":[{\"shard\":\"shard-0\",\"queue\":0,\"from\":9,"
-                        "\"to\":5,\"end\":20,\"in_flight\":3,\"parked\":2}]}"));
+  EXPECT_THAT(
+      Do("group reset-offset readers orders --to-time 1970-01-01T00:00:05Z -o json"),
+      HasSubstr("{\"kind\":\"offset\",\"dry_run\":false,\"queues\":[{\"shard\":\"shard-0\",\"queue\":0,\"from\":9,"
+                "\"to\":5,\"end\":20,\"in_flight\":3,\"parked\":2}]}"));
   EXPECT_EQ(Run("group reset-offset billing orders").code, ExitCode::kUsage);
   EXPECT_EQ(Run("group reset-offset billing orders --to-latest --to-offset 1").code, ExitCode::kUsage);
   EXPECT_EQ(Run("group reset-offset billing orders --to-time noon").code, ExitCode::kUsage);
@@ -156,7 +157,8 @@ TEST_F(CliTest, AGroupsKindIsSaidWhenItIsMade) {
 
 TEST_F(CliTest, MessagesAreLookedUp) {
   const std::string shown = Do("message get orders 01AB");
-  for (const char* part : {"orders-0\n", "queued\n", "shard-0/0/10\n", "\nhello\n"}) EXPECT_THAT(shown, HasSubstr(part));
+  for (const char* part : {"orders-0\n", "queued\n", "shard-0/0/10\n", "\nhello\n"})
+    EXPECT_THAT(shown, HasSubstr(part));
   EXPECT_THAT(Do("message get orders --queue 3 --offset 7 -o json"), HasSubstr("\"queue\":3,\"offset\":7"));
   EXPECT_EQ(Run("message get orders none").code, ExitCode::kRefused);
   EXPECT_EQ(Run("message get orders").code, ExitCode::kUsage);
@@ -341,10 +343,13 @@ TEST_F(CliTest, DescribesATopicWithItsGroups) {
   EXPECT_THAT(text, HasSubstr("topic             orders\n"));
   EXPECT_THAT(text, HasSubstr("shard-0      0      0   12   3456       21               5           2\n"));
   EXPECT_THAT(text, HasSubstr("billing  shard-0      0      5     7          2            0       0    7\n"));
-  EXPECT_THAT(text, HasSubstr("billing     31         32       33       34             35  2026-05-28T20:26:40.000Z\n"));
-  EXPECT_THAT(Do("topic describe orders -o json"),
-              HasSubstr(R"("counts":[{"group":{"namespace":"","name":"billing"},"topic":{"namespace":"","name":"orders"},"ready":31,)"
-                        R"("in_flight":32,"blocked":33,"delayed":34,"dead_lettered":35,"oldest":"2026-05-28T20:26:40.000Z"}])"));
+  EXPECT_THAT(text,
+              HasSubstr("billing     31         32       33       34             35  2026-05-28T20:26:40.000Z\n"));
+  EXPECT_THAT(
+      Do("topic describe orders -o json"),
+      HasSubstr(
+          R"("counts":[{"group":{"namespace":"","name":"billing"},"topic":{"namespace":"","name":"orders"},"ready":31,)"
+          R"("in_flight":32,"blocked":33,"delayed":34,"dead_lettered":35,"oldest":"2026-05-28T20:26:40.000Z"}])"));
 }
 
 TEST_F(CliTest, IdempotenceIsSwitchedOffOnRequest) {

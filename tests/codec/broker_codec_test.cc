@@ -36,7 +36,8 @@ class Filler {
 
  private:
   template <typename T>
-  void Put(Message* message, const FieldDescriptor* field, void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
+  void Put(Message* message, const FieldDescriptor* field,
+           void (Reflection::*set)(Message*, const FieldDescriptor*, T) const,
            void (Reflection::*add)(Message*, const FieldDescriptor*, T) const, T value) {
     (message->GetReflection()->*(field->is_repeated() ? add : set))(message, field, std::move(value));
   }
@@ -46,10 +47,12 @@ class Filler {
     const int n = ++last_;
     switch (field->cpp_type()) {
       case FieldDescriptor::CPPTYPE_MESSAGE:
-        return Fill(field->is_repeated() ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field));
+        return Fill(field->is_repeated() ? reflection->AddMessage(message, field)
+                                         : reflection->MutableMessage(message, field));
       case FieldDescriptor::CPPTYPE_INT32:
         // A status has codes up to 16.
-        return Put<int32_t>(message, field, &Reflection::SetInt32, &Reflection::AddInt32, field->name() == "code" ? 1 + n % 16 : n);
+        return Put<int32_t>(message, field, &Reflection::SetInt32, &Reflection::AddInt32,
+                            field->name() == "code" ? 1 + n % 16 : n);
       case FieldDescriptor::CPPTYPE_INT64:
         return Put<int64_t>(message, field, &Reflection::SetInt64, &Reflection::AddInt64, n);
       case FieldDescriptor::CPPTYPE_UINT32:
@@ -63,7 +66,8 @@ class Filler {
         return Put<int>(message, field, &Reflection::SetEnumValue, &Reflection::AddEnumValue, last);
       }
       case FieldDescriptor::CPPTYPE_STRING:
-        return Put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString, absl::StrCat("text ", n));
+        return Put<std::string>(message, field, &Reflection::SetString, &Reflection::AddString,
+                                absl::StrCat("text ", n));
       default:
         FAIL() << field->full_name() << " is of a kind that no field had so far";
     }
@@ -87,8 +91,8 @@ void ExpectSame(const Message& sent, const Message& returned) {
   EXPECT_TRUE(differencer.Compare(sent, returned)) << sent.GetTypeName() << ":\n" << difference;
 }
 
-// The fields of the structs, so that one which is in a struct alone is noticed: a new one does not compile until it is here,
-// and then fails until it is on the wire.
+// The fields of the structs, so that one which is in a struct alone is noticed: a new one does not compile until it is
+// here, and then fails until it is on the wire.
 auto Fields(const AppendCall& in) {
   const auto& [shard, topic, revision, queue, lite_topic, messages, prepare] = in;
   return std::make_tuple(shard, topic, revision, queue, lite_topic, messages.size(), prepare);
@@ -143,7 +147,8 @@ auto Fields(const LookupCall& in) {
 }
 auto Fields(const FoundMessage& in) {
   const auto& [state, queue, offset, entered, stored_at, due, log_index, log_position, stored, origin] = in;
-  return std::make_tuple(state, queue, offset, entered, stored_at, due, log_index, log_position, stored.size(), origin.has_value());
+  return std::make_tuple(state, queue, offset, entered, stored_at, due, log_index, log_position, stored.size(),
+                         origin.has_value());
 }
 auto Fields(const LifeEvent& in) {
   const auto& [time, log_index, what, group, queue, offset, client, attempt, until, detail] = in;
@@ -166,8 +171,10 @@ auto Fields(const RedriveResult& in) {
   return std::make_tuple(status, redriven, filtered_out, failed, failure, next, end);
 }
 auto Fields(const ReceiveCall& in) {
-  const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait] = in;
-  return std::make_tuple(shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt, wait);
+  const auto& [shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client, attempt,
+               wait] = in;
+  return std::make_tuple(shard, group, topic, revision, tags, sql, max_messages, max_bytes, invisible, renew, client,
+                         attempt, wait);
 }
 auto Fields(const PullCall& in) {
   const auto& [shard, queue, revision, offset, tags, sql, max_messages, max_bytes, wait] = in;
@@ -251,7 +258,8 @@ auto Fields(const GroupCount& in) {
 }
 auto Fields(const QueueStats& in) {
   const auto& [shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, lite_topics, groups] = in;
-  return std::make_tuple(shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, lite_topics, groups.size());
+  return std::make_tuple(shard, queue, first, end, bytes, delayed, repeated_sends, reused_ids, lite_topics,
+                         groups.size());
 }
 auto Fields(const QueueStats::Group& in) {
   const auto& [group, floor, next, in_flight, ready_again, parked] = in;
@@ -265,7 +273,8 @@ void ExpectAllSet(const T& decoded) {
   const auto defaults = Fields(T());
   const std::vector<bool> left = [&]<size_t... i>(std::index_sequence<i...>) {
     return std::vector<bool>{(std::get<i>(fields) == std::get<i>(defaults))...};
-  }(std::make_index_sequence<std::tuple_size_v<decltype(fields)>>());
+  }
+  (std::make_index_sequence<std::tuple_size_v<decltype(fields)>>());
   for (size_t i = 0; i < left.size(); ++i) EXPECT_FALSE(left[i]) << "field " << i + 1 << " of " << typeid(T).name();
 }
 

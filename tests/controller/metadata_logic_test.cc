@@ -282,8 +282,8 @@ TEST_F(MetadataLogicTest, AGroupForAMemberIsOwedWhatComesFromWhenItWasMade) {
 TEST_F(MetadataLogicTest, AGroupsExpiryIsBounded) {
   GroupMetadata group = Group("g");
   group.expire_after = kMinGroupExpiry / 2;
-  EXPECT_THAT(Create(group), FailsWith(absl::StatusCode::kInvalidArgument,
-                                       "expire_after (0: never) is 500ms, allowed is 1s to"));
+  EXPECT_THAT(Create(group),
+              FailsWith(absl::StatusCode::kInvalidArgument, "expire_after (0: never) is 500ms, allowed is 1s to"));
   group.expire_after = -absl::Seconds(1);
   EXPECT_THAT(Create(group), Fails(absl::StatusCode::kInvalidArgument));
   group.expire_after = kMaxGroupExpiry;
@@ -325,9 +325,11 @@ TEST_F(MetadataLogicTest, WhatATransactionTopicDiscardsIsReadAndGoesWithIt) {
   ASSERT_THAT(Create(Topic("orders")), IsOk());
   ASSERT_THAT(Create(Group("g")), IsOk());
   EXPECT_THAT(Subscribe("g", DiscardedTopicId(TopicId(1))), IsOk());
-  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(2)), kNow), Fails(absl::StatusCode::kNotFound))
+  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(2)), kNow),
+              Fails(absl::StatusCode::kNotFound))
       << "orders has no transactions";
-  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(9)), kNow), Fails(absl::StatusCode::kNotFound));
+  EXPECT_THAT(PlanSubscribe(state_, limits_, GroupId(1), DiscardedTopicId(TopicId(9)), kNow),
+              Fails(absl::StatusCode::kNotFound));
   ASSERT_THAT(Do(PlanDeleteTopic(state_, {"", "deals"})), IsOk());
   EXPECT_EQ(state_.subscription_count(), 0);
 }
@@ -366,7 +368,8 @@ TEST_F(MetadataLogicTest, TheFirstSubscriptionOrStoredOffsetDecidesAGroupsKind) 
   ASSERT_THAT(Subscribe("workers", TopicId(1)), IsOk());
   EXPECT_EQ(FindGroup("workers")->kind, GroupKind::kDelivery);
 
-  EXPECT_THAT(Subscribe("readers", TopicId(1)), FailsWith(absl::StatusCode::kFailedPrecondition, "readers is offset-based"));
+  EXPECT_THAT(Subscribe("readers", TopicId(1)),
+              FailsWith(absl::StatusCode::kFailedPrecondition, "readers is offset-based"));
   EXPECT_THAT(Subscribe("made", TopicId(1)), Fails(absl::StatusCode::kFailedPrecondition));
   EXPECT_THAT(PlanUpdateGroup(state_, {{"", "workers"}, std::nullopt, GroupKind::kOffset}),
               FailsWith(absl::StatusCode::kFailedPrecondition, "workers is delivered to"));
@@ -380,7 +383,8 @@ TEST_F(MetadataLogicTest, OfTwoFirstCallsOneWins) {
   const auto subscribes = PlanSubscribe(state_, limits_, GroupId(1), TopicId(1), kNow);
   const auto stores = PlanUpdateGroup(state_, {{"", "g"}, std::nullopt, GroupKind::kOffset});
   const auto writes_group = [](const Plan& plan) {
-    return std::any_of(plan.puts.begin(), plan.puts.end(), [](const Record& record) { return KeyOf(record) == "group//g"; });
+    return std::any_of(plan.puts.begin(), plan.puts.end(),
+                       [](const Record& record) { return KeyOf(record) == "group//g"; });
   };
   EXPECT_TRUE(writes_group(*subscribes));
   EXPECT_TRUE(writes_group(*stores));
@@ -395,7 +399,8 @@ TEST_F(MetadataLogicTest, AGroupThatWasSubscribedBeforeThereWereKindsIsDelivered
   Plan plan;
   plan.puts = {old};
   Carry(plan);
-  EXPECT_THAT(PlanUpdateGroup(state_, {{"", "old"}, std::nullopt, GroupKind::kOffset}), Fails(absl::StatusCode::kFailedPrecondition));
+  EXPECT_THAT(PlanUpdateGroup(state_, {{"", "old"}, std::nullopt, GroupKind::kOffset}),
+              Fails(absl::StatusCode::kFailedPrecondition));
 }
 
 TEST_F(MetadataLogicTest, ASubscriptionReliesOnItsTopicAndGroup) {
@@ -602,7 +607,8 @@ TEST_F(MetadataLogicTest, TheQueuesOfAFifoTopicAreSpreadOverTheShardsForGood) {
   TopicUpdate update;
   update.name = {"", "lines"};
   update.queues_per_shard = 7;
-  EXPECT_THAT(Do(PlanUpdateTopic(state_, update)), FailsWith(absl::StatusCode::kInvalidArgument, "their number is fixed"));
+  EXPECT_THAT(Do(PlanUpdateTopic(state_, update)),
+              FailsWith(absl::StatusCode::kInvalidArgument, "their number is fixed"));
   update.queues_per_shard = std::nullopt;
   update.retention_bytes = 1000;
   EXPECT_THAT(Do(PlanUpdateTopic(state_, update)), IsOk());

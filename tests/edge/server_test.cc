@@ -16,7 +16,8 @@ using testing::AnyOf;
 using testing::HasSubstr;
 using testing::StartsWith;
 
-using Serve = absl::StatusOr<std::unique_ptr<Server>> (*)(const std::string& address, PortLimits limits, MethodTable table);
+using Serve = absl::StatusOr<std::unique_ptr<Server>> (*)(const std::string& address, PortLimits limits,
+                                                          MethodTable table);
 
 absl::StatusOr<std::unique_ptr<Server>> OverGrpc(const std::string& address, PortLimits limits, MethodTable table) {
   return ServeGrpc({.address = address, .threads = 2, .limits = limits}, std::move(table));

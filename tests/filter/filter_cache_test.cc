@@ -29,9 +29,10 @@ TEST(FilterCacheTest, ForgetsWhatWasNotUsedForLongest) {
   FilterCache cache(10 * one);
   const auto first = cache.Get("a = 100").value();
   const auto second = cache.Get("a = 101").value();
-  for (int i = 102; cache.Get("a = 100").value() == first && i < 150; ++i) EXPECT_THAT(cache.Get(absl::StrCat("a = ", i)), IsOk());
+  for (int i = 102; cache.Get("a = 100").value() == first && i < 150; ++i)
+    EXPECT_THAT(cache.Get(absl::StrCat("a = ", i)), IsOk());
   EXPECT_LE(cache.size(), 10u);
-  EXPECT_EQ(cache.Get("a = 100").value(), first);  // Used all the time,
+  EXPECT_EQ(cache.Get("a = 100").value(), first);   // Used all the time,
   EXPECT_NE(cache.Get("a = 101").value(), second);  // and never again.
 }
 

@@ -36,8 +36,8 @@ enum Level { kOr = 1, kAnd, kNot, kEqual, kCompare, kSum, kProduct, kSign, kPrim
 
 enum class Kind { kBoolean, kNumber, kText, kProperty, kNull };
 
-// An expression in both languages. Ours has the parentheses that it needs and some more, SQLite's has them all, so that what
-// our parser makes of precedence is compared too.
+// An expression in both languages. Ours has the parentheses that it needs and some more, SQLite's has them all, so that
+// what our parser makes of precedence is compared too.
 struct Expression {
   Kind kind = Kind::kBoolean;
   Level level = kPrimary;
@@ -50,7 +50,9 @@ struct Expression {
 std::string Number(const Expression& e) { return e.kind == Kind::kProperty ? e.as_number : e.sql; }
 std::string Boolean(const Expression& e) { return e.kind == Kind::kProperty ? e.as_boolean : e.sql; }
 
-std::string Literal(const std::string& text) { return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "''"}}), "'"); }
+std::string Literal(const std::string& text) {
+  return absl::StrCat("'", absl::StrReplaceAll(text, {{"'", "''"}}), "'");
+}
 
 class Generator {
  public:
@@ -60,12 +62,19 @@ class Generator {
     if (depth <= 0) return SimpleCondition();
     switch (random_.Below(10)) {
       case 0:
-      case 1: return Binary(Condition(depth - 1), "OR", Condition(depth - 1), kOr);
+      case 1:
+        return Binary(Condition(depth - 1), "OR", Condition(depth - 1), kOr);
       case 2:
-      case 3: return Binary(Condition(depth - 1), "AND", Condition(depth - 1), kAnd);
+      case 3:
+        return Binary(Condition(depth - 1), "AND", Condition(depth - 1), kAnd);
       case 4: {
         const Expression operand = Condition(depth - 1);
-        return {Kind::kBoolean, kNot, absl::StrCat(Word("NOT"), " ", In(operand, kNot)), absl::StrCat("(NOT ", Boolean(operand), ")"), "", ""};
+        return {Kind::kBoolean,
+                kNot,
+                absl::StrCat(Word("NOT"), " ", In(operand, kNot)),
+                absl::StrCat("(NOT ", Boolean(operand), ")"),
+                "",
+                ""};
       }
       case 5: {
         const Expression left = Condition(depth - 1), right = Condition(depth - 1);
@@ -74,16 +83,56 @@ class Generator {
         return Make(kEqual, {In(left, kEqual), sign, In(right, kCompare)},
                     absl::StrCat(texts ? left.sql : Boolean(left), sign, texts ? right.sql : Boolean(right)));
       }
-      case 6: return IsNull(random_.OneIn(2) ? Condition(depth - 1) : random_.OneIn(2) ? Numeric(depth) : Text());
-      default: return Comparison(depth);
+      case 6:
+        return IsNull(random_.OneIn(2) ? Condition(depth - 1) : random_.OneIn(2) ? Numeric(depth) : Text());
+      default:
+        return Comparison(depth);
     }
   }
 
   Row NewRow() {
-    static const char* const kValues[] = {"", "1", "1.0", "007", "-3", "2.5", "1e2", ".5", "12.", "+4", "3", "10", "9", "0", "-0.0",
-                                          "9007199254740993", "9007199254740992", "9223372036854775807", "-9223372036854775808",
-                                          "9223372036854775808", "x", "1x", " 1", "--1", "0x1", "nan", "1e", "true", "False", "TRUE",
-                                          "a", "b", "ab", "abc", "A", "aB", "a%b", "a_b", "it's", "\xc3\xa9", "a\xc3\xa9z", "\xe4\xb8\xad"};
+    static const char* const kValues[] = {"",
+                                          "1",
+                                          "1.0",
+                                          "007",
+                                          "-3",
+                                          "2.5",
+                                          "1e2",
+                                          ".5",
+                                          "12.",
+                                          "+4",
+                                          "3",
+                                          "10",
+                                          "9",
+                                          "0",
+                                          "-0.0",
+                                          "9007199254740993",
+                                          "9007199254740992",
+                                          "9223372036854775807",
+                                          "-9223372036854775808",
+                                          "9223372036854775808",
+                                          "x",
+                                          "1x",
+                                          " 1",
+                                          "--1",
+                                          "0x1",
+                                          "nan",
+                                          "1e",
+                                          "true",
+                                          "False",
+                                          "TRUE",
+                                          "a",
+                                          "b",
+                                          "ab",
+                                          "abc",
+                                          "A",
+                                          "aB",
+                                          "a%b",
+                                          "a_b",
+                                          "it's",
+                                          "\xc3\xa9",
+                                          "a\xc3\xa9z",
+                                          "\xe4\xb8\xad"};
     Row row;
     for (int i = 0; i < kProperties; ++i) {
       std::optional<std::string>& value = row.emplace_back();
@@ -105,7 +154,8 @@ class Generator {
   }
   Expression Make(Level level, std::vector<std::string> ours, const std::string& sql) {
     std::string text;
-    for (const std::string& piece : ours) absl::StrAppend(&text, text.empty() ? "" : random_.OneIn(20) ? " /* ' */ " : " ", piece);
+    for (const std::string& piece : ours)
+      absl::StrAppend(&text, text.empty() ? "" : random_.OneIn(20) ? " /* ' */ " : " ", piece);
     return {Kind::kBoolean, level, text, absl::StrCat("(", sql, ")"), "", ""};
   }
   Expression Binary(const Expression& left, const char* word, const Expression& right, Level level) {
@@ -115,15 +165,20 @@ class Generator {
 
   Expression Property() {
     const std::string name = Name(static_cast<int>(random_.Below(kProperties)));
-    return {Kind::kProperty, kPrimary, random_.OneIn(8) ? absl::StrCat("\"", name, "\"") : name, name, name + "n", name + "b"};
+    return {Kind::kProperty, kPrimary,  random_.OneIn(8) ? absl::StrCat("\"", name, "\"") : name, name,
+            name + "n",      name + "b"};
   }
   Expression Null() { return {Kind::kNull, kPrimary, Word("NULL"), "NULL", "", ""}; }
   Expression SimpleCondition() {
     switch (random_.Below(6)) {
-      case 0: return {Kind::kBoolean, kPrimary, Word("TRUE"), "1", "", ""};
-      case 1: return {Kind::kBoolean, kPrimary, Word("FALSE"), "0", "", ""};
-      case 2: return random_.OneIn(2) ? Null() : Property();
-      default: return Comparison(0);
+      case 0:
+        return {Kind::kBoolean, kPrimary, Word("TRUE"), "1", "", ""};
+      case 1:
+        return {Kind::kBoolean, kPrimary, Word("FALSE"), "0", "", ""};
+      case 2:
+        return random_.OneIn(2) ? Null() : Property();
+      default:
+        return Comparison(0);
     }
   }
   Expression IsNull(const Expression& operand) {
@@ -133,8 +188,25 @@ class Generator {
   }
 
   std::string Digits() {
-    static const char* const kNumbers[] = {"0", "1", "2", "3", "7", "10", "100", "2.5", "0.5", "3.14", "1e2", "12.", ".25", "1e-3", "0.0",
-                                           "9007199254740993", "9223372036854775807", "9223372036854775808", "4611686018427387904"};
+    static const char* const kNumbers[] = {"0",
+                                           "1",
+                                           "2",
+                                           "3",
+                                           "7",
+                                           "10",
+                                           "100",
+                                           "2.5",
+                                           "0.5",
+                                           "3.14",
+                                           "1e2",
+                                           "12.",
+                                           ".25",
+                                           "1e-3",
+                                           "0.0",
+                                           "9007199254740993",
+                                           "9223372036854775807",
+                                           "9223372036854775808",
+                                           "4611686018427387904"};
     return kNumbers[random_.Below(std::size(kNumbers))];
   }
   Expression Numeric(int depth) {
@@ -147,7 +219,12 @@ class Generator {
     if (random_.OneIn(5)) {
       const Expression operand = Numeric(depth - 1);
       const char* const sign = random_.OneIn(3) ? "+" : "-";
-      return {Kind::kNumber, kSign, absl::StrCat(sign, " ", In(operand, kSign)), absl::StrCat("(", sign, Number(operand), ")"), "", ""};
+      return {Kind::kNumber,
+              kSign,
+              absl::StrCat(sign, " ", In(operand, kSign)),
+              absl::StrCat("(", sign, Number(operand), ")"),
+              "",
+              ""};
     }
     const Expression left = Numeric(depth - 1), right = Numeric(depth - 1);
     const char sign = "+-*/"[random_.Below(4)];
@@ -193,8 +270,9 @@ class Generator {
         const Level level = sign < 2 ? kEqual : kCompare;
         const Expression left = Text(), right = Text();
         const bool numbers = sign >= 2 && left.kind == Kind::kProperty && right.kind == Kind::kProperty;
-        return Make(level, {In(left, level), kSigns[sign], In(right, static_cast<Level>(level + 1))},
-                    absl::StrCat(numbers ? left.as_number : left.sql, kSigns[sign], numbers ? right.as_number : right.sql));
+        return Make(
+            level, {In(left, level), kSigns[sign], In(right, static_cast<Level>(level + 1))},
+            absl::StrCat(numbers ? left.as_number : left.sql, kSigns[sign], numbers ? right.as_number : right.sql));
       }
       case 3: {
         // Bounds that are literals, so that the property between them has one meaning.
@@ -211,7 +289,9 @@ class Generator {
         std::string list;
         for (uint64_t n = 1 + random_.Below(4); n > 0; --n) {
           if (!list.empty()) list += ", ";
-          list += random_.OneIn(10) ? "NULL" : texts ? Literal(SomeText()) : absl::StrCat(random_.OneIn(4) ? "-" : "", Digits());
+          list += random_.OneIn(10) ? "NULL"
+                  : texts           ? Literal(SomeText())
+                                    : absl::StrCat(random_.OneIn(4) ? "-" : "", Digits());
         }
         return Make(kCompare, {In(value, kSum), Word(negation + "IN"), absl::StrCat("(", list, ")")},
                     absl::StrCat(texts ? value.sql : Number(value), " ", negation, "IN (", list, ")"));
@@ -242,8 +322,8 @@ class Generator {
             break;
           default:
             word = "ENDSWITH";
-            sql = absl::StrCat("length(", value.sql, ") >= length(", wanted, ") AND substr(", value.sql, ", length(", value.sql,
-                               ") - length(", wanted, ") + 1) = ", wanted);
+            sql = absl::StrCat("length(", value.sql, ") >= length(", wanted, ") AND substr(", value.sql, ", length(",
+                               value.sql, ") - length(", wanted, ") + 1) = ", wanted);
         }
         return Make(kCompare, {In(value, kSum), Word(negation + word), wanted},
                     negation.empty() ? sql : absl::StrCat("NOT (", sql, ")"));
@@ -261,7 +341,8 @@ class Sqlite {
     Execute("PRAGMA case_sensitive_like = ON");
     std::string columns = "id INTEGER PRIMARY KEY";
     // What a property is as a number or a boolean is said by this test; columns without a type convert nothing.
-    for (int i = 0; i < kProperties; ++i) absl::StrAppend(&columns, ", ", Name(i), " TEXT, ", Name(i), "n, ", Name(i), "b");
+    for (int i = 0; i < kProperties; ++i)
+      absl::StrAppend(&columns, ", ", Name(i), " TEXT, ", Name(i), "n, ", Name(i), "b");
     Execute(absl::StrCat("CREATE TABLE rows (", columns, ")"));
   }
   ~Sqlite() { sqlite3_close(db_); }
@@ -288,9 +369,9 @@ class Sqlite {
     std::vector<Truth> truths;
     sqlite3_stmt* const select = Prepare(absl::StrCat("SELECT ", expression, " FROM rows ORDER BY id"));
     while (sqlite3_step(select) == SQLITE_ROW) {
-      truths.push_back(sqlite3_column_type(select, 0) == SQLITE_NULL  ? Truth::kUnknown
-                       : sqlite3_column_int(select, 0) != 0 ? Truth::kTrue
-                                                            : Truth::kFalse);
+      truths.push_back(sqlite3_column_type(select, 0) == SQLITE_NULL ? Truth::kUnknown
+                       : sqlite3_column_int(select, 0) != 0          ? Truth::kTrue
+                                                                     : Truth::kFalse);
     }
     sqlite3_finalize(select);
     return truths;
@@ -323,7 +404,8 @@ class Sqlite {
     return statement;
   }
   void Execute(const std::string& sql) {
-    CHECK_EQ(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK) << sqlite3_errmsg(db_) << ": " << sql;
+    CHECK_EQ(sqlite3_exec(db_, sql.c_str(), nullptr, nullptr, nullptr), SQLITE_OK)
+        << sqlite3_errmsg(db_) << ": " << sql;
   }
 
   sqlite3* db_ = nullptr;
@@ -361,8 +443,11 @@ TEST(FilterSqliteTest, AgreesWithSqliteOnRandomExpressionsAndRows) {
       }
       const Truth found = (*filter)->Evaluate(values).truth;
       std::string shown;
-      for (size_t k = 0; k < values.size(); ++k) absl::StrAppend(&shown, (*filter)->names()[k], "=", values[k].value_or("NULL"), " ");
-      ASSERT_EQ(found, expected[row]) << expression.ours << "\n" << expression.sql << "\n" << shown << "BARID_SEED=" << seed;
+      for (size_t k = 0; k < values.size(); ++k)
+        absl::StrAppend(&shown, (*filter)->names()[k], "=", values[k].value_or("NULL"), " ");
+      ASSERT_EQ(found, expected[row]) << expression.ours << "\n"
+                                      << expression.sql << "\n"
+                                      << shown << "BARID_SEED=" << seed;
       ++seen[static_cast<int>(found)];
     }
   }

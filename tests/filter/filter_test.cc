@@ -33,7 +33,9 @@ Evaluation EvaluateAll(absl::string_view expression, const Properties& propertie
   return EvaluateAll(expression, draft);
 }
 
-Truth Of(absl::string_view expression, const Properties& properties = {}) { return EvaluateAll(expression, properties).truth; }
+Truth Of(absl::string_view expression, const Properties& properties = {}) {
+  return EvaluateAll(expression, properties).truth;
+}
 
 TEST(FilterTest, ThreeValuedLogic) {
   const std::pair<const char*, Truth> kValues[] = {{"TRUE", T}, {"FALSE", F}, {"NULL", U}};
@@ -53,10 +55,30 @@ TEST(FilterTest, ThreeValuedLogic) {
 }
 
 TEST(FilterTest, WhatIsMissingIsUnknown) {
-  for (const char* expression :
-       {"a = 'x'", "a <> 'x'", "NOT (a = 'x')", "a > 1", "a", "NOT a", "a = TRUE", "a LIKE '%'", "a NOT LIKE 'x'", "a CONTAINS 'x'",
-        "NOT (a CONTAINS 'x')", "a STARTSWITH 'x'", "a ENDSWITH 'x'", "a IN ('x')", "a NOT IN ('x')", "a BETWEEN 1 AND 2",
-        "a + 1 > 0", "-a > 0", "a = b", "a < b", "a = NULL", "NULL = NULL", "NULL IN (1)", "1 IN (NULL)"}) {
+  for (const char* expression : {"a = 'x'",
+                                 "a <> 'x'",
+                                 "NOT (a = 'x')",
+                                 "a > 1",
+                                 "a",
+                                 "NOT a",
+                                 "a = TRUE",
+                                 "a LIKE '%'",
+                                 "a NOT LIKE 'x'",
+                                 "a CONTAINS 'x'",
+                                 "NOT (a CONTAINS 'x')",
+                                 "a STARTSWITH 'x'",
+                                 "a ENDSWITH 'x'",
+                                 "a IN ('x')",
+                                 "a NOT IN ('x')",
+                                 "a BETWEEN 1 AND 2",
+                                 "a + 1 > 0",
+                                 "-a > 0",
+                                 "a = b",
+                                 "a < b",
+                                 "a = NULL",
+                                 "NULL = NULL",
+                                 "NULL IN (1)",
+                                 "1 IN (NULL)"}) {
     const Evaluation evaluation = EvaluateAll(expression, Properties());
     EXPECT_EQ(evaluation.truth, U) << expression;
     EXPECT_EQ(evaluation.problem, Problem::kNone) << expression;
@@ -197,16 +219,16 @@ TEST(FilterTest, ReadsWhatTheMessageItselfSays) {
   draft.priority = 3;
   draft.properties = {{"region", "eu"}};
   draft.body = "b";
-  for (const char* expression :
-       {"TAGS = 'paid'", "KEYS = 'k1 k2'", "UNIQ_KEY = '01AB'", "__SHARDINGKEY ENDSWITH '7'", "BORN_TIMESTAMP = 1700000000123",
-        "TIMER_DELIVER_MS >= 1800000000000", "_SYS_MSG_PRIORITY_ > 2", "region = 'eu' AND TAGS IN ('paid')"}) {
+  for (const char* expression : {"TAGS = 'paid'", "KEYS = 'k1 k2'", "UNIQ_KEY = '01AB'", "__SHARDINGKEY ENDSWITH '7'",
+                                 "BORN_TIMESTAMP = 1700000000123", "TIMER_DELIVER_MS >= 1800000000000",
+                                 "_SYS_MSG_PRIORITY_ > 2", "region = 'eu' AND TAGS IN ('paid')"}) {
     EXPECT_EQ(EvaluateAll(expression, draft).truth, T) << expression;
   }
   MessageDraft plain;
   plain.message_id = "01";
   plain.body = "b";
-  for (const char* expression :
-       {"TAGS IS NULL", "KEYS IS NULL", "__SHARDINGKEY IS NULL", "TIMER_DELIVER_MS IS NULL", "_SYS_MSG_PRIORITY_ IS NULL"}) {
+  for (const char* expression : {"TAGS IS NULL", "KEYS IS NULL", "__SHARDINGKEY IS NULL", "TIMER_DELIVER_MS IS NULL",
+                                 "_SYS_MSG_PRIORITY_ IS NULL"}) {
     EXPECT_EQ(EvaluateAll(expression, plain).truth, T) << expression;
   }
 }

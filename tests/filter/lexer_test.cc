@@ -35,9 +35,9 @@ std::string Refusal(absl::string_view expression) { return std::string(Cut(expre
 
 TEST(LexerTest, KeywordsAreNotCaseSensitiveAndNamesAre) {
   EXPECT_THAT(Kinds("and OR Not bEtWeEn in like escape contains startswith endswith is null true false"),
-              ElementsAre(TokenKind::kAnd, TokenKind::kOr, TokenKind::kNot, TokenKind::kBetween, TokenKind::kIn, TokenKind::kLike,
-                          TokenKind::kEscape, TokenKind::kContains, TokenKind::kStartsWith, TokenKind::kEndsWith, TokenKind::kIs,
-                          TokenKind::kNull, TokenKind::kTrue, TokenKind::kFalse));
+              ElementsAre(TokenKind::kAnd, TokenKind::kOr, TokenKind::kNot, TokenKind::kBetween, TokenKind::kIn,
+                          TokenKind::kLike, TokenKind::kEscape, TokenKind::kContains, TokenKind::kStartsWith,
+                          TokenKind::kEndsWith, TokenKind::kIs, TokenKind::kNull, TokenKind::kTrue, TokenKind::kFalse));
   const std::vector<Token> tokens = Cut("And_ $x _1 Region").value();
   EXPECT_EQ(tokens[0].text, "And_");
   EXPECT_EQ(tokens[1].text, "$x");
@@ -48,8 +48,8 @@ TEST(LexerTest, KeywordsAreNotCaseSensitiveAndNamesAre) {
 TEST(LexerTest, OperatorsAreAsLongAsTheyCanBe) {
   EXPECT_THAT(Kinds("<>=<=>=<>-+*/(),"),
               ElementsAre(TokenKind::kNotEqual, TokenKind::kEqual, TokenKind::kLessOrEqual, TokenKind::kGreaterOrEqual,
-                          TokenKind::kNotEqual, TokenKind::kMinus, TokenKind::kPlus, TokenKind::kTimes, TokenKind::kDivide,
-                          TokenKind::kOpen, TokenKind::kClose, TokenKind::kComma));
+                          TokenKind::kNotEqual, TokenKind::kMinus, TokenKind::kPlus, TokenKind::kTimes,
+                          TokenKind::kDivide, TokenKind::kOpen, TokenKind::kClose, TokenKind::kComma));
 }
 
 TEST(LexerTest, AQuoteWithinQuotesIsWrittenTwice) {
@@ -82,19 +82,23 @@ TEST(LexerTest, SaysWhereItIsWrong) {
   EXPECT_EQ(Refusal("a = \"\""), "position 5: found \"\"\"\", expected a name between the quotes");
   EXPECT_EQ(Refusal("a # 1"), "position 3: found \"#\", expected a name, a literal or an operator");
   EXPECT_EQ(Refusal("a != 1"), "position 3: found \"!=\", expected <>");
-  EXPECT_EQ(Refusal("a > 12abc"), "position 5: found \"12abc\", expected a number, or a space or an operator behind it");
+  EXPECT_EQ(Refusal("a > 12abc"),
+            "position 5: found \"12abc\", expected a number, or a space or an operator behind it");
   EXPECT_EQ(Refusal("1.2.3"), "position 1: found \"1.2.3\", expected a number, or a space or an operator behind it");
   EXPECT_THAT(Refusal("a > 1e999"), StartsWith("position 5: found \"1e999\", expected a number of at most 64 digits"));
   EXPECT_EQ(Refusal("a /* b"), "position 3: found \"/* b\", expected */ at the end of the comment");
 }
 
 TEST(LexerTest, CountsCharactersNotBytes) {
-  EXPECT_EQ(Refusal("a = '\xc3\xa9\xe4\xb8\xad' #"), "position 10: found \"#\", expected a name, a literal or an operator");
-  EXPECT_EQ(Refusal("a \xe2\x89\xa4 1"), "position 3: found \"\xe2\x89\xa4\", expected a name, a literal or an operator");
+  EXPECT_EQ(Refusal("a = '\xc3\xa9\xe4\xb8\xad' #"),
+            "position 10: found \"#\", expected a name, a literal or an operator");
+  EXPECT_EQ(Refusal("a \xe2\x89\xa4 1"),
+            "position 3: found \"\xe2\x89\xa4\", expected a name, a literal or an operator");
 }
 
 TEST(LexerTest, QuotesTheBeginningOfWhatIsLong) {
-  EXPECT_EQ(Refusal("'" + std::string(100, 'x')), "position 1: found \"'" + std::string(31, 'x') + "...\", expected a closing '");
+  EXPECT_EQ(Refusal("'" + std::string(100, 'x')),
+            "position 1: found \"'" + std::string(31, 'x') + "...\", expected a closing '");
   EXPECT_EQ(Refusal("'a\nb"), "position 1: found \"'a\\nb\", expected a closing '");
 }
 

@@ -17,8 +17,9 @@ Number Whole(int64_t value) { return Number(value); }
 Number Real(double value) { return Number::OfDouble(value).value(); }
 
 TEST(NumberTest, OnlyAllOfATextIsANumber) {
-  for (const char* text : {"", " ", " 1", "1 ", "+", "-", ".", "-.", "e5", ".e5", "1e", "1e+", "1.2.3", "--1", "+-1", "-+1", "1x", "0x10",
-                           "1L", "inf", "-inf", "nan", "NaN", "Infinity", "1,5", "1_000", "\xd9\xa3"}) {
+  for (const char* text :
+       {"",    " ",   " 1", "1 ",   "+",  "-",   ".",    "-.",  "e5",  ".e5",      "1e",  "1e+",   "1.2.3",   "--1",
+        "+-1", "-+1", "1x", "0x10", "1L", "inf", "-inf", "nan", "NaN", "Infinity", "1,5", "1_000", "\xd9\xa3"}) {
     EXPECT_FALSE(ParseNumber(text).has_value()) << text;
   }
   EXPECT_FALSE(ParseNumber(absl::string_view("1\0", 2)).has_value());
@@ -34,8 +35,13 @@ TEST(NumberTest, ReadsWholeNumbersExactly) {
 }
 
 TEST(NumberTest, ReadsTheRestAsDoubles) {
-  for (const auto& [text, value] : std::initializer_list<std::pair<const char*, double>>{
-           {"1.", 1}, {".5", 0.5}, {"-2.5e3", -2500}, {"1E-2", 0.01}, {"+1e+2", 100}, {"9223372036854775808", 0x1p63}}) {
+  for (const auto& [text, value] :
+       std::initializer_list<std::pair<const char*, double>>{{"1.", 1},
+                                                             {".5", 0.5},
+                                                             {"-2.5e3", -2500},
+                                                             {"1E-2", 0.01},
+                                                             {"+1e+2", 100},
+                                                             {"9223372036854775808", 0x1p63}}) {
     const std::optional<Number> number = ParseNumber(text);
     ASSERT_TRUE(number && !number->is_integer()) << text;
     EXPECT_EQ(number->AsDouble(), value) << text;

@@ -38,7 +38,8 @@ TEST(ParserTest, SaysWhatIsMissing) {
   EXPECT_EQ(Refusal("a AND"), "position 6: found the end, expected a name, a literal, NOT, a sign or (");
   EXPECT_EQ(Refusal("a IS 1"), "position 6: found \"1\", expected NULL or NOT NULL");
   EXPECT_EQ(Refusal("a IS NOT TRUE"), "position 10: found \"TRUE\", expected NULL");
-  EXPECT_EQ(Refusal("a NOT = 1"), "position 7: found \"=\", expected BETWEEN, IN, LIKE, CONTAINS, STARTSWITH or ENDSWITH");
+  EXPECT_EQ(Refusal("a NOT = 1"),
+            "position 7: found \"=\", expected BETWEEN, IN, LIKE, CONTAINS, STARTSWITH or ENDSWITH");
   EXPECT_EQ(Refusal("a BETWEEN 1 OR 2"), "position 13: found \"OR\", expected AND and the upper bound");
   EXPECT_EQ(Refusal("a IN 1"), "position 6: found \"1\", expected ( and a list of literals");
   EXPECT_EQ(Refusal("a IN ()"), "position 7: found \")\", expected a text, a number or NULL");
@@ -54,8 +55,10 @@ TEST(ParserTest, ChecksTypes) {
   EXPECT_EQ(Refusal("a = 1 AND 5"), "position 11: found \"5\", expected a condition, this is a number");
   EXPECT_EQ(Refusal("5 OR a"), "position 1: found \"5\", expected a condition, this is a number");
   EXPECT_EQ(Refusal("NOT 5"), "position 5: found \"5\", expected a condition, this is a number");
-  EXPECT_EQ(Refusal("'x' = 5"), "position 7: found \"5\", expected a text as on the left, or a property; this is a number");
-  EXPECT_EQ(Refusal("a + 1 > 'x'"), "position 9: found \"'x'\", expected a number as on the left, or a property; this is a text");
+  EXPECT_EQ(Refusal("'x' = 5"),
+            "position 7: found \"5\", expected a text as on the left, or a property; this is a number");
+  EXPECT_EQ(Refusal("a + 1 > 'x'"),
+            "position 9: found \"'x'\", expected a number as on the left, or a property; this is a text");
   EXPECT_EQ(Refusal("a + 'x' > 1"), "position 5: found \"'x'\", expected a number, this is a text");
   EXPECT_EQ(Refusal("-'x' > 1"), "position 2: found \"'x'\", expected a number, this is a text");
   EXPECT_EQ(Refusal("-(a = 1) > 1"), "position 2: found \"(a = 1)\", expected a number, this is a condition");
@@ -79,7 +82,8 @@ TEST(ParserTest, ChecksEscapes) {
 }
 
 TEST(ParserTest, NamesEachPropertyOnce) {
-  EXPECT_THAT(Parse("a = b OR \"a\" > c AND A IS NULL OR \"x.y\" = 'q'")->names, ElementsAre("a", "b", "c", "A", "x.y"));
+  EXPECT_THAT(Parse("a = b OR \"a\" > c AND A IS NULL OR \"x.y\" = 'q'")->names,
+              ElementsAre("a", "b", "c", "A", "x.y"));
 }
 
 TEST(ParserTest, NestingHasABound) {

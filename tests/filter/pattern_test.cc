@@ -62,7 +62,9 @@ TEST(PatternTest, ACharacterMayHaveSeveralBytes) {
   EXPECT_TRUE(Matches("_", "\xc3\xa9"));
   EXPECT_FALSE(Matches("__", "\xc3\xa9"));
   EXPECT_FALSE(Matches("%__", "\xc3\xa9"));
-  EXPECT_TRUE(Matches("%_b", "a\xe4\xb8\xad" "b"));
+  EXPECT_TRUE(Matches("%_b",
+                      "a\xe4\xb8\xad"
+                      "b"));
   EXPECT_TRUE(Matches("_", "\xff"));  // No UTF-8; still one character.
 }
 

@@ -1,9 +1,9 @@
-// A connection of the public port from its first byte on: whatever comes, what goes out is frames, every call that began is
-// told its end once, and nothing is held afterwards.
+// A connection of the public port from its first byte on: whatever comes, what goes out is frames, every call that
+// began is told its end once, and nothing is held afterwards.
 //
-// The first byte of an input says how the rest is read: bit 0, a preface stands before it; bit 1, it is a list of frames in
-// short, so that mutations rarely break the framing: | type u8 | flags u8 | stream u8 | length u16 | payload |; the rest, how
-// the bytes are cut.
+// The first byte of an input says how the rest is read: bit 0, a preface stands before it; bit 1, it is a list of
+// frames in short, so that mutations rarely break the framing: | type u8 | flags u8 | stream u8 | length u16 | payload
+// |; the rest, how the bytes are cut.
 #include <nghttp2/nghttp2.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -105,7 +105,8 @@ std::string Unfold(absl::string_view in, uint8_t how) {
 // Says its bytes piece by piece, one in each wake-up of the loop, and then no more.
 class Peer final : public Posted {
  public:
-  Peer(Loop* loop, int fd, std::string bytes, size_t piece) : loop_(loop), fd_(fd), bytes_(std::move(bytes)), piece_(piece) {}
+  Peer(Loop* loop, int fd, std::string bytes, size_t piece)
+      : loop_(loop), fd_(fd), bytes_(std::move(bytes)), piece_(piece) {}
 
   void RunPosted() override {
     Drain();
@@ -143,7 +144,8 @@ void CheckAnswers(absl::string_view came) {
   std::map<uint32_t, bool> ended;
   bool is_first = true;
   while (came.size() >= 9) {
-    const size_t size = static_cast<uint8_t>(came[0]) << 16 | static_cast<uint8_t>(came[1]) << 8 | static_cast<uint8_t>(came[2]);
+    const size_t size =
+        static_cast<uint8_t>(came[0]) << 16 | static_cast<uint8_t>(came[1]) << 8 | static_cast<uint8_t>(came[2]);
     const auto type = static_cast<uint8_t>(came[3]);
     const auto flags = static_cast<uint8_t>(came[4]);
     uint32_t stream = 0;
@@ -219,21 +221,24 @@ std::vector<std::string> FuzzSeeds() {
   using namespace barid::edge::h2;
   constexpr uint8_t kEnd = NGHTTP2_FLAG_END_STREAM;
   const auto head = [](uint32_t stream, const std::string& path, uint8_t flags = 0) {
-    return FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, stream,
-                      HeaderBlock(RequestHeaders(path, {{"grpc-timeout", "10S"}, {"x-bin", "AAEC"}, {"x-mq-client-id", "a"}})));
+    return FrameBytes(
+        NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | flags, stream,
+        HeaderBlock(RequestHeaders(path, {{"grpc-timeout", "10S"}, {"x-bin", "AAEC"}, {"x-mq-client-id", "a"}})));
   };
   const std::vector<std::string> frames = {
       Request(1, "/t/Echo", "hello") + Request(3, "/t/Hold", "hello") + Request(5, "/t/Nothing", "hello"),
       head(1, "/t/EchoStream") + FrameBytes(NGHTTP2_DATA, 0, 1, Message("a") + Message("bc").substr(0, 6)) +
           FrameBytes(NGHTTP2_DATA, kEnd, 1, "c" + Message("d")),
-      head(1, "/t/EchoStream") + FrameBytes(NGHTTP2_DATA, 0, 1, Message(std::string(900, 'x'))) + Reset(1, NGHTTP2_CANCEL) +
-          Request(3, "/t/Echo", std::string(1001, 'x')),
+      head(1, "/t/EchoStream") + FrameBytes(NGHTTP2_DATA, 0, 1, Message(std::string(900, 'x'))) +
+          Reset(1, NGHTTP2_CANCEL) + Request(3, "/t/Echo", std::string(1001, 'x')),
       head(1, "/t/Echo") + FrameBytes(NGHTTP2_DATA, 0, 1, Message("x")) +
           FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS | kEnd, 1, HeaderBlock({{"x", "y"}})),
-      FrameBytes(NGHTTP2_SETTINGS, 0, 0, SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 3)) + Request(1, "/t/Echo", "hello") +
-          WindowUpdate(1, 4) + Ping("12345678") + WindowUpdate(0, 100) + WindowUpdate(1, 100) +
-          FrameBytes(NGHTTP2_PRIORITY, 0, 1, Number(0, 5)) + FrameBytes(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, ""),
-      head(1, "/t/EchoStream") + FrameBytes(NGHTTP2_GOAWAY, 0, 0, Number(0, 8)) + FrameBytes(NGHTTP2_DATA, kEnd, 1, Message("x")),
+      FrameBytes(NGHTTP2_SETTINGS, 0, 0, SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 3)) +
+          Request(1, "/t/Echo", "hello") + WindowUpdate(1, 4) + Ping("12345678") + WindowUpdate(0, 100) +
+          WindowUpdate(1, 100) + FrameBytes(NGHTTP2_PRIORITY, 0, 1, Number(0, 5)) +
+          FrameBytes(NGHTTP2_SETTINGS, NGHTTP2_FLAG_ACK, 0, ""),
+      head(1, "/t/EchoStream") + FrameBytes(NGHTTP2_GOAWAY, 0, 0, Number(0, 8)) +
+          FrameBytes(NGHTTP2_DATA, kEnd, 1, Message("x")),
   };
   std::vector<std::string> seeds;
   for (const std::string& list : frames) {

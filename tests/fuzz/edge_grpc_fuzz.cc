@@ -1,5 +1,5 @@
-// What gRPC puts into HTTP/2: messages, cut as the input says, against reading them in one piece; timeouts, binary headers and
-// statuses, against saying them again.
+// What gRPC puts into HTTP/2: messages, cut as the input says, against reading them in one piece; timeouts, binary
+// headers and statuses, against saying them again.
 #include <optional>
 #include <string>
 #include <vector>
@@ -97,7 +97,12 @@ std::vector<std::string> FuzzSeeds() {
   return {Message("a") + Message("") + Message(std::string(300, 'x')),
           Message(std::string(301, 'x')),
           Message("abc").substr(0, 6),
-          "10S", "99999999H", "1n", "AAECAw==", "AAECAw", "100% of \xc3\xa9\n"};
+          "10S",
+          "99999999H",
+          "1n",
+          "AAECAw==",
+          "AAECAw",
+          "100% of \xc3\xa9\n"};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -1,5 +1,5 @@
-// Any text as a filter, any bytes as the values of its properties: it is refused with a position, or it can be evaluated, always
-// to the same, in a message as in a row, and NOT of it to the opposite.
+// Any text as a filter, any bytes as the values of its properties: it is refused with a position, or it can be
+// evaluated, always to the same, in a message as in a row, and NOT of it to the opposite.
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -43,7 +43,8 @@ void Fuzz(absl::string_view expression, const std::vector<absl::string_view>& gi
     std::optional<absl::string_view>& value = values.emplace_back();
     if (values.size() <= given.size()) value = given[values.size() - 1];
     if (value) draft.properties.emplace_back(name, *value);
-    for (const char* own : {"TAGS", "KEYS", "UNIQ_KEY", "__SHARDINGKEY", "BORN_TIMESTAMP", "TIMER_DELIVER_MS", "_SYS_MSG_PRIORITY_"}) {
+    for (const char* own :
+         {"TAGS", "KEYS", "UNIQ_KEY", "__SHARDINGKEY", "BORN_TIMESTAMP", "TIMER_DELIVER_MS", "_SYS_MSG_PRIORITY_"}) {
       has_names_of_the_message |= name == own;
     }
   }
@@ -69,7 +70,8 @@ void Fuzz(absl::string_view expression, const std::vector<absl::string_view>& gi
 
 // The expression, then values in order of their names, with a zero byte between two.
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  std::vector<absl::string_view> parts = absl::StrSplit(absl::string_view(reinterpret_cast<const char*>(data), size), '\0');
+  std::vector<absl::string_view> parts =
+      absl::StrSplit(absl::string_view(reinterpret_cast<const char*>(data), size), '\0');
   const absl::string_view expression = parts[0];
   parts.erase(parts.begin());
   barid::filter::Fuzz(expression, parts);
@@ -79,10 +81,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 std::vector<std::string> FuzzSeeds() {
   std::vector<std::string> seeds;
   for (const char* expression :
-       {"a = 'x' AND b > 1.5 OR NOT c", "a BETWEEN 1 AND 10 AND b NOT BETWEEN 'a' AND 'b'", "a IN ('x', 'y', NULL) OR b NOT IN (1, -2.5e3)",
-        "a LIKE '%x!_y_%' ESCAPE '!' AND b NOT LIKE 'q%'", "a CONTAINS 'x' AND b NOT STARTSWITH 'y' OR c ENDSWITH ''",
-        "(a + b) * -c / 2 - +3 <= 4 = TRUE", "a IS NULL AND (b > 1) IS NOT NULL", "TAGS = 'paid' -- comment\n AND /* and */ KEYS <> \"x.y\"",
-        "((((a))))", "a = 9223372036854775807 OR b = -9223372036854775808 OR c < 1e308"}) {
+       {"a = 'x' AND b > 1.5 OR NOT c", "a BETWEEN 1 AND 10 AND b NOT BETWEEN 'a' AND 'b'",
+        "a IN ('x', 'y', NULL) OR b NOT IN (1, -2.5e3)", "a LIKE '%x!_y_%' ESCAPE '!' AND b NOT LIKE 'q%'",
+        "a CONTAINS 'x' AND b NOT STARTSWITH 'y' OR c ENDSWITH ''", "(a + b) * -c / 2 - +3 <= 4 = TRUE",
+        "a IS NULL AND (b > 1) IS NOT NULL", "TAGS = 'paid' -- comment\n AND /* and */ KEYS <> \"x.y\"", "((((a))))",
+        "a = 9223372036854775807 OR b = -9223372036854775808 OR c < 1e308"}) {
     for (const char* value : {"x", "1", "true", "-9223372036854775808", ""}) {
       std::string seed = expression;
       for (int i = 0; i < 3; ++i) {

@@ -1,4 +1,5 @@
-// Bytes as they may stand in the checkpoint store: an index block is refused, or means the same when it is written again.
+// Bytes as they may stand in the checkpoint store: an index block is refused, or means the same when it is written
+// again.
 #include <cstddef>
 #include <cstdint>
 #include <string>

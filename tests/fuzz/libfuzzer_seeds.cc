@@ -1,5 +1,5 @@
-// Brings a target's FuzzSeeds into libFuzzer, which otherwise begins with nothing and never gets past a checksum: now and then
-// an input becomes a seed, on which libFuzzer then mutates. No corpus has to be kept.
+// Brings a target's FuzzSeeds into libFuzzer, which otherwise begins with nothing and never gets past a checksum: now
+// and then an input becomes a seed, on which libFuzzer then mutates. No corpus has to be kept.
 #include <algorithm>
 #include <cstring>
 

@@ -1,4 +1,5 @@
-// Any bytes: a stored message is refused as damage, or all of it can be read, delivered, and written again with the same meaning.
+// Any bytes: a stored message is refused as damage, or all of it can be read, delivered, and written again with the
+// same meaning.
 #include <cstddef>
 #include <cstdint>
 #include <string>

@@ -19,9 +19,9 @@
 #include "base/mutex.h"
 #include "base/random.h"
 #include "broker/grpc/broker_service.h"
-#include "proxy/grpc/remote_broker.h"
 #include "edge/h2/h2_client.h"
 #include "edge/h2/h2_server.h"
+#include "proxy/grpc/remote_broker.h"
 
 namespace barid {
 

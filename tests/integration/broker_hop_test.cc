@@ -29,8 +29,9 @@ class BrokerHopTest : public testing::Test {
     address_ = process_->address();
   }
   void Connect(const proxy::RemoteBrokerOptions& options = {}) {
-    remote_ = std::make_unique<proxy::RemoteBroker>(
-        "broker-0", OpenChannel(address_, loops_), proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}, options);
+    remote_ =
+        std::make_unique<proxy::RemoteBroker>("broker-0", OpenChannel(address_, loops_),
+                                              proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}, options);
   }
   void StartAndConnect() {
     Start();
@@ -358,7 +359,8 @@ TEST_F(BrokerHopTest, SettlesCarryEveryField) {
   call.shard = ShardId(9);
   for (const SettleKind kind : {SettleKind::kAck, SettleKind::kReturn, SettleKind::kExtend, SettleKind::kUndelivered,
                                 SettleKind::kDeadLetter}) {
-    call.entries.push_back({GroupId(5), {TopicId(6), 7}, 1'000'000'000'000, 8, kind, absl::Milliseconds(1500), "why \xfe"});
+    call.entries.push_back(
+        {GroupId(5), {TopicId(6), 7}, 1'000'000'000'000, 8, kind, absl::Milliseconds(1500), "why \xfe"});
   }
   broker_.settle_result = SettleResult{absl::OkStatus(), std::vector<absl::Status>(5)};
   broker_.settle_result->entries[1] = StaleReceiptError("late");
@@ -562,13 +564,15 @@ TEST_F(BrokerHopTest, ACancelledReceiveGetsWhatWasOnItsWay) {
 TEST_F(BrokerHopTest, LargeAnswersArriveWholeBesideSmallSends) {
   StartAndConnect();
   std::vector<std::string> bodies;
-  for (int i = 0; i < 8; ++i) bodies.push_back(std::string(i == 0 ? 5'000'000 : 400'000 + i, static_cast<char>('a' + i)));
+  for (int i = 0; i < 8; ++i)
+    bodies.push_back(std::string(i == 0 ? 5'000'000 : 400'000 + i, static_cast<char>('a' + i)));
   broker_.serve = [&](const ReceiveCall& call) {
     ReceiveResult result;
     if (call.max_messages == 1) {
       result.deliveries.push_back(SomeDelivery(0, "small"));
     } else {
-      for (size_t i = 0; i < bodies.size(); ++i) result.deliveries.push_back(SomeDelivery(static_cast<QueueOffset>(i), bodies[i]));
+      for (size_t i = 0; i < bodies.size(); ++i)
+        result.deliveries.push_back(SomeDelivery(static_cast<QueueOffset>(i), bodies[i]));
     }
     return result;
   };
@@ -654,7 +658,9 @@ TEST_F(BrokerHopTest, AfterCloseCallsAreRefused) {
 
 TEST_F(BrokerHopTest, EveryCallIsAnsweredOnceWhileTheBrokerComesAndGoes) {
   StartAndConnect();
-  broker_.serve = [](const ReceiveCall&) { return ReceiveResult{absl::OkStatus(), {SomeDelivery(1, std::string(100'000, 'x'))}}; };
+  broker_.serve = [](const ReceiveCall&) {
+    return ReceiveResult{absl::OkStatus(), {SomeDelivery(1, std::string(100'000, 'x'))}};
+  };
   std::atomic<bool> is_over{false};
   std::atomic<int64_t> calls{0};
   Changes changes;
@@ -699,7 +705,8 @@ TEST_F(BrokerHopTest, EveryCallIsAnsweredOnceWhileTheBrokerComesAndGoes) {
 }
 
 TEST_F(BrokerHopTest, APullGoesThereAndBack) {
-  broker_.pull_result = PullResult{absl::OkStatus(), {SomeDelivery(5, "a"), SomeDelivery(6, std::string(300'000, 'b'))}, 9};
+  broker_.pull_result =
+      PullResult{absl::OkStatus(), {SomeDelivery(5, "a"), SomeDelivery(6, std::string(300'000, 'b'))}, 9};
   StartAndConnect();
   PullCall call;
   call.shard = ShardId(1);
@@ -745,7 +752,8 @@ TEST_F(BrokerHopTest, OffsetsGoThereAndBack) {
   broker_.offset_result = {absl::OkStatus(), 7};
   StartAndConnect();
   Outcome<OffsetResult> query;
-  remote_->QueryOffset({ShardId(1), {TopicId(2), 3}, 0, QueryOffsetCall::Policy::kTime, absl::FromUnixSeconds(5)}, query.Taker());
+  remote_->QueryOffset({ShardId(1), {TopicId(2), 3}, 0, QueryOffsetCall::Policy::kTime, absl::FromUnixSeconds(5)},
+                       query.Taker());
   EXPECT_EQ(query.Get().offset, 7);
   EXPECT_EQ(broker_.last_query.time, absl::FromUnixSeconds(5));
   Outcome<OffsetResult> update;

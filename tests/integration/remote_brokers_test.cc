@@ -52,7 +52,8 @@ class RemoteBrokersTest : public testing::Test {
   std::unique_ptr<Executor> timers_ = NewThreadExecutor("barid-hop");
   BrokerProcess first_{&broker_};
   BrokerProcess second_{&broker_};
-  proxy::RemoteBrokers brokers_{&controller_, [this](const std::string& endpoint) { return OpenChannel(endpoint, loops_); },
+  proxy::RemoteBrokers brokers_{&controller_,
+                                [this](const std::string& endpoint) { return OpenChannel(endpoint, loops_); },
                                 proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}};
 };
 

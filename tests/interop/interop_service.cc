@@ -97,7 +97,8 @@ class Endings {
   std::map<std::string, Ending> endings_ ABSL_GUARDED_BY(mu_);
 };
 
-// A stream whose messages and end wait here until the peer takes them. It tells `endings` how it ended if it has a name.
+// A stream whose messages and end wait here until the peer takes them. It tells `endings` how it ended if it has a
+// name.
 class InteropStream : public StreamHandler {
  public:
   InteropStream(std::shared_ptr<Stream> stream, std::shared_ptr<Endings> endings)

@@ -203,7 +203,8 @@ TEST_F(AdminServiceTest, CountsAreThoseOfAllShardsTogether) {
   broker(0).counts = {{ShardId(1), group, topic, 5, 4, 3, 0, 2, oldest + absl::Seconds(1)},
                       {ShardId(1), GroupId(), topic, 0, 0, 0, 6, 0, std::nullopt},
                       {ShardId(1), GroupId(999), topic, 7, 0, 0, 0, 0, std::nullopt}};
-  broker(1).counts = {{ShardId(2), group, topic, 50, 40, 30, 0, 20, oldest}, {ShardId(2), GroupId(), topic, 0, 0, 0, 60, 0, std::nullopt}};
+  broker(1).counts = {{ShardId(2), group, topic, 50, 40, 30, 0, 20, oldest},
+                      {ShardId(2), GroupId(), topic, 0, 0, 0, 60, 0, std::nullopt}};
   const auto check = [&](const auto& response) {
     ASSERT_THAT(response.counts(), SizeIs(1));
     const admin::GroupCount& count = response.counts(0);
@@ -269,10 +270,11 @@ FoundMessage FoundOf(const std::string& id, QueueOffset offset) {
 }
 
 TEST(AdminTextTest, IsUtf8WhateverTheBytesAre) {
-  for (const char* good : {"", "plain", "größe", "你好", "🐪", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"}) EXPECT_EQ(Text(good), good);
+  for (const char* good : {"", "plain", "größe", "你好", "🐪", "\xed\x9f\xbf", "\xf4\x8f\xbf\xbf"})
+    EXPECT_EQ(Text(good), good);
   EXPECT_EQ(Text("a\nb"), "a\\nb");
-  for (const char* bad : {"\xff", "\x80", "\xc0\x80", "\xc3", "\xe4\xbd", "\xe0\x80\x80", "\xed\xa0\x80", "\xf0\x80\x80\x80",
-                          "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3(", "\xe4\xbd("}) {
+  for (const char* bad : {"\xff", "\x80", "\xc0\x80", "\xc3", "\xe4\xbd", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf0\x80\x80\x80", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xc3(", "\xe4\xbd("}) {
     EXPECT_EQ(Text(bad), absl::CEscape(bad));
   }
   EXPECT_EQ(Text("ö\xff"), "\\303\\266\\377");

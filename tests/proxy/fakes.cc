@@ -14,7 +14,8 @@ FakeController::FakeController(int brokers, int shards) {
   tables_.revision = 1;
   tables_.cluster = "test-cluster";
   tables_.signing_keys = {{1, "the-first-secret"}, {2, "the-second-secret"}};
-  for (int i = 0; i < brokers; ++i) tables_.brokers.push_back({absl::StrCat("broker-", i), absl::StrCat("10.0.0.", i, ":8082")});
+  for (int i = 0; i < brokers; ++i)
+    tables_.brokers.push_back({absl::StrCat("broker-", i), absl::StrCat("10.0.0.", i, ":8082")});
   for (int i = 0; i < shards; ++i) {
     tables_.shards.push_back({ShardId(i + 1), absl::StrCat("shard-", i + 1), absl::StrCat("broker-", i % brokers), 1});
   }
@@ -123,7 +124,8 @@ void FakeController::DeleteGroup(ResourceName name, Changed done) {
 
 void FakeController::Subscribe(GroupId group, TopicId topic, Changed done) {
   if (hold_) {
-    return held_.push_back([this, group, topic, done = std::move(done)]() mutable { Subscribe(group, topic, std::move(done)); });
+    return held_.push_back(
+        [this, group, topic, done = std::move(done)]() mutable { Subscribe(group, topic, std::move(done)); });
   }
   ++subscriptions_made;
   const GroupMetadata* const subscriber = current_->FindGroup(group);
@@ -131,7 +133,7 @@ void FakeController::Subscribe(GroupId group, TopicId topic, Changed done) {
     return done(absl::FailedPreconditionError("the group is offset-based"));
   }
   if (failure_.ok() && current_->FindSubscription(group, topic) == nullptr) {
-    Edit([&](Metadata::Tables* tables) { 
+    Edit([&](Metadata::Tables* tables) {
       tables->subscriptions.push_back({group, topic, {}, absl::UnixEpoch()});
       for (GroupMetadata& one : tables->groups) {
         if (one.id == group) one.kind = GroupKind::kDelivery;
@@ -229,7 +231,8 @@ void FakeBroker::Append(AppendCall call, Callback<AppendResult> done) {
 void FakeBroker::Recall(RecallCall call, Callback<RecallResult> done) {
   recalls.push_back(call);
   if (const auto refusal = TakeRefusal()) return done({*refusal});
-  done({timers_.erase({call.shard, call.timer}) > 0 ? absl::OkStatus() : absl::NotFoundError("delivered or recalled already")});
+  done({timers_.erase({call.shard, call.timer}) > 0 ? absl::OkStatus()
+                                                    : absl::NotFoundError("delivered or recalled already")});
 }
 
 void FakeBroker::EndTransaction(EndTransactionCall call, Callback<EndTransactionResult> done) {
@@ -335,7 +338,10 @@ uint64_t FakeBroker::Receive(ReceiveCall call, Callback<ReceiveResult> done) {
   if (picked.empty() && call.wait > absl::ZeroDuration()) {
     waiting_.push_back({id, std::move(call), std::move(done)});
   } else {
-    Run([done = std::move(done), picked = std::move(picked)]() mutable { done({absl::OkStatus(), std::move(picked)}); },
+    Run(
+        [done = std::move(done), picked = std::move(picked)]() mutable {
+          done({absl::OkStatus(), std::move(picked)});
+        },
         hold_deliveries);
   }
   return id;
@@ -357,7 +363,10 @@ void FakeBroker::WakeWaiting() {
     if (picked.empty()) {
       waiting_.push_back(std::move(receive));
     } else {
-      Run([done = std::move(receive.done), picked = std::move(picked)]() mutable { done({absl::OkStatus(), std::move(picked)}); },
+      Run(
+          [done = std::move(receive.done), picked = std::move(picked)]() mutable {
+            done({absl::OkStatus(), std::move(picked)});
+          },
           hold_deliveries);
     }
   }
@@ -369,7 +378,8 @@ PullResult FakeBroker::Read(const PullCall& call) {
   if (call.offset < 0 || call.offset > end) return {OffsetRangeError({0, end}, "no such offset"), {}, 0};
   PullResult result;
   result.next_offset = call.offset;
-  for (; result.next_offset < end && static_cast<int>(result.deliveries.size()) < call.max_messages; ++result.next_offset) {
+  for (; result.next_offset < end && static_cast<int>(result.deliveries.size()) < call.max_messages;
+       ++result.next_offset) {
     const Stored& stored = queue[static_cast<size_t>(result.next_offset)];
     const auto matches = [&](const std::string& tag) { return TagHash(tag) == stored.tag_hash; };
     if (!call.tags.empty() && std::none_of(call.tags.begin(), call.tags.end(), matches)) continue;

@@ -66,7 +66,8 @@ class FakeController : public ControllerApi {
   std::vector<absl::AnyInvocable<void()>> held_;
 };
 
-// A broker in memory, with queues and deliveries. Single-threaded: answers come within the call, or when a test says so.
+// A broker in memory, with queues and deliveries. Single-threaded: answers come within the call, or when a test says
+// so.
 class FakeBroker : public BrokerApi {
  public:
   explicit FakeBroker(std::string id) : id_(std::move(id)) {}

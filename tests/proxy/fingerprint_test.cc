@@ -35,7 +35,9 @@ TEST(FingerprintTest, ChangesWithAllThatHasToBeEqual) {
       [](auto* d) { d->tag = "blue"; },
       [](auto* d) { d->tag.reset(); },
       [](auto* d) { d->tag = ""; },
-      [](auto* d) { d->keys = {"k2", "k1"}; },
+      [](auto* d) {
+        d->keys = {"k2", "k1"};
+      },
       [](auto* d) { d->keys = {"k1"}; },
       [](auto* d) { d->keys = {"k1k2"}; },
       [](auto* d) { d->message_group = "h"; },
@@ -44,9 +46,15 @@ TEST(FingerprintTest, ChangesWithAllThatHasToBeEqual) {
       [](auto* d) { d->lite_topic.reset(); },
       [](auto* d) { d->priority = 4; },
       [](auto* d) { d->priority.reset(); },
-      [](auto* d) { d->properties = {{"a", "1"}}; },
-      [](auto* d) { d->properties = {{"a", "2"}, {"b", "1"}}; },
-      [](auto* d) { d->properties = {{"a1", ""}, {"b", "2"}}; },
+      [](auto* d) {
+        d->properties = {{"a", "1"}};
+      },
+      [](auto* d) {
+        d->properties = {{"a", "2"}, {"b", "1"}};
+      },
+      [](auto* d) {
+        d->properties = {{"a1", ""}, {"b", "2"}};
+      },
       [](auto* d) { d->body = "bodi"; },
       [](auto* d) { d->delivery_time.reset(); },
       [](auto* d) { *d->delivery_time += absl::Microseconds(1); },
@@ -60,7 +68,8 @@ TEST(FingerprintTest, ChangesWithAllThatHasToBeEqual) {
     EXPECT_EQ(changed.id, original.id);
     EXPECT_TRUE(contents.insert(changed.content).second) << "change " << contents.size() - 1;
   }
-  for (const Producer& other : {Producer{"client-2", "host-1"}, Producer{"client-1", "host-2"}, Producer{"host-1", "client-1"}}) {
+  for (const Producer& other :
+       {Producer{"client-2", "host-1"}, Producer{"client-1", "host-2"}, Producer{"host-1", "client-1"}}) {
     const Fingerprint changed = FingerprintOf(Draft(), kTopic, other);
     EXPECT_EQ(changed.id, original.id);
     EXPECT_TRUE(contents.insert(changed.content).second);

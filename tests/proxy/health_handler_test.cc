@@ -62,7 +62,8 @@ TEST_F(HealthHandlerTest, WatchersHearTheStateAndItsChanges) {
   health_.SetServing(true);
   health_.SetServing(true);
   health_.SetServing(false);
-  EXPECT_THAT(Seen(*watcher), ElementsAre(HealthCheckResponse::NOT_SERVING, HealthCheckResponse::SERVING, HealthCheckResponse::NOT_SERVING));
+  EXPECT_THAT(Seen(*watcher), ElementsAre(HealthCheckResponse::NOT_SERVING, HealthCheckResponse::SERVING,
+                                          HealthCheckResponse::NOT_SERVING));
   watcher->Cancel();
   health_.SetServing(true);
   EXPECT_EQ(watcher->frames(), 3u);

@@ -67,7 +67,8 @@ TEST_F(LiteHandlersTest, AMessageGoesToTheShardOfItsLiteTopic) {
 
 TEST_F(LiteHandlersTest, ABatchIsSentApartByLiteTopic) {
   v2::SendMessageRequest request;
-  for (const char* name : {"a", "b", "a"}) *request.add_messages() = Lite(name, absl::StrCat("id", request.messages_size()));
+  for (const char* name : {"a", "b", "a"})
+    *request.add_messages() = Lite(name, absl::StrCat("id", request.messages_size()));
   const auto response = Call<v2::SendMessageResponse>("SendMessage", request);
   EXPECT_EQ(response.status().code(), v2::OK);
   EXPECT_THAT(response.entries(), SizeIs(3));

@@ -21,7 +21,9 @@ class OffsetHandlersTest : public ProxyFixture {
     request.set_query_offset_policy(policy);
     return request;
   }
-  v2::QueryOffsetResponse Query(const v2::QueryOffsetRequest& request) { return Call<v2::QueryOffsetResponse>("QueryOffset", request); }
+  v2::QueryOffsetResponse Query(const v2::QueryOffsetRequest& request) {
+    return Call<v2::QueryOffsetResponse>("QueryOffset", request);
+  }
 
   static v2::UpdateOffsetRequest UpdateRequest(int64_t offset, const std::string& group = "workers") {
     v2::UpdateOffsetRequest request;

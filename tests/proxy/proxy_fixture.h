@@ -93,7 +93,9 @@ class ProxyFixture : public ::testing::Test {
     *request.add_messages() = message;
     return Call<v2::SendMessageResponse>("SendMessage", request);
   }
-  v2::SendMessageResponse Send(const std::string& body, const std::string& topic = "orders") { return Send(MessageOf(topic, body)); }
+  v2::SendMessageResponse Send(const std::string& body, const std::string& topic = "orders") {
+    return Send(MessageOf(topic, body));
+  }
   v2::SendMessageResponse SendTagged(const std::string& body, const std::string& tag) {
     v2::Message message = MessageOf("orders", body);
     message.mutable_system_properties()->set_tag(tag);
@@ -101,7 +103,8 @@ class ProxyFixture : public ::testing::Test {
   }
 
   // A receive as a simple consumer makes it, without waiting.
-  static v2::ReceiveMessageRequest ReceiveRequestOf(const std::string& group = "workers", const std::string& topic = "orders") {
+  static v2::ReceiveMessageRequest ReceiveRequestOf(const std::string& group = "workers",
+                                                    const std::string& topic = "orders") {
     v2::ReceiveMessageRequest request;
     *request.mutable_group() = Named(group);
     *request.mutable_message_queue()->mutable_topic() = Named(topic);

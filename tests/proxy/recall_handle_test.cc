@@ -23,7 +23,8 @@ class RecallHandleTest : public ::testing::Test {
 };
 
 TEST_F(RecallHandleTest, ComesBackAsItWentWhateverTheMessagesId) {
-  for (const std::string& id : {std::string(), std::string("1"), std::string("12"), std::string("\0\xff", 2), std::string(255, 'x')}) {
+  for (const std::string& id :
+       {std::string(), std::string("1"), std::string("12"), std::string("\0\xff", 2), std::string(255, 'x')}) {
     const auto handle = DecodeRecallHandle(EncodeRecallHandle(SomeHandle(id), keys_[1]), keys_);
     ASSERT_TRUE(handle.ok()) << handle.status();
     EXPECT_EQ(*handle, SomeHandle(id));
@@ -51,7 +52,8 @@ TEST_F(RecallHandleTest, EveryChangedBitIsRefused) {
 
 TEST_F(RecallHandleTest, EveryOtherLengthIsRefused) {
   const std::string handle = EncodeRecallHandle(SomeHandle(), keys_[1]);
-  for (size_t size = 0; size < handle.size(); ++size) EXPECT_EQ(WhyNot(handle.substr(0, size)), Reason::kBadRequest) << size;
+  for (size_t size = 0; size < handle.size(); ++size)
+    EXPECT_EQ(WhyNot(handle.substr(0, size)), Reason::kBadRequest) << size;
   for (const char* tail : {" ", "=", "==", "A", "\n", "AAAA"}) EXPECT_EQ(WhyNot(handle + tail), Reason::kBadRequest);
   EXPECT_EQ(WhyNot(std::string(1 << 20, 'A')), Reason::kBadRequest);
 }

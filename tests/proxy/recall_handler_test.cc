@@ -131,7 +131,8 @@ TEST_F(RecallHandlerTest, BrokerErrorsHaveTheirPublicCodes) {
   UseOneShard();
   const std::string handle = SendDelayed();
   const std::pair<absl::Status, v2::Code> cases[] = {
-      {absl::DeadlineExceededError("x"), v2::PROXY_TIMEOUT}, {absl::UnavailableError("x"), v2::HA_NOT_AVAILABLE},
+      {absl::DeadlineExceededError("x"), v2::PROXY_TIMEOUT},
+      {absl::UnavailableError("x"), v2::HA_NOT_AVAILABLE},
       {absl::DataLossError("x"), v2::INTERNAL_SERVER_ERROR},
   };
   for (const auto& [status, code] : cases) {

@@ -69,7 +69,8 @@ TEST_F(ReceiptTest, EveryOtherLengthIsRefused) {
   for (size_t size = 0; size < handle.size(); ++size) {
     EXPECT_EQ(WhyNot(handle.substr(0, size)), Reason::kInvalidReceiptHandle) << size;
   }
-  for (const char* tail : {" ", "=", "A", "\n", "AAAA"}) EXPECT_EQ(WhyNot(handle + tail), Reason::kInvalidReceiptHandle);
+  for (const char* tail : {" ", "=", "A", "\n", "AAAA"})
+    EXPECT_EQ(WhyNot(handle + tail), Reason::kInvalidReceiptHandle);
   EXPECT_EQ(WhyNot(std::string(1 << 20, 'A')), Reason::kInvalidReceiptHandle);
 }
 

@@ -174,16 +174,20 @@ TEST_F(ReceiveHandlerTest, WhatIsWrongIsSaid) {
     const char* sentence;
   };
   const Case cases[] = {
-      {[](auto* r) { r->mutable_invisible_duration()->set_seconds(9); }, v2::ILLEGAL_INVISIBLE_TIME, "expected 10s to 12h"},
+      {[](auto* r) { r->mutable_invisible_duration()->set_seconds(9); }, v2::ILLEGAL_INVISIBLE_TIME,
+       "expected 10s to 12h"},
       {[](auto* r) { r->clear_invisible_duration(); }, v2::ILLEGAL_INVISIBLE_TIME, "is 0"},
       {[](auto* r) { r->mutable_invisible_duration()->set_seconds(43'201); }, v2::ILLEGAL_INVISIBLE_TIME, "is 12h1s"},
       {[](auto* r) { r->mutable_filter_expression()->set_expression("a|b"); }, v2::ILLEGAL_FILTER_EXPRESSION, "a|b"},
       {[](auto* r) { SetSql(r, "*"); }, v2::ILLEGAL_FILTER_EXPRESSION,
        "the SQL filter cannot be read at position 1: found \"*\", expected a name, a literal, NOT, a sign or ("},
-      {[](auto* r) { SetSql(r, ""); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 1: found the end, expected a condition"},
+      {[](auto* r) { SetSql(r, ""); }, v2::ILLEGAL_FILTER_EXPRESSION,
+       "position 1: found the end, expected a condition"},
       {[](auto* r) { SetSql(r, "a > 1 AND"); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 10: found the end"},
-      {[](auto* r) { SetSql(r, "a > 'x' + 1"); }, v2::ILLEGAL_FILTER_EXPRESSION, "position 5: found \"'x'\", expected a number"},
-      {[](auto* r) { SetSql(r, "a = '" + std::string(20'000, 'x') + "'"); }, v2::ILLEGAL_FILTER_EXPRESSION, "at most 16384"},
+      {[](auto* r) { SetSql(r, "a > 'x' + 1"); }, v2::ILLEGAL_FILTER_EXPRESSION,
+       "position 5: found \"'x'\", expected a number"},
+      {[](auto* r) { SetSql(r, "a = '" + std::string(20'000, 'x') + "'"); }, v2::ILLEGAL_FILTER_EXPRESSION,
+       "at most 16384"},
       {[](auto* r) { r->mutable_group()->set_name("a b"); }, v2::ILLEGAL_CONSUMER_GROUP, "illegal character"},
       {[](auto* r) { r->clear_group(); }, v2::ILLEGAL_CONSUMER_GROUP, "is empty"},
       {[](auto* r) { r->clear_message_queue(); }, v2::ILLEGAL_TOPIC, "is empty"},
@@ -481,7 +485,8 @@ TEST_F(ReceiveHandlerTest, DeadLettersCanBeReceived) {
   const auto messages = ReceiveMessages(ReceiveRequestOf("inspectors", "%DLQ%workers"));
   ASSERT_THAT(messages, SizeIs(1));
   EXPECT_EQ(messages[0].topic().name(), "%DLQ%workers");
-  EXPECT_EQ(Ack({messages[0].system_properties().receipt_handle()}, "inspectors", "%DLQ%workers").status().code(), v2::OK);
+  EXPECT_EQ(Ack({messages[0].system_properties().receipt_handle()}, "inspectors", "%DLQ%workers").status().code(),
+            v2::OK);
 }
 
 TEST_F(ReceiveHandlerTest, TheNamespaceIsEchoedAsTheClientWroteIt) {

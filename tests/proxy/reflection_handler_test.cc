@@ -64,13 +64,15 @@ class ReflectionTest : public ::testing::Test {
 TEST_F(ReflectionTest, ListsWhatIsServed) {
   for (const std::string method : {kMethod, kMethodOfOldTools}) {
     EXPECT_THAT(Names(Ask(Services(), method)),
-                ElementsAre("apache.rocketmq.v2.MessagingService", "grpc.health.v1.Health", "grpc.reflection.v1.ServerReflection"));
+                ElementsAre("apache.rocketmq.v2.MessagingService", "grpc.health.v1.Health",
+                            "grpc.reflection.v1.ServerReflection"));
   }
 }
 
 TEST_F(ReflectionTest, ItsFilesMakeTheServiceAgain) {
-  for (const std::string symbol : {"apache.rocketmq.v2.MessagingService", "apache.rocketmq.v2.MessagingService.SendMessage",
-                                   "apache.rocketmq.v2.SendMessageRequest"}) {
+  for (const std::string symbol :
+       {"apache.rocketmq.v2.MessagingService", "apache.rocketmq.v2.MessagingService.SendMessage",
+        "apache.rocketmq.v2.SendMessageRequest"}) {
     const ServerReflectionResponse answer = Ask(Symbol(symbol));
     EXPECT_EQ(answer.original_request().file_containing_symbol(), symbol);
     // As a tool does that knows nothing before.
@@ -84,7 +86,8 @@ TEST_F(ReflectionTest, ItsFilesMakeTheServiceAgain) {
     }
     const auto* const service = pool.FindServiceByName("apache.rocketmq.v2.MessagingService");
     ASSERT_NE(service, nullptr);
-    EXPECT_EQ(service->FindMethodByName("SendMessage")->input_type()->full_name(), "apache.rocketmq.v2.SendMessageRequest");
+    EXPECT_EQ(service->FindMethodByName("SendMessage")->input_type()->full_name(),
+              "apache.rocketmq.v2.SendMessageRequest");
   }
 }
 

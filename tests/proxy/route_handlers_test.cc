@@ -100,7 +100,8 @@ TEST_F(RouteHandlersTest, AnUnknownTopicIsMadeOnFirstUse) {
 TEST_F(RouteHandlersTest, ManyWhoMissTheSameTopicShareOneCreation) {
   controller_.Hold();
   std::vector<std::shared_ptr<TestCall>> calls;
-  for (int i = 0; i < 3; ++i) calls.push_back(port_.Start(std::string(kService) + "QueryRoute", RouteRequest("invoices")));
+  for (int i = 0; i < 3; ++i)
+    calls.push_back(port_.Start(std::string(kService) + "QueryRoute", RouteRequest("invoices")));
   for (const auto& call : calls) EXPECT_FALSE(call->answered());
   controller_.Release();
   for (const auto& call : calls) EXPECT_EQ(call->As<v2::QueryRouteResponse>().status().code(), v2::OK);

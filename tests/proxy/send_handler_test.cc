@@ -1,8 +1,8 @@
 #include <map>
 #include <set>
 
-#include "base/stored_message.h"
 #include "base/status.h"
+#include "base/stored_message.h"
 #include "proxy/public/status_map.h"
 #include "tests/proxy/proxy_fixture.h"
 
@@ -180,7 +180,8 @@ TEST_F(SendHandlerTest, MessagesOfOneCallGoToTheShardsOfTheirIds) {
 
 TEST_F(SendHandlerTest, APriorityIsAQueue) {
   controller_.MakeTopic("alarms", MessageType::kPriority);
-  for (const auto& [priority, queue] : {std::pair(0, 0), std::pair(7, 7), std::pair(15, 15), std::pair(1'000'000, 15)}) {
+  for (const auto& [priority, queue] :
+       {std::pair(0, 0), std::pair(7, 7), std::pair(15, 15), std::pair(1'000'000, 15)}) {
     v2::Message message = MessageOf("alarms", "x");
     message.mutable_system_properties()->set_message_type(v2::PRIORITY);
     message.mutable_system_properties()->set_priority(priority);
@@ -213,7 +214,8 @@ TEST_F(SendHandlerTest, WhereTypesAreNotEnforcedAMessageDoesWhatItsTypeSays) {
 
 TEST_F(SendHandlerTest, ManyMessagesGoToOneShardTogether) {
   StoreRepeats();
-  const auto response = SendAll({MessageOf("orders", "a", "1"), MessageOf("orders", "b", "2"), MessageOf("orders", "c", "3")});
+  const auto response =
+      SendAll({MessageOf("orders", "a", "1"), MessageOf("orders", "b", "2"), MessageOf("orders", "c", "3")});
   EXPECT_EQ(response.status().code(), v2::OK);
   ASSERT_THAT(response.entries(), SizeIs(3));
   for (int i = 0; i < 3; ++i) EXPECT_EQ(response.entries(i).message_id(), absl::StrCat(i + 1));
@@ -227,7 +229,8 @@ TEST_F(SendHandlerTest, EachMessageOfACallHasItsOwnFate) {
       return index == 1 ? absl::DeadlineExceededError("not synced in time") : absl::OkStatus();
     };
   }
-  const auto response = SendAll({MessageOf("orders", "a", "1"), MessageOf("orders", "b", "2"), MessageOf("orders", "c", "3")});
+  const auto response =
+      SendAll({MessageOf("orders", "a", "1"), MessageOf("orders", "b", "2"), MessageOf("orders", "c", "3")});
   EXPECT_EQ(response.status().code(), v2::MULTIPLE_RESULTS);
   EXPECT_EQ(response.entries(0).status().code(), v2::OK);
   EXPECT_EQ(response.entries(1).status().code(), v2::MASTER_PERSISTENCE_TIMEOUT);
@@ -281,8 +284,10 @@ TEST_F(SendHandlerTest, AnOutcomeThatIsUnknownIsNotTriedAgain) {
 TEST_F(SendHandlerTest, BrokerErrorsHaveTheirPublicCodes) {
   UseOneShard();
   const std::pair<absl::Status, v2::Code> cases[] = {
-      {absl::ResourceExhaustedError("x"), v2::TOO_MANY_REQUESTS}, {absl::DeadlineExceededError("x"), v2::MASTER_PERSISTENCE_TIMEOUT},
-      {absl::UnavailableError("x"), v2::HA_NOT_AVAILABLE},        {absl::DataLossError("x"), v2::INTERNAL_SERVER_ERROR},
+      {absl::ResourceExhaustedError("x"), v2::TOO_MANY_REQUESTS},
+      {absl::DeadlineExceededError("x"), v2::MASTER_PERSISTENCE_TIMEOUT},
+      {absl::UnavailableError("x"), v2::HA_NOT_AVAILABLE},
+      {absl::DataLossError("x"), v2::INTERNAL_SERVER_ERROR},
       {absl::InternalError("x"), v2::INTERNAL_SERVER_ERROR},
   };
   for (const auto& [status, code] : cases) {

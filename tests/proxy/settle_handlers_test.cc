@@ -102,7 +102,8 @@ TEST_F(SettleHandlersTest, EntriesGoToTheirShards) {
   for (const char* shard : {"shard-2", "shard-1"}) {
     v2::ReceiveMessageRequest request = ReceiveRequestOf();
     request.mutable_message_queue()->mutable_broker()->set_name(shard);
-    for (const v2::Message& message : ReceiveMessages(request)) handles.push_back(message.system_properties().receipt_handle());
+    for (const v2::Message& message : ReceiveMessages(request))
+      handles.push_back(message.system_properties().receipt_handle());
   }
   ASSERT_THAT(handles, SizeIs(4));
   broker(0).hold = true;

@@ -125,8 +125,8 @@ v2::Message StatusWorld::Lite(const std::string& lite_topic) {
   return message;
 }
 
-v2::SyncLiteSubscriptionRequest StatusWorld::Reads(const std::vector<std::string>& lite_topics, const std::string& topic,
-                                                   const std::string& group) {
+v2::SyncLiteSubscriptionRequest StatusWorld::Reads(const std::vector<std::string>& lite_topics,
+                                                   const std::string& topic, const std::string& group) {
   v2::SyncLiteSubscriptionRequest request;
   request.set_action(v2::COMPLETE_ADD);
   *request.mutable_topic() = Named(topic);
@@ -1253,46 +1253,58 @@ const std::vector<StatusCase>& StatusCases() {
 const std::vector<StatusReason>& StatusReasons() {
   static const auto* const kReasons = new std::vector<StatusReason>({
       // --- Codes that are for some calls only ---
-      {{"QueryRoute", "Heartbeat", "QueryAssignment", "ReceiveMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
-        "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
-        "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
+      {{"QueryRoute", "Heartbeat", "QueryAssignment", "ReceiveMessage", "ForwardMessageToDeadLetterQueue",
+        "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry",
+        "NotifyClientTermination", "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
        {v2::MULTIPLE_RESULTS},
        "the call is about one thing; only SendMessage and AckMessage have entries of which each has its own fate"},
       {{},
        {v2::ILLEGAL_MESSAGE_TAG, v2::ILLEGAL_MESSAGE_KEY, v2::ILLEGAL_MESSAGE_GROUP, v2::ILLEGAL_MESSAGE_PROPERTY_KEY,
-        v2::ILLEGAL_MESSAGE_ID, v2::ILLEGAL_DELIVERY_TIME, v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE, v2::MESSAGE_CORRUPTED,
-        v2::MESSAGE_BODY_TOO_LARGE, v2::MESSAGE_BODY_EMPTY, v2::MESSAGE_PROPERTIES_TOO_LARGE, v2::MASTER_PERSISTENCE_TIMEOUT},
+        v2::ILLEGAL_MESSAGE_ID, v2::ILLEGAL_DELIVERY_TIME, v2::MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
+        v2::MESSAGE_CORRUPTED, v2::MESSAGE_BODY_TOO_LARGE, v2::MESSAGE_BODY_EMPTY, v2::MESSAGE_PROPERTIES_TOO_LARGE,
+        v2::MASTER_PERSISTENCE_TIMEOUT},
        "it is about messages that are being sent, and only SendMessage sends"},
       {{}, {v2::INVALID_TRANSACTION_ID}, "only EndTransaction names a transaction"},
-      {{}, {v2::ILLEGAL_FILTER_EXPRESSION}, "the filters that count are those of ReceiveMessage and PullMessage; the "
+      {{},
+       {v2::ILLEGAL_FILTER_EXPRESSION},
+       "the filters that count are those of ReceiveMessage and PullMessage; the "
        "one in Settings is not looked at"},
       {{}, {v2::ILLEGAL_OFFSET}, "only PullMessage and UpdateOffset name an offset"},
       {{}, {v2::OFFSET_NOT_FOUND}, "only GetOffset asks for what was stored"},
       {{}, {v2::ILLEGAL_INVISIBLE_TIME}, "only ReceiveMessage and ChangeInvisibleDuration ask for an invisible time"},
       {{}, {v2::INVALID_RECEIPT_HANDLE}, "only the calls that settle a delivery name a receipt"},
-      {{}, {v2::MESSAGE_NOT_FOUND}, "it means an empty poll, to some clients for any call; so only ReceiveMessage "
+      {{},
+       {v2::MESSAGE_NOT_FOUND},
+       "it means an empty poll, to some clients for any call; so only ReceiveMessage "
        "and PullMessage say it"},
-      {{}, {v2::PAYLOAD_TOO_LARGE}, "only SendMessage and AckMessage carry lists; of any call, more bytes than the "
+      {{},
+       {v2::PAYLOAD_TOO_LARGE},
+       "only SendMessage and AckMessage carry lists; of any call, more bytes than the "
        "port takes end it by gRPC's RESOURCE_EXHAUSTED"},
-      {{}, {v2::CONSUMER_GROUP_NOT_FOUND}, "only ReceiveMessage, UpdateOffset, GetOffset and SyncLiteSubscription need the group to be "
+      {{},
+       {v2::CONSUMER_GROUP_NOT_FOUND},
+       "only ReceiveMessage, UpdateOffset, GetOffset and SyncLiteSubscription need the group to be "
        "there; a receipt of a deleted one is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
       {{"AckMessage", "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration"},
        {v2::TOPIC_NOT_FOUND},
        "a receipt of a topic that is gone is INVALID_RECEIPT_HANDLE, which ends the retries of clients"},
-      {{"EndTransaction"}, {v2::TOPIC_NOT_FOUND}, "the transaction id tells: INVALID_TRANSACTION_ID if it is for "
+      {{"EndTransaction"},
+       {v2::TOPIC_NOT_FOUND},
+       "the transaction id tells: INVALID_TRANSACTION_ID if it is for "
        "another topic, NOT_FOUND if its topic was deleted"},
-      {{"QueryRoute", "QueryAssignment", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue", "PullMessage",
-        "UpdateOffset", "GetOffset", "QueryOffset", "ChangeInvisibleDuration", "SyncLiteSubscription"},
+      {{"QueryRoute", "QueryAssignment", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue",
+        "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "ChangeInvisibleDuration", "SyncLiteSubscription"},
        {v2::NOT_FOUND},
        "what can be missing has a code of its own here: topic, group, message, offset or receipt"},
-      {{"QueryRoute", "SendMessage", "QueryAssignment", "AckMessage",
-       "ForwardMessageToDeadLetterQueue", "ChangeInvisibleDuration",
-        "RecallMessage"},
+      {{"QueryRoute", "SendMessage", "QueryAssignment", "AckMessage", "ForwardMessageToDeadLetterQueue",
+        "ChangeInvisibleDuration", "RecallMessage"},
        {v2::PRECONDITION_FAILED},
        "nothing has to be in a state before the call; of what is over, another code tells"},
       {{"PullMessage", "QueryOffset"}, {v2::PRECONDITION_FAILED}, "a queue may be read whatever a group does with it"},
       {{"GetOffset", "QueryOffset"}, {v2::TOO_MANY_REQUESTS}, "nothing is written, made or waited for"},
-      {{"QueryRoute", "SendMessage", "QueryOffset", "EndTransaction", "RecallMessage"}, {v2::ILLEGAL_CONSUMER_GROUP}, "the "
+      {{"QueryRoute", "SendMessage", "QueryOffset", "EndTransaction", "RecallMessage"},
+       {v2::ILLEGAL_CONSUMER_GROUP},
+       "the "
        "call names no group"},
 
       // --- Calls that only tell the server something ---
@@ -1302,15 +1314,18 @@ const std::vector<StatusReason>& StatusReasons() {
       {{"Telemetry"},
        {v2::ILLEGAL_TOPIC, v2::ILLEGAL_CONSUMER_GROUP, v2::TOPIC_NOT_FOUND, v2::NOT_FOUND},
        "clients wait for the settings in their start, some for ever: they get them whatever they named, and hear of "
-        "it in the call that uses the name"},
-      {{"NotifyClientTermination"}, {v2::ILLEGAL_CONSUMER_GROUP}, "the client is told by its id; the group that it "
+       "it in the call that uses the name"},
+      {{"NotifyClientTermination"},
+       {v2::ILLEGAL_CONSUMER_GROUP},
+       "the client is told by its id; the group that it "
        "names is not looked at"},
       {{"Heartbeat", "Telemetry", "NotifyClientTermination"},
-       {v2::PRECONDITION_FAILED, v2::TOO_MANY_REQUESTS, v2::INTERNAL_SERVER_ERROR, v2::HA_NOT_AVAILABLE, v2::PROXY_TIMEOUT},
+       {v2::PRECONDITION_FAILED, v2::TOO_MANY_REQUESTS, v2::INTERNAL_SERVER_ERROR, v2::HA_NOT_AVAILABLE,
+        v2::PROXY_TIMEOUT},
        "the proxy answers alone, from memory: neither a shard nor the controller is asked"},
       {{"QueryRoute", "QueryAssignment", "Heartbeat", "ReceiveMessage", "AckMessage", "ForwardMessageToDeadLetterQueue",
-        "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry", "NotifyClientTermination",
-        "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
+        "PullMessage", "UpdateOffset", "GetOffset", "QueryOffset", "EndTransaction", "Telemetry",
+        "NotifyClientTermination", "ChangeInvisibleDuration", "RecallMessage", "SyncLiteSubscription"},
        {v2::FORBIDDEN},
        "rights of users are not built yet, and every queue may be read"},
       {{}, {v2::NOT_IMPLEMENTED}, "the call is served"},
@@ -1318,7 +1333,9 @@ const std::vector<StatusReason>& StatusReasons() {
       // --- Codes that nobody is answered ---
       {{}, {v2::ILLEGAL_ACCESS_POINT}, "any endpoints are taken: routes name the address by which the client came"},
       {{}, {v2::UNRECOGNIZED_CLIENT_TYPE}, "every type of client is served, also one younger than this server"},
-      {{}, {v2::ILLEGAL_POLLING_TIME}, "a poll that is too long is cut to what the deadline leaves, a short one is "
+      {{},
+       {v2::ILLEGAL_POLLING_TIME},
+       "a poll that is too long is cut to what the deadline leaves, a short one is "
        "taken as it is"},
       {{}, {v2::ILLEGAL_LITE_TOPIC}, "only SendMessage and SyncLiteSubscription name lite topics that may be new"},
       {{}, {v2::LITE_TOPIC_QUOTA_EXCEEDED}, "only SendMessage makes lite topics"},
@@ -1327,13 +1344,19 @@ const std::vector<StatusReason>& StatusReasons() {
       {{}, {v2::UNAUTHORIZED}, "callers are not authenticated yet: any signature is taken"},
       {{}, {v2::PAYMENT_REQUIRED}, "Barid does not charge"},
       {{}, {v2::REQUEST_TIMEOUT}, "not every client knows it: PROXY_TIMEOUT is said instead"},
-      {{}, {v2::REQUEST_HEADER_FIELDS_TOO_LARGE}, "metadata that is too large is refused by HTTP/2, before there is a "
+      {{},
+       {v2::REQUEST_HEADER_FIELDS_TOO_LARGE},
+       "metadata that is too large is refused by HTTP/2, before there is a "
        "call"},
       {{}, {v2::INTERNAL_ERROR}, "one code is enough for what nobody expected: INTERNAL_SERVER_ERROR"},
       {{}, {v2::SLAVE_PERSISTENCE_TIMEOUT}, "a shard has one replica in this version"},
-      {{}, {v2::UNSUPPORTED, v2::VERSION_UNSUPPORTED}, "no protocol version is refused; what a call cannot do, a more "
+      {{},
+       {v2::UNSUPPORTED, v2::VERSION_UNSUPPORTED},
+       "no protocol version is refused; what a call cannot do, a more "
        "exact code says"},
-      {{}, {v2::VERIFY_FIFO_MESSAGE_UNSUPPORTED, v2::FAILED_TO_CONSUME_MESSAGE}, "clients say it to the server, not "
+      {{},
+       {v2::VERIFY_FIFO_MESSAGE_UNSUPPORTED, v2::FAILED_TO_CONSUME_MESSAGE},
+       "clients say it to the server, not "
        "the server to clients"},
   });
   return *kReasons;

@@ -54,8 +54,8 @@ class StatusWorld : public ProxyFixture {
   v2::Message Prepared();
   v2::Message Urgent(int32_t priority);
   v2::Message Lite(const std::string& lite_topic);
-  v2::SyncLiteSubscriptionRequest Reads(const std::vector<std::string>& lite_topics, const std::string& topic = "sessions",
-                                        const std::string& group = "workers");
+  v2::SyncLiteSubscriptionRequest Reads(const std::vector<std::string>& lite_topics,
+                                        const std::string& topic = "sessions", const std::string& group = "workers");
   v2::MessageQueue Queue(const std::string& topic = "orders");
   v2::PullMessageRequest PullOf(int64_t offset);
   v2::UpdateOffsetRequest UpdateOf(int64_t offset, const std::string& group = "workers");

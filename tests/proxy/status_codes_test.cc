@@ -1,6 +1,8 @@
-// Every call of the public API and every code that it may answer: docs/status-codes.md, and that the page says the truth.
+// Every call of the public API and every code that it may answer: docs/status-codes.md, and that the page says the
+// truth.
 //
-//   BARID_UPDATE_PAGES=1 build/release/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'     writes the page anew
+//   BARID_UPDATE_PAGES=1 build/release/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'     writes the page
+//   anew
 
 #include "tests/proxy/status_codes.h"
 
@@ -69,7 +71,8 @@ v2::Status Provoke(const StatusCase& row, const std::string& language = "JAVA") 
 TEST(StatusCodesTest, EveryCaseProvokesItsCode) {
   for (const StatusCase& row : StatusCases()) {
     const v2::Status status = Provoke(row);
-    EXPECT_EQ(v2::Code_Name(status.code()), v2::Code_Name(row.code)) << row.rpc << " when " << row.what << ": " << status.message();
+    EXPECT_EQ(v2::Code_Name(status.code()), v2::Code_Name(row.code))
+        << row.rpc << " when " << row.what << ": " << status.message();
     EXPECT_FALSE(status.message().empty()) << row.rpc << " when " << row.what;
   }
 }
@@ -79,7 +82,8 @@ TEST(StatusCodesTest, EveryCodeOfEveryCallHasACaseOrAReason) {
   for (const std::string& rpc : Rpcs()) {
     for (const v2::Code code : Codes()) {
       const Cell cell = {rpc, code};
-      EXPECT_TRUE(provoked.contains(cell) || WhyNot(cell) != nullptr) << Say(cell) << " has neither a case nor a reason";
+      EXPECT_TRUE(provoked.contains(cell) || WhyNot(cell) != nullptr)
+          << Say(cell) << " has neither a case nor a reason";
     }
   }
 }
@@ -139,32 +143,41 @@ std::string Page() {
     for (const StatusCase& row : StatusCases()) {
       if (row.rpc != rpc) continue;
       const std::string code = absl::StrCat(static_cast<int>(row.code), " ", v2::Code_Name(row.code));
-      absl::StrAppend(&page, "| ", row.code == last ? "" : code, " | ", Escape(row.what), " | ", Escape(Provoke(row).message()), " |\n");
+      absl::StrAppend(&page, "| ", row.code == last ? "" : code, " | ", Escape(row.what), " | ",
+                      Escape(Provoke(row).message()), " |\n");
       last = row.code;
     }
   }
-  absl::StrAppend(&page, "\n## Not built yet\n\nEvery call of `apache.rocketmq.v2.Admin` is answered NOT_IMPLEMENTED (50100).\n");
+  absl::StrAppend(
+      &page, "\n## Not built yet\n\nEvery call of `apache.rocketmq.v2.Admin` is answered NOT_IMPLEMENTED (50100).\n");
 
   absl::StrAppend(&page, "\n## What is not answered, and why\n\n| code | of | why |\n|---|---|---|\n");
   for (const StatusReason& reason : StatusReasons()) {
     std::vector<std::string> names;
-    for (const v2::Code code : reason.codes) names.push_back(absl::StrCat(static_cast<int>(code), " ", v2::Code_Name(code)));
+    for (const v2::Code code : reason.codes)
+      names.push_back(absl::StrCat(static_cast<int>(code), " ", v2::Code_Name(code)));
     std::vector<std::string> of;
     for (const char* rpc : reason.rpcs) of.push_back(rpc);
     // "All others" may be all.
     const std::set<Cell> provoked = Provoked();
-    const bool happens = std::any_of(provoked.begin(), provoked.end(), [&](const Cell& cell) { return cell.second == reason.codes[0]; });
+    const bool happens =
+        std::any_of(provoked.begin(), provoked.end(), [&](const Cell& cell) { return cell.second == reason.codes[0]; });
     absl::StrAppend(&page, "| ", absl::StrJoin(names, ", "), " | ",
-                    !of.empty() ? absl::StrJoin(of, ", ") : happens ? "all others" : "all calls", " | ", reason.why, " |\n");
+                    !of.empty() ? absl::StrJoin(of, ", ")
+                    : happens   ? "all others"
+                                : "all calls",
+                    " | ", reason.why, " |\n");
   }
 
-  absl::StrAppend(&page, "\n## The Rust client\n\n",
-                  "The published Rust client (5.0.0) was made from protos of 2023 and panics on a code that they lack. A client that calls itself\n"
-                  "RUST, in `x-mq-language` or in its Settings, gets the nearest code that it knows, with the same sentence.\n\n"
-                  "| code | a Rust client gets |\n|---|---|\n");
+  absl::StrAppend(
+      &page, "\n## The Rust client\n\n",
+      "The published Rust client (5.0.0) was made from protos of 2023 and panics on a code that they lack. A client "
+      "that calls itself\n"
+      "RUST, in `x-mq-language` or in its Settings, gets the nearest code that it knows, with the same sentence.\n\n"
+      "| code | a Rust client gets |\n|---|---|\n");
   for (const ClassicCodeRow& row : ClassicCodes()) {
-    absl::StrAppend(&page, "| ", static_cast<int>(row.code), " ", v2::Code_Name(row.code), " | ", static_cast<int>(row.nearest), " ",
-                    v2::Code_Name(row.nearest), " |\n");
+    absl::StrAppend(&page, "| ", static_cast<int>(row.code), " ", v2::Code_Name(row.code), " | ",
+                    static_cast<int>(row.nearest), " ", v2::Code_Name(row.nearest), " |\n");
   }
   return page;
 }

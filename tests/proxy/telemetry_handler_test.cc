@@ -8,7 +8,8 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-constexpr v2::Language kLanguages[] = {v2::JAVA, v2::CPP, v2::DOT_NET, v2::GOLANG, v2::RUST, v2::PYTHON, v2::PHP, v2::NODE_JS};
+constexpr v2::Language kLanguages[] = {v2::JAVA, v2::CPP,    v2::DOT_NET, v2::GOLANG,
+                                       v2::RUST, v2::PYTHON, v2::PHP,     v2::NODE_JS};
 
 class TelemetryHandlerTest : public ProxyFixture {
  protected:
@@ -220,7 +221,8 @@ TEST_F(TelemetryHandlerTest, AClientThatDoesNotReadHoldsUpNobodyAndLosesTheOldes
   EXPECT_EQ(stream->frames(), 0u);
   stream->Read(100);
   std::vector<int64_t> seen;
-  for (const auto& command : stream->As<v2::TelemetryCommand>()) seen.push_back(command.settings().request_timeout().seconds());
+  for (const auto& command : stream->As<v2::TelemetryCommand>())
+    seen.push_back(command.settings().request_timeout().seconds());
   EXPECT_THAT(seen, ElementsAre(7, 8, 9, 10));
 }
 

@@ -66,7 +66,8 @@ class TestStream {
 // Serves a table of methods to a test, on its own thread.
 class TestPort {
  public:
-  std::vector<std::pair<std::string, std::string>> metadata = {{"x-mq-client-id", "client-1"}, {"x-mq-language", "JAVA"}};
+  std::vector<std::pair<std::string, std::string>> metadata = {{"x-mq-client-id", "client-1"},
+                                                               {"x-mq-language", "JAVA"}};
   absl::Time deadline = absl::InfiniteFuture();
 
   void Serve(edge::MethodTable table) {

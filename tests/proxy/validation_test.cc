@@ -271,8 +271,8 @@ TEST(ValidationTest, WhatIsJustAllowedIsAllowed) {
   EXPECT_TRUE(CheckMessage(draft, 0, ProxyLimits()).ok());
 }
 
-// Rows are messages, columns topics, both in the order NORMAL FIFO DELAY TRANSACTION LITE PRIORITY. `*`: taken; `+`: taken where
-// types are not enforced; `-`: never (LITE: not in this version).
+// Rows are messages, columns topics, both in the order NORMAL FIFO DELAY TRANSACTION LITE PRIORITY. `*`: taken; `+`:
+// taken where types are not enforced; `-`: never (LITE: not in this version).
 constexpr const char* kTaken[] = {
     "*+++-+",  // NORMAL
     "+*++-+",  // FIFO
@@ -301,7 +301,8 @@ TEST(ValidationTest, ATopicTakesItsOwnTypeAndOthersWhereTypesAreNotEnforced) {
         const absl::Status status = CheckMessageAgainstTopic(draft, 0, topic, options);
         const char mark = kTaken[message][place];
         EXPECT_EQ(status.ok(), mark == '*' || (mark == '+' && !enforce))
-            << MessageTypeName(draft.type) << " to " << MessageTypeName(topic.type) << ", enforced " << enforce << ": " << status;
+            << MessageTypeName(draft.type) << " to " << MessageTypeName(topic.type) << ", enforced " << enforce << ": "
+            << status;
         if (!status.ok()) {
           EXPECT_EQ(GetReason(status), Reason::kMessagePropertyConflictWithType) << status;
         }
@@ -327,7 +328,8 @@ TEST(ValidationTest, ADeliveryTimeIsAtMostSoFarAhead) {
 TEST(ValidationTest, NamesHaveLengthsAndAnAlphabet) {
   EXPECT_TRUE(CheckTopic({"", "%DLQ%a|b-C_9"}).ok());
   EXPECT_TRUE(CheckTopic({"space", std::string(127, 'x')}).ok());
-  for (const std::string& bad : {std::string(), std::string(128, 'x'), std::string("a b"), std::string("a.b"), std::string("a\n")}) {
+  for (const std::string& bad :
+       {std::string(), std::string(128, 'x'), std::string("a b"), std::string("a.b"), std::string("a\n")}) {
     EXPECT_EQ(GetReason(CheckTopic({"", bad})), Reason::kIllegalTopic) << bad;
   }
   EXPECT_EQ(GetReason(CheckTopic({"a b", "x"})), Reason::kIllegalTopic);
@@ -353,7 +355,8 @@ TEST(ValidationTest, InvisibleTimesHaveBounds) {
   const ProxyOptions options;
   EXPECT_TRUE(CheckReceiveInvisible(absl::Seconds(10), options).ok());
   EXPECT_TRUE(CheckReceiveInvisible(absl::Hours(12), options).ok());
-  for (const absl::Duration bad : {absl::ZeroDuration(), absl::Seconds(9.999), absl::Hours(12) + absl::Nanoseconds(1), -absl::Hours(1)}) {
+  for (const absl::Duration bad :
+       {absl::ZeroDuration(), absl::Seconds(9.999), absl::Hours(12) + absl::Nanoseconds(1), -absl::Hours(1)}) {
     EXPECT_EQ(GetReason(CheckReceiveInvisible(bad, options)), Reason::kIllegalInvisibleTime) << bad;
   }
   EXPECT_TRUE(CheckChangedInvisible(absl::ZeroDuration(), options).ok());

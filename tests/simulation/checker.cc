@@ -22,8 +22,8 @@ bool IsRefusal(const absl::Status& status) {
 
 std::string Checker::Name(const Receipt& receipt) const {
   return absl::StrCat("m", receipt.number, " (group ", receipt.group.value(), ", topic ",
-                      receipt.topic.value() & ~kDeadLetterBit, IsDeadLetterTopic(receipt.topic) ? " dead letters" : "", ", queue ",
-                      receipt.queue.queue, ", offset ", receipt.offset, ", nonce ", receipt.nonce, ")");
+                      receipt.topic.value() & ~kDeadLetterBit, IsDeadLetterTopic(receipt.topic) ? " dead letters" : "",
+                      ", queue ", receipt.queue.queue, ", offset ", receipt.offset, ", nonce ", receipt.nonce, ")");
 }
 
 void Checker::VoidTopic(TopicId topic) {
@@ -89,8 +89,9 @@ void Checker::OnGetOffsetAnswer(const Place& place, const OffsetResult& result) 
   for (const auto& [id, update] : updates_) {
     if (update.place == place && result.offset == update.offset) return;
   }
-  Violate(absl::StrCat("group ", place.first.value(), " stored ", stored->begin()->value_or(-1), " for queue ", place.second.queue,
-                       " of topic ", place.second.topic.value(), ", and finds ", result.offset.value_or(-1)));
+  Violate(absl::StrCat("group ", place.first.value(), " stored ", stored->begin()->value_or(-1), " for queue ",
+                       place.second.queue, " of topic ", place.second.topic.value(), ", and finds ",
+                       result.offset.value_or(-1)));
 }
 
 // --- Resets ---
@@ -121,7 +122,8 @@ bool Checker::MayBePassedOver(GroupId group, const Sent& sent) const {
   }
   // It may have stood in any queue of its topic.
   for (const auto& [place, moved] : moved_) {
-    if (place.first == group && place.second.topic == sent.topic && (moved.in_doubt || sent.at <= moved.at)) return true;
+    if (place.first == group && place.second.topic == sent.topic && (moved.in_doubt || sent.at <= moved.at))
+      return true;
   }
   return false;
 }
@@ -152,7 +154,8 @@ void Checker::OnResetAnswer(uint64_t id, const ResetOffsetResult& result, LogInd
     if (sent.topic != queue.topic || sent.is_void || !sent.place || sent.place->first != queue.queue) continue;
     const QueueOffset offset = sent.place->second;
     if (offset >= reset.to && offset < entry.to && !MayHaveAged(sent, queue.topic, now)) {
-      return Violate(absl::StrCat("a reset of group ", group.value(), " to ", reset.to, " goes to ", entry.to, ", behind m", i));
+      return Violate(
+          absl::StrCat("a reset of group ", group.value(), " to ", reset.to, " goes to ", entry.to, ", behind m", i));
     }
     const auto progress = progress_.find({group, queue.topic, static_cast<Number>(i)});
     if (progress == progress_.end()) continue;  // It was never delivered: the offset says whether it is to be.
@@ -161,7 +164,8 @@ void Checker::OnResetAnswer(uint64_t id, const ResetOffsetResult& result, LogInd
     progress->second.silent_seen = groups_.at(group).silent;
     if (offset < entry.to) progress->second.fate = Fate::kSettled;
   }
-  for (auto& [other, settle] : settles_) settle.is_void |= settle.receipt.group == group && settle.receipt.queue == queue;
+  for (auto& [other, settle] : settles_)
+    settle.is_void |= settle.receipt.group == group && settle.receipt.queue == queue;
 }
 
 // --- Pulls ---
@@ -174,19 +178,23 @@ void Checker::OnPullAnswer(const PullCall& call, const PullResult& result) {
     const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
     if (!number) return Violate("a pull gave a message that nobody sent");
     Sent& sent = sent_[static_cast<size_t>(*number)];
-    const std::string name = absl::StrCat("a pull from offset ", call.offset, " gave m", *number, " at offset ", delivery.offset);
+    const std::string name =
+        absl::StrCat("a pull from offset ", call.offset, " gave m", *number, " at offset ", delivery.offset);
     if (sent.bytes != delivery.stored.view()) return Violate(absl::StrCat(name, ", which is not what was sent"));
     if (sent.is_void) return;
-    if (sent.topic != call.queue.topic || sent.state == SendState::kRefused) return Violate(absl::StrCat(name, ", which is not there"));
+    if (sent.topic != call.queue.topic || sent.state == SendState::kRefused)
+      return Violate(absl::StrCat(name, ", which is not there"));
     if (!call.tags.empty() && std::find(call.tags.begin(), call.tags.end(), sent.tag) == call.tags.end()) {
       return Violate(absl::StrCat(name, ", which its filter leaves out"));
     }
     if (delivery.offset < expected) return Violate(absl::StrCat(name, ", out of order"));
-    if (call.tags.empty() && delivery.offset != expected && expected != call.offset) return Violate(absl::StrCat(name, ", not ", expected));
+    if (call.tags.empty() && delivery.offset != expected && expected != call.offset)
+      return Violate(absl::StrCat(name, ", not ", expected));
     expected = delivery.offset + 1;
     CheckPlace(call.queue.topic, call.queue.queue, delivery.offset, *number);
   }
-  if (result.next_offset < expected) Violate(absl::StrCat("a pull from offset ", call.offset, " goes on at ", result.next_offset));
+  if (result.next_offset < expected)
+    Violate(absl::StrCat("a pull from offset ", call.offset, " goes on at ", result.next_offset));
 }
 
 // --- Sends ---
@@ -215,7 +223,8 @@ void Checker::OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, co
     pending_sends_.erase(pending_sends_.find(numbers[i]));
     if (!result.status.ok()) {
       if (sent.state == SendState::kStored) {
-        if (IsRefusal(result.status) && !sent.is_repeated) Violate(absl::StrCat("m", numbers[i], " was delivered, its send refused"));
+        if (IsRefusal(result.status) && !sent.is_repeated)
+          Violate(absl::StrCat("m", numbers[i], " was delivered, its send refused"));
       } else if (sent.state == SendState::kPending) {
         const bool is_refused = IsRefusal(result.status) && !pending_sends_.contains(numbers[i]);
         sent.state = is_refused ? SendState::kRefused : SendState::kUnknown;
@@ -292,7 +301,8 @@ void Checker::OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Dura
     return;
   }
   if (absl::IsNotFound(status)) {
-    const bool other = std::any_of(recalls_.begin(), recalls_.end(), [&](const auto& recall) { return recall.second == number; });
+    const bool other =
+        std::any_of(recalls_.begin(), recalls_.end(), [&](const auto& recall) { return recall.second == number; });
     const bool may_be_due = !exact_time_ || now >= sent.enters - absl::Milliseconds(50);
     if (!sent.place && sent.recall == RecallState::kNot && !other && !may_be_due) {
       Violate(absl::StrCat("m", number, " is not due, and could not be recalled"));
@@ -439,7 +449,8 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
   if (group == groups_.end()) return receipts;
   // While the disk fails, bodies cannot be read, and what was delivered is not answered.
   if (!result.status.ok() || !powered) ++group->second.silent;
-  if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages) Violate("more messages than were asked for");
+  if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages)
+    Violate("more messages than were asked for");
   for (const Delivery& delivery : result.deliveries) {
     const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
     const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
@@ -463,7 +474,8 @@ bool Checker::MayBeExhausted(const GroupState& group, const Progress& progress) 
   return progress.max_attempt - 1 + group.silent - progress.silent_seen >= group.group.max_attempts;
 }
 
-void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now) {
+void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number,
+                            absl::Duration now) {
   GroupState& state = groups_.at(receive.call.group);
   const Group& group = state.group;
   const TopicId topic = receive.call.topic;
@@ -480,7 +492,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   if (!is_dead_letter && sent.is_void) return;
   if (!is_dead_letter) sent.state = SendState::kStored;
   if (sent.due && delivery.store_time < *sent.due) {
-    return Violate(absl::StrCat(name, " was delivered ", absl::FormatDuration(*sent.due - delivery.store_time), " before it was due"));
+    return Violate(absl::StrCat(name, " was delivered ", absl::FormatDuration(*sent.due - delivery.store_time),
+                                " before it was due"));
   }
   if (sent.transaction && !is_dead_letter) {
     if (!sent.transaction->may_be_committed)
@@ -496,7 +509,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
     return Violate(absl::StrCat(name, " had expired"));
   }
   const bool may_be_moved = MovedAt(group.id, delivery.queue) != nullptr || IsInDoubt(group.id, delivery.queue);
-  if (group.start && delivery.store_time < *group.start && !may_be_moved) return Violate(absl::StrCat(name, " is older than the group's start"));
+  if (group.start && delivery.store_time < *group.start && !may_be_moved)
+    return Violate(absl::StrCat(name, " is older than the group's start"));
 
   if (is_dead_letter) {
     if (!delivery.origin || delivery.origin->message_id != absl::StrCat("m", number)) {
@@ -506,7 +520,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
     const auto mourned = groups_.find(DeadLetterGroup(topic));
     const auto origin = progress_.find({DeadLetterGroup(topic), sent.topic, number});
     if (mourned != groups_.end() && !sent.is_void && !WasMoved(mourned->first)) {
-      if (origin == progress_.end() && mourned->second.silent == 0) return Violate(absl::StrCat(name, " was never delivered"));
+      if (origin == progress_.end() && mourned->second.silent == 0)
+        return Violate(absl::StrCat(name, " was never delivered"));
       if (origin != progress_.end()) {
         Progress& left = origin->second;
         if (left.fate == Fate::kSettled) return Violate(absl::StrCat(name, " is a dead letter, and was acknowledged"));
@@ -548,7 +563,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
     return Violate(absl::StrCat(name, " was delivered while somebody else held it, ",
                                 absl::FormatDuration(progress.invisible_until - now), " too early"));
   }
-  if (group.ordered && !is_dead_letter && !sent.message_group.empty()) CheckOrder(state, receive, delivery, number, name, now);
+  if (group.ordered && !is_dead_letter && !sent.message_group.empty())
+    CheckOrder(state, receive, delivery, number, name, now);
   progress.held_since = -absl::InfiniteDuration();
   progress.attempt_id = receive.call.attempt_id;
   progress.client = receive.call.client_id;
@@ -560,7 +576,8 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   progress.invisible_until = receive.at + AtLeast(delivery.invisible);
 }
 
-bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name, Progress* progress) {
+bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name,
+                       Progress* progress) {
   const ReceiveCall& call = receive.call;
   if (!groups_.at(call.group).group.ordered || call.attempt_id.empty()) return false;
   if (progress->attempt_id != call.attempt_id || progress->client != call.client_id) return false;
@@ -575,14 +592,15 @@ bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, 
   return true;
 }
 
-void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive, const Delivery& delivery, Number number,
-                         const std::string& name, absl::Duration now) {
+void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive, const Delivery& delivery,
+                         Number number, const std::string& name, absl::Duration now) {
   const Sent& sent = sent_[static_cast<size_t>(number)];
   for (const auto& [offset, other] : order_[{sent.topic, sent.message_group}]) {
     const Sent& neighbour = sent_[static_cast<size_t>(other)];
     if (other == number || neighbour.is_void || !Matches(state.group, neighbour)) continue;
     if (MayHaveExpired(neighbour, sent.topic, now)) continue;
-    if (const Moved* const moved = MovedAt(state.group.id, delivery.queue); moved != nullptr && offset < moved->to) continue;
+    if (const Moved* const moved = MovedAt(state.group.id, delivery.queue); moved != nullptr && offset < moved->to)
+      continue;
     const auto found = progress_.find({state.group.id, sent.topic, other});
     const bool is_earlier = offset < delivery.offset;
     if (found == progress_.end()) {
@@ -618,7 +636,8 @@ uint64_t Checker::OnSettle(const Receipt& receipt, SettleKind kind, absl::Durati
   settle.is_void = IsVoid(receipt);
   if (!settle.is_void) {
     const Progress& progress = progress_.at({receipt.group, receipt.topic, receipt.number});
-    settle.must_be_stale = progress.nonce > receipt.nonce || progress.fate == Fate::kSettled || progress.fate == Fate::kMoved;
+    settle.must_be_stale =
+        progress.nonce > receipt.nonce || progress.fate == Fate::kSettled || progress.fate == Fate::kMoved;
   }
   settles_[next_id_] = settle;
   return next_id_++;
@@ -681,7 +700,8 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
   progress.held_since = now;
   switch (settle.kind) {
     case SettleKind::kAck:
-      if (progress.fate == Fate::kMoved) return Violate(absl::StrCat(Name(receipt), " is a dead letter, and was acknowledged"));
+      if (progress.fate == Fate::kMoved)
+        return Violate(absl::StrCat(Name(receipt), " is a dead letter, and was acknowledged"));
       progress.fate = Fate::kSettled;
       break;
     case SettleKind::kReturn:
@@ -719,13 +739,15 @@ void Checker::OnCrash() {
     if (group != groups_.end()) ++group->second.silent;
   }
   receives_.clear();
-  while (!recalls_.empty()) OnRecallAnswer(recalls_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
+  while (!recalls_.empty())
+    OnRecallAnswer(recalls_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
   while (!ends_.empty()) OnEndAnswer(ends_.begin()->first, absl::UnknownError("crashed"));
   while (!updates_.empty()) OnUpdateOffsetAnswer(updates_.begin()->first, absl::UnknownError("crashed"));
   while (!resets_.empty()) {
     OnResetAnswer(resets_.begin()->first, {absl::UnknownError("crashed"), {}}, 0, absl::ZeroDuration());
   }
-  while (!settles_.empty()) OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
+  while (!settles_.empty())
+    OnSettleAnswer(settles_.begin()->first, absl::UnknownError("crashed"), absl::ZeroDuration());
 }
 
 void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Duration now) {
@@ -734,7 +756,8 @@ void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Dura
   const Sent& sent = sent_[static_cast<size_t>(place->second)];
   const ::barid::Retention& retention = topics_.at(queue.topic).retention;
   if (now - sent.enters < AtLeast(retention.age)) {
-    return Violate(absl::StrCat("m", place->second, " expired at the age of ", absl::FormatDuration(now - sent.enters)));
+    return Violate(
+        absl::StrCat("m", place->second, " expired at the age of ", absl::FormatDuration(now - sent.enters)));
   }
   if (!retention.keep_unsettled) return;
   for (const auto& [id, state] : groups_) {
@@ -757,7 +780,8 @@ void Checker::CheckExpired(const QueueKey& queue, QueueOffset offset, absl::Dura
 void Checker::OnStats(const std::vector<QueueStats>& stats, absl::Duration now) {
   for (const QueueStats& queue : stats) {
     QueueOffset& first = first_[queue.queue];
-    // Figures are of what is applied: they may have shown a queue whose end was in the log already, and which began anew since.
+    // Figures are of what is applied: they may have shown a queue whose end was in the log already, and which began
+    // anew since.
     if (voided_.contains(queue.queue.topic)) first = std::min(first, queue.first);
     if (queue.first < first) Violate(absl::StrCat("queue ", queue.queue.queue, " goes back to ", queue.first));
     if (topics_.contains(queue.queue.topic)) {
@@ -779,8 +803,9 @@ void Checker::Drained(const std::vector<QueueStats>& stats, absl::Duration now) 
       if (!groups_.contains(group.group)) {
         Violate(absl::StrCat("group ", group.group.value(), " was deleted, and still reads"));
       } else if (group.in_flight + group.ready_again + group.parked > 0) {
-        Violate(absl::StrCat("group ", group.group.value(), " has ", group.in_flight, " + ", group.ready_again, " + ", group.parked,
-                             " messages in flight or parked that it never gets, topic ", queue.queue.topic.value(), " queue ", queue.queue.queue));
+        Violate(absl::StrCat("group ", group.group.value(), " has ", group.in_flight, " + ", group.ready_again, " + ",
+                             group.parked, " messages in flight or parked that it never gets, topic ",
+                             queue.queue.topic.value(), " queue ", queue.queue.queue));
       }
     }
   }
@@ -791,8 +816,9 @@ void Checker::DrainedCounts(const Counts& counts) {
   for (const auto& [key, of_group] : counts.groups()) {
     const GroupFigures& figures = of_group->figures();
     if (figures == GroupFigures()) continue;
-    Violate(absl::StrCat("group ", key.group.value(), " has consumed everything of topic ", key.topic.value(), ", and counts ",
-                         figures.ready, " ready, ", figures.in_flight, " in flight, ", figures.blocked, " blocked"));
+    Violate(absl::StrCat("group ", key.group.value(), " has consumed everything of topic ", key.topic.value(),
+                         ", and counts ", figures.ready, " ready, ", figures.in_flight, " in flight, ", figures.blocked,
+                         " blocked"));
   }
   for (const auto& [topic, delayed] : counts.delayed()) {
     Violate(absl::StrCat("topic ", topic.value(), " counts ", delayed, " delayed messages, and all are due"));
@@ -818,7 +844,8 @@ void Checker::CheckNothingIsOwed(const Stuck* stuck, absl::Duration now) {
       const Sent& sent = sent_[number];
       if (stuck != nullptr && stuck->group == id && stuck->message_group == sent.message_group) continue;
       if (stuck != nullptr && sent.due) continue;  // It may be far from due.
-      if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent)) continue;
+      if (sent.topic != topic || sent.is_void || sent.state != SendState::kStored || !Matches(state.group, sent))
+        continue;
       if (sent.recall != RecallState::kNot || MayBePassedOver(id, sent)) continue;
       if (sent.transaction && !sent.transaction->committed.value_or(false)) continue;
       const auto found = progress_.find({id, topic, static_cast<Number>(number)});
@@ -832,9 +859,10 @@ void Checker::CheckNothingIsOwed(const Stuck* stuck, absl::Duration now) {
       if (MayHaveExpired(sent, topic, now)) continue;
       if (found == progress_.end() && state.group.start) continue;  // It may be older than that.
       if (found == progress_.end() && sent.enters < state.group.since && MayHaveAged(sent, topic, now)) continue;
-      Violate(absl::StrCat("m", number, ", acknowledged, was never ", found == progress_.end() ? "delivered to" : "settled by",
-                           " group ", id.value(), " topic ", topic.value(), " queue ", sent.place ? sent.place->first : -1,
-                           " offset ", sent.place ? sent.place->second : -1));
+      Violate(absl::StrCat("m", number, ", acknowledged, was never ",
+                           found == progress_.end() ? "delivered to" : "settled by", " group ", id.value(), " topic ",
+                           topic.value(), " queue ", sent.place ? sent.place->first : -1, " offset ",
+                           sent.place ? sent.place->second : -1));
     }
   }
 }

@@ -35,7 +35,8 @@ struct TransactionFate {
 //   - Every acknowledged message is delivered, to each group that is owed it, until it is settled; so is whatever was
 //     delivered to anyone.
 //   - Nothing is delivered that was not sent, or twice stored, or altered, or whose send was refused.
-//   - A message that is sent again while it is remembered is stored once, whatever became of the first send, and is answered as
+//   - A message that is sent again while it is remembered is stored once, whatever became of the first send, and is
+//   answered as
 //     the first was; one with the same id and another content is a message of its own.
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
@@ -54,12 +55,14 @@ struct TransactionFate {
 //   - Producers are asked about open transactions only, not before their time, one check at a time, and so often as is
 //   allowed.
 //     What nobody ends is then discarded, and kept where an operator can look; nothing else is.
-//   - In an ordered group no message is delivered while an earlier one of its message group is unsettled, but in one run with it
-//     and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the same batch and does not
-//     count. A message group that is stuck stops no other.
+//   - In an ordered group no message is delivered while an earlier one of its message group is unsettled, but in one
+//   run with it
+//     and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the same batch
+//     and does not count. A message group that is stuck stops no other.
 //
 //   - An offset that a group stored is what is found, until another is stored.
-//   - After a reset of a group's place to an offset, everything from there on is delivered (again), once more from the first attempt, and
+//   - After a reset of a group's place to an offset, everything from there on is delivered (again), once more from the
+//   first attempt, and
 //     nothing before it; receipts from before it name nothing.
 //   - A pull gives what stands at its offsets, and everything that does.
 //
@@ -76,7 +79,7 @@ class Checker {
   };
   struct Group {
     GroupId id;
-    TopicId topic;               // Or the dead letters of `mourned`.
+    TopicId topic;  // Or the dead letters of `mourned`.
     std::vector<std::string> tags;
     int32_t max_attempts = 17;
     RetryPolicy policy;
@@ -124,8 +127,8 @@ class Checker {
     absl::Time at;
     absl::Duration delay;
   };
-  Number OnSend(TopicId topic, const std::string& tag, const std::string& message_group, const std::string& stored_bytes,
-                std::optional<Due> due, absl::Duration now);
+  Number OnSend(TopicId topic, const std::string& tag, const std::string& message_group,
+                const std::string& stored_bytes, std::optional<Due> due, absl::Duration now);
   void OnSendAnswer(const std::vector<Number>& numbers, TopicId topic, const AppendResult& result);
   // The message is sent again, and is remembered if the first send was stored.
   void OnRepeat(Number number);
@@ -191,8 +194,8 @@ class Checker {
 
   // Calls without an answer.
   size_t pending() const {
-    return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size() + updates_.size() +
-           resets_.size();
+    return receives_.size() + settles_.size() + pending_sends_.size() + recalls_.size() + ends_.size() +
+           updates_.size() + resets_.size();
   }
   int64_t delivered() const { return delivered_; }
   int64_t repeated() const { return repeated_; }  // Deliveries again by attempt id.
@@ -227,19 +230,20 @@ class Checker {
   // A message on its way through a group.
   struct Progress {
     Fate fate = Fate::kOwed;
-    int32_t min_attempt = 1;      // Of the next delivery, as far as is known,
-    int32_t max_attempt = 1;      // plus what was delivered and never answered.
+    int32_t min_attempt = 1;  // Of the next delivery, as far as is known,
+    int32_t max_attempt = 1;  // plus what was delivered and never answered.
     int64_t silent_seen = 0;
-    LogIndex nonce = 0;           // Of the last delivery that was answered.
-    bool receipt_is_dead = false; // Given back as undelivered, or perhaps.
+    LogIndex nonce = 0;            // Of the last delivery that was answered.
+    bool receipt_is_dead = false;  // Given back as undelivered, or perhaps.
     absl::Duration invisible_until = -absl::InfiniteDuration();
-    absl::Duration held_since = -absl::InfiniteDuration();  // When a settlement said so last; before that, since its Deliver.
-    std::string attempt_id;       // Of the receive that got it last,
-    std::string client;           // and whose that was.
+    absl::Duration held_since =
+        -absl::InfiniteDuration();  // When a settlement said so last; before that, since its Deliver.
+    std::string attempt_id;         // Of the receive that got it last,
+    std::string client;             // and whose that was.
   };
   struct GroupState {
     Group group;
-    int64_t silent = 0;           // Receives that may have delivered and were not answered.
+    int64_t silent = 0;  // Receives that may have delivered and were not answered.
   };
   struct PendingReceive {
     ReceiveCall call;
@@ -316,11 +320,11 @@ class Checker {
   std::vector<Sent> sent_;
   std::multiset<Number> pending_sends_;
   std::map<std::tuple<TopicId, int32_t, QueueOffset>, Number> places_;
-  std::map<std::pair<TopicId, std::string>, std::map<QueueOffset, Number>> order_;  // Of each message group.
+  std::map<std::pair<TopicId, std::string>, std::map<QueueOffset, Number>> order_;      // Of each message group.
   std::map<std::pair<TopicId, Number>, std::pair<int32_t, QueueOffset>> dead_letters_;  // Where they were seen.
   std::map<Key, Progress> progress_;
   std::map<QueueKey, QueueOffset> first_;  // Of what still exists, as Stats said.
-  std::set<TopicId> voided_;              // Their queues may have begun anew.
+  std::set<TopicId> voided_;               // Their queues may have begun anew.
   std::map<uint64_t, PendingReceive> receives_;
   std::map<uint64_t, PendingSettle> settles_;
   std::map<uint64_t, Number> recalls_;

@@ -95,7 +95,9 @@ void LiteWorld::Sync(size_t client, LiteSyncCall::Action action, const std::set<
   for (auto& [number, receiving] : receiving_) {
     if (adds && receiving.client == client) receiving.allowed.insert(names.begin(), names.end());
   }
-  port_.now([&](Shard* shard) { shard->SyncLite(std::move(call), [&answer](LiteSyncResult result) { answer = result.status; }); });
+  port_.now([&](Shard* shard) {
+    shard->SyncLite(std::move(call), [&answer](LiteSyncResult result) { answer = result.status; });
+  });
   if (!answer.ok()) return;  // It does not lead, and knows of nobody.
   std::set<std::string>& reads = clients_[client].reads;
   if (action == LiteSyncCall::Action::kSet || action == LiteSyncCall::Action::kRemoveAll) reads.clear();
@@ -116,7 +118,8 @@ void LiteWorld::Receive(size_t client, absl::Duration wait) {
   call.wait = wait;
   const uint64_t number = next_receiving_++;
   receiving_[number] = {client, clients_[client].reads};
-  port_.post([this, call = std::move(call), number, id = port_.next_receive(), generation = generation_](Shard* shard) mutable {
+  port_.post([this, call = std::move(call), number, id = port_.next_receive(),
+              generation = generation_](Shard* shard) mutable {
     shard->Receive(id, std::move(call), [this, number, generation](ReceiveResult result) {
       if (generation == generation_) OnReceived(number, result);
     });
@@ -134,7 +137,8 @@ void LiteWorld::OnReceived(uint64_t number, const ReceiveResult& result) {
     }
     const std::string what = absl::StrCat("lite message ", message, " of ", messages_[message].lite_topic, " came to ",
                                           clients_[receiving.client].id);
-    if (!receiving.allowed.contains(messages_[message].lite_topic)) return port_.violate(absl::StrCat(what, ", which does not read it"));
+    if (!receiving.allowed.contains(messages_[message].lite_topic))
+      return port_.violate(absl::StrCat(what, ", which does not read it"));
     if (messages_[message].settled) return port_.violate(absl::StrCat(what, " after it had been settled"));
     ++came_;
     if (draining_ || !random_.OneIn(3)) Ack(message, delivery);
@@ -144,7 +148,8 @@ void LiteWorld::OnReceived(uint64_t number, const ReceiveResult& result) {
 void LiteWorld::Ack(size_t message, const Delivery& delivery) {
   SettleCall call;
   call.shard = kShard;
-  call.entries.push_back({kGroup, delivery.queue, delivery.offset, delivery.nonce, SettleKind::kAck, absl::ZeroDuration(), ""});
+  call.entries.push_back(
+      {kGroup, delivery.queue, delivery.offset, delivery.nonce, SettleKind::kAck, absl::ZeroDuration(), ""});
   settling_.insert(message);
   port_.post([this, call = std::move(call), message, generation = generation_](Shard* shard) mutable {
     shard->Settle(std::move(call), [this, message, generation](SettleResult result) {
@@ -185,7 +190,8 @@ void LiteWorld::CheckNothingIsOwed() {
   for (size_t i = 0; i < messages_.size(); ++i) {
     const Message& message = messages_[i];
     if (message.sent != Message::Sent::kStored || message.settled || message.maybe_settled) continue;
-    return port_.violate(absl::StrCat("lite message ", i, " of ", message.lite_topic, " was acknowledged and never settled"));
+    return port_.violate(
+        absl::StrCat("lite message ", i, " of ", message.lite_topic, " was acknowledged and never settled"));
   }
 }
 

@@ -16,10 +16,11 @@
 
 namespace barid::broker {
 
-// A topic of type LITE in a simulated shard, a group of clients that read some of its lite topics, now these and now those, and what is
-// to be proved of it:
+// A topic of type LITE in a simulated shard, a group of clients that read some of its lite topics, now these and now
+// those, and what is to be proved of it:
 //
-//   - Every acknowledged message is delivered to a client that reads its lite topic, until it is settled, whatever else becomes of the lite
+//   - Every acknowledged message is delivered to a client that reads its lite topic, until it is settled, whatever else
+//   becomes of the lite
 //     topic meanwhile.
 //   - No client is given a message of a lite topic that it has not read since it began the receive.
 //   - An acknowledged settlement never comes back.

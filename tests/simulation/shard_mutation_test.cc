@@ -1,8 +1,8 @@
-// A checker that catches nothing is worth nothing: each bug of broker/mutation.h is switched on in turn, and random seeds must
-// show it.
+// A checker that catches nothing is worth nothing: each bug of broker/mutation.h is switched on in turn, and random
+// seeds must show it.
 //
-// Each bug runs in a process of its own, since some end in a failed CHECK, which is a way to be caught. BARID_SEED=n starts at
-// that seed instead of a random one, BARID_MUTATION=name runs one bug.
+// Each bug runs in a process of its own, since some end in a failed CHECK, which is a way to be caught. BARID_SEED=n
+// starts at that seed instead of a random one, BARID_MUTATION=name runs one bug.
 #include <sys/wait.h>
 #include <unistd.h>
 

@@ -73,7 +73,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
   options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
-  options_.lite_topic_expiry = random_.OneIn(2) ? absl::Seconds(1) + RandomDuration(absl::Seconds(20)) : absl::Hours(24);
+  options_.lite_topic_expiry =
+      random_.OneIn(2) ? absl::Seconds(1) + RandomDuration(absl::Seconds(20)) : absl::Hours(24);
   options_.lookup.memory_bytes = int64_t{1024} << random_.Below(8);
   options_.audit_interval = absl::Seconds(2);
   options_.audit_entries_per_second = 1'000'000;
@@ -195,7 +196,8 @@ void ShardSimulation::PublishMetadata() {
     }
   }
   if (character_.lite) lite_.AddTo(&tables);
-  NowOnShard([metadata = std::make_shared<const Metadata>(std::move(tables))](Shard* shard) { shard->SetMetadata(metadata); });
+  NowOnShard(
+      [metadata = std::make_shared<const Metadata>(std::move(tables))](Shard* shard) { shard->SetMetadata(metadata); });
 }
 
 // --- The process ---
@@ -250,7 +252,8 @@ bool ShardSimulation::Restart() {
   }
   process_->shard = *std::move(shard);
   process_->faulty = sync_fails_;
-  Trace("recovered up to record ", process_->shard->state().applied_index(), ", log start ", process_->shard->state().log_start());
+  Trace("recovered up to record ", process_->shard->state().applied_index(), ", log start ",
+        process_->shard->state().log_start());
   counts_.checkpoint_starts += process_->shard->state().applied_index() > 1 ? 1 : 0;
   process_->shard->SetOnHalt([this, generation](const absl::Status& why) {
     if (generation != generation_) return;
@@ -267,7 +270,8 @@ bool ShardSimulation::Restart() {
     });
   });
   world_.RunUntil([&] { return !absl::IsUnknown(led) || IsDown(); }, absl::Seconds(10));
-  if (!led.ok() && disk_.powered() && !process_->halted) checker_.Violate(absl::StrCat("cannot lead: ", led.ToString()));
+  if (!led.ok() && disk_.powered() && !process_->halted)
+    checker_.Violate(absl::StrCat("cannot lead: ", led.ToString()));
   if (IsDown()) {
     Crash();
     return false;
@@ -293,8 +297,8 @@ void ShardSimulation::Crash() {
   }
   checker_.OnCrash();
   lite_.OnCrash();
-  for (Executor* executor : {process_->shard_executor.get(), process_->disk_executor.get(), process_->read_executor.get(),
-                             process_->checkpoint_executor.get()}) {
+  for (Executor* executor : {process_->shard_executor.get(), process_->disk_executor.get(),
+                             process_->read_executor.get(), process_->checkpoint_executor.get()}) {
     world_.Stop(executor);
   }
   process_ = nullptr;
@@ -377,7 +381,8 @@ void ShardSimulation::Send() {
 void ShardSimulation::SendAgain() {
   if (sent_calls_.empty()) return;
   const auto window = static_cast<uint64_t>(options_.idempotence_ids);
-  size_t place = sent_calls_.size() - 1 - random_.Below(std::min<size_t>(sent_calls_.size(), random_.OneIn(3) ? 30 : 4));
+  size_t place =
+      sent_calls_.size() - 1 - random_.Below(std::min<size_t>(sent_calls_.size(), random_.OneIn(3) ? 30 : 4));
   size_t first = random_.Below(sent_calls_[place].numbers.size());
   size_t most = 5;
   if (random_.OneIn(2)) {
@@ -419,7 +424,8 @@ void ShardSimulation::Post(AppendCall call, const std::vector<Checker::Number>& 
     shard->Append(std::move(call), [this, numbers, topic, generation](AppendResult result) {
       if (generation != generation_) return;
       Trace("sent m", numbers.front(), "-", numbers.back(), ": ", result.status.ToString(), " offset ",
-            result.entries.empty() ? -1 : result.entries[0].offset, " queue ", result.entries.empty() ? -1 : result.entries[0].queue);
+            result.entries.empty() ? -1 : result.entries[0].offset, " queue ",
+            result.entries.empty() ? -1 : result.entries[0].queue);
       checker_.OnSendAnswer(numbers, topic, result);
       for (size_t i = 0; i < result.entries.size(); ++i) {
         if (result.entries[i].timer) scheduled_.emplace_back(numbers[i], *result.entries[i].timer);
@@ -574,7 +580,8 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
   if (random_.OneIn(3)) {
     // The same in other words.
     call.tags.clear();
-    call.sql = group.tags.empty() ? "TAGS IS NULL OR TAGS <> ''" : absl::StrCat("TAGS IN ('", absl::StrJoin(group.tags, "', '"), "')");
+    call.sql = group.tags.empty() ? "TAGS IS NULL OR TAGS <> ''"
+                                  : absl::StrCat("TAGS IN ('", absl::StrJoin(group.tags, "', '"), "')");
   }
   call.max_messages = random_.OneIn(3) || draining_ ? 32 : 1 + static_cast<int32_t>(random_.Below(6));
   if (random_.OneIn(8) && !draining_) call.max_bytes = 200;
@@ -600,8 +607,8 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
       if (generation != generation_) return;
       const std::vector<Checker::Receipt> got = checker_.OnReceiveAnswer(checked, result, Now(), disk_.powered());
       for (const Checker::Receipt& receipt : got) {
-        Trace("group ", group.value(), " got m", receipt.number, " attempt ", receipt.attempt, " queue ", receipt.queue.queue,
-              " offset ", receipt.offset, " nonce ", receipt.nonce);
+        Trace("group ", group.value(), " got m", receipt.number, " attempt ", receipt.attempt, " queue ",
+              receipt.queue.queue, " offset ", receipt.offset, " nonce ", receipt.nonce);
         if (draining_) {
           ++came_;
           if (may_get_stuck_ && !stuck_ && checker_.IsOrdered(group) && !IsDeadLetterTopic(receipt.topic) &&
@@ -640,14 +647,15 @@ void ShardSimulation::Settle(const Checker::Receipt& receipt, SettleKind kind, a
   call.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce, kind, delay, "no good"});
   Trace("settle m", receipt.number, " of group ", receipt.group.value(), " nonce ", receipt.nonce, " kind ",
         static_cast<int>(kind), " delay ", absl::FormatDuration(delay));
-  OnShard([this, call = std::move(call), number = receipt.number, checked, generation = generation_](Shard* shard) mutable {
-    shard->Settle(std::move(call), [this, number, checked, generation](SettleResult result) {
-      if (generation != generation_) return;
-      const absl::Status status = result.status.ok() ? result.entries.at(0) : result.status;
-      Trace("settled m", number, ": ", status.ToString());
-      checker_.OnSettleAnswer(checked, status, Now());
-    });
-  });
+  OnShard(
+      [this, call = std::move(call), number = receipt.number, checked, generation = generation_](Shard* shard) mutable {
+        shard->Settle(std::move(call), [this, number, checked, generation](SettleResult result) {
+          if (generation != generation_) return;
+          const absl::Status status = result.status.ok() ? result.entries.at(0) : result.status;
+          Trace("settled m", number, ": ", status.ToString());
+          checker_.OnSettleAnswer(checked, status, Now());
+        });
+      });
 }
 
 QueueKey ShardSimulation::AnyQueue(const Stream& stream) {
@@ -668,7 +676,8 @@ void ShardSimulation::StoreOrGetOffset() {
     return OnShard([this, place, generation = generation_](Shard* shard) {
       shard->GetOffset({kShard, place.first, place.second, 0}, [this, place, generation](OffsetResult result) {
         if (generation != generation_) return;
-        Trace("group ", place.first.value(), " finds ", result.offset.value_or(-1), " stored: ", result.status.ToString());
+        Trace("group ", place.first.value(), " finds ", result.offset.value_or(-1),
+              " stored: ", result.status.ToString());
         checker_.OnGetOffsetAnswer(place, result);
       });
     });
@@ -677,12 +686,13 @@ void ShardSimulation::StoreOrGetOffset() {
   const uint64_t checked = checker_.OnUpdateOffset(place, offset);
   Trace("group ", place.first.value(), " stores ", offset);
   OnShard([this, place, offset, checked, generation = generation_](Shard* shard) {
-    shard->UpdateOffset({kShard, place.first, place.second, 0, offset}, [this, checked, generation](OffsetResult result) {
-      if (generation != generation_) return;
-      Trace("stored: ", result.status.ToString());
-      counts_.stored_offsets += result.status.ok() ? 1 : 0;
-      checker_.OnUpdateOffsetAnswer(checked, result.status);
-    });
+    shard->UpdateOffset({kShard, place.first, place.second, 0, offset},
+                        [this, checked, generation](OffsetResult result) {
+                          if (generation != generation_) return;
+                          Trace("stored: ", result.status.ToString());
+                          counts_.stored_offsets += result.status.ok() ? 1 : 0;
+                          checker_.OnUpdateOffsetAnswer(checked, result.status);
+                        });
   });
 }
 
@@ -698,14 +708,16 @@ void ShardSimulation::ResetSomething() {
   call.queues = {place.second.queue};
   const QueueOffset end = EndOf(place.second);
   // Mostly a little back.
-  const auto back = static_cast<QueueOffset>(random_.Below(static_cast<uint64_t>(random_.OneIn(3) ? end : std::min<QueueOffset>(end, 30)) + 1));
+  const auto back = static_cast<QueueOffset>(
+      random_.Below(static_cast<uint64_t>(random_.OneIn(3) ? end : std::min<QueueOffset>(end, 30)) + 1));
   call.offset = end - back;
   call.dry_run = random_.OneIn(8);
   if (call.dry_run) {
     return OnShard([call](Shard* shard) { shard->ResetOffset(call, [](ResetOffsetResult) {}); });
   }
   const uint64_t checked = checker_.OnReset(place, call.offset);
-  Trace("reset group ", group.id.value(), " topic ", call.topic.value(), " queue ", place.second.queue, " to ", call.offset);
+  Trace("reset group ", group.id.value(), " topic ", call.topic.value(), " queue ", place.second.queue, " to ",
+        call.offset);
   OnShard([this, call, checked, generation = generation_](Shard* shard) {
     shard->ResetOffset(call, [this, shard, checked, generation](ResetOffsetResult result) {
       if (generation != generation_) return;
@@ -762,7 +774,8 @@ void ShardSimulation::SettleSomething() {
 // The deadline passes, and at the same moment a member asks for more time and another for messages.
 void ShardSimulation::ExtendWhileReceiving() {
   if (receipts_.empty()) return;
-  const Checker::Receipt receipt = receipts_[receipts_.size() - 1 - random_.Below(std::min<size_t>(receipts_.size(), 20))];
+  const Checker::Receipt receipt =
+      receipts_[receipts_.size() - 1 - random_.Below(std::min<size_t>(receipts_.size(), 20))];
   if (random_.OneIn(2)) world_.clock()->Advance(RandomDuration(kLongestHold));
   const auto receive = [&] {
     for (const Stream& stream : streams_) {
@@ -929,8 +942,9 @@ void ShardSimulation::LookAtTimers() {
   NowOnShard([&](Shard* shard) {
     const absl::Status visited = shard->state().timers().VisitAll([&](const TimerKey& key, const Timer& timer) {
       if (key.deliver_at_us > time_us) return;
-      checker_.Violate(absl::StrCat("a timer of queue ", timer.queue.queue, " of topic ", timer.queue.topic.value(), " is ",
-                                    absl::FormatDuration(absl::Microseconds(time_us - key.deliver_at_us)), " late, and one second"));
+      checker_.Violate(absl::StrCat("a timer of queue ", timer.queue.queue, " of topic ", timer.queue.topic.value(),
+                                    " is ", absl::FormatDuration(absl::Microseconds(time_us - key.deliver_at_us)),
+                                    " late, and one second"));
     });
     if (!visited.ok() && !IsDown()) checker_.Violate(absl::StrCat("cannot read timers: ", visited.ToString()));
   });
@@ -1078,7 +1092,8 @@ void ShardSimulation::Drain() {
   world_.RunFor(absl::Seconds(5));
   if (IsDown() || process_->shard == nullptr) return;  // Null: it could not recover, which is a violation.
   for (const auto& [key, queue] : process_->shard->state().queues()) {
-    if (queue.deleted && queue.delayed > 0) checker_.Violate(absl::StrCat("deleted topic ", key.topic.value(), " keeps its timers"));
+    if (queue.deleted && queue.delayed > 0)
+      checker_.Violate(absl::StrCat("deleted topic ", key.topic.value(), " keeps its timers"));
   }
   WaitForDiscards();
   if (IsDown()) return;

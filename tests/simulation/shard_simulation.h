@@ -19,10 +19,11 @@
 namespace barid::broker {
 
 // One shard on a simulated disk, clock and executors; clients that send, receive and settle at random; crashes, failing
-// syncs, time jumps, deletions. At the end everything heals and all groups consume until nothing comes. What is proved is
-// said in checker.h.
+// syncs, time jumps, deletions. At the end everything heals and all groups consume until nothing comes. What is proved
+// is said in checker.h.
 //
-// A run follows from its seed, but for the moment at which LevelDB compacts, on a thread of its own, after several restarts.
+// A run follows from its seed, but for the moment at which LevelDB compacts, on a thread of its own, after several
+// restarts.
 class ShardSimulation {
  public:
   struct Counts {
@@ -34,23 +35,23 @@ class ShardSimulation {
     int64_t carried = 0;            // Messages, by whom it may be.
     int64_t records = 0;
     int64_t scheduled = 0;
-    int64_t recalled = 0;           // Acknowledged recalls.
-    int64_t committed = 0;          // Acknowledged ends of transactions, repeated ones included.
+    int64_t recalled = 0;   // Acknowledged recalls.
+    int64_t committed = 0;  // Acknowledged ends of transactions, repeated ones included.
     int64_t rolled_back = 0;
     int64_t checked = 0;  // Checks given out.
     int64_t discarded = 0;
-    int64_t repeated = 0;           // Deliveries again by attempt id.
-    int64_t stored_offsets = 0;     // Acknowledged.
-    int64_t resets = 0;             // Acknowledged resets of places.
-    int64_t pulled = 0;             // Messages.
-    int64_t redriven = 0;           // Dead letters sent back.
-    int64_t found = 0;              // Messages looked up by id.
-    int64_t sent_again = 0;         // Messages,
-    int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
+    int64_t repeated = 0;        // Deliveries again by attempt id.
+    int64_t stored_offsets = 0;  // Acknowledged.
+    int64_t resets = 0;          // Acknowledged resets of places.
+    int64_t pulled = 0;          // Messages.
+    int64_t redriven = 0;        // Dead letters sent back.
+    int64_t found = 0;           // Messages looked up by id.
+    int64_t sent_again = 0;      // Messages,
+    int64_t last_in_window = 0;  // and those of them that were the oldest to be remembered.
     int64_t reused_ids = 0;
-    int64_t audited = 0;            // Counts that an audit compared.
-    int64_t lite_settled = 0;       // Messages of lite topics.
-    int64_t stuck = 0;              // Runs in which a message group was stuck, and others had to pass.
+    int64_t audited = 0;       // Counts that an audit compared.
+    int64_t lite_settled = 0;  // Messages of lite topics.
+    int64_t stuck = 0;         // Runs in which a message group was stuck, and others had to pass.
   };
 
   // `trace`: every call and answer goes to stderr.
@@ -66,14 +67,15 @@ class ShardSimulation {
   // Drawn once per run: what makes this world different from others.
   struct Character {
     int steps = 0;
-    bool storms = false;         // Thousands of records that change nothing, so that the log is trimmed.
+    bool storms = false;  // Thousands of records that change nothing, so that the log is trimmed.
     bool steps_wall_clock = false;
     bool keeps_unsettled = false;
-    bool clients_stay = false;   // To the end; else they fall silent, and what they hold must come back.
+    bool clients_stay = false;  // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
-    bool lite = false;           // There is a topic with lite topics; what waits in them holds the log.
-    bool resets = false;         // Places of groups are reset; then nothing goes to the dead letters, from where nothing comes back.
-    bool far_timers = false;     // An hour and more ahead.
+    bool lite = false;  // There is a topic with lite topics; what waits in them holds the log.
+    bool resets =
+        false;  // Places of groups are reset; then nothing goes to the dead letters, from where nothing comes back.
+    bool far_timers = false;  // An hour and more ahead.
     uint64_t crash_one_in = 0;
     uint64_t fault_one_in = 0;
     uint64_t delete_one_in = 0;
@@ -82,7 +84,7 @@ class ShardSimulation {
   struct Stream {
     Checker::Topic topic;
     int32_t queues = 1;
-    int message_groups = 0;              // 0: its messages have none.
+    int message_groups = 0;  // 0: its messages have none.
     bool idempotent = true;
     std::vector<Checker::Group> groups;  // With those that read their dead letters.
     GroupId reader;                      // Stores offsets, and is not delivered to.
@@ -91,8 +93,8 @@ class ShardSimulation {
   // --- The process ---
   void Start();
   void Crash();
-  bool Restart();  // Opens and leads; false if the power went meanwhile.
-  void OnShard(absl::AnyInvocable<void(Shard*)> task);    // Posts; the world decides when.
+  bool Restart();                                          // Opens and leads; false if the power went meanwhile.
+  void OnShard(absl::AnyInvocable<void(Shard*)> task);     // Posts; the world decides when.
   void NowOnShard(absl::AnyInvocable<void(Shard*)> task);  // Runs the world until it is done.
   void PublishMetadata();
   bool IsDown() const;
@@ -188,7 +190,7 @@ class ShardSimulation {
   std::vector<Stream> streams_;
   uint64_t next_id_ = 1;  // Of topics and groups.
   int64_t revision_ = 0;
-  TopicId hidden_;        // Missing from the metadata for a moment.
+  TopicId hidden_;  // Missing from the metadata for a moment.
 
   // The process, while it lives. Callbacks of an earlier one are ignored: their answers never left.
   struct Process {
@@ -234,10 +236,10 @@ class ShardSimulation {
   bool draining_ = false;
   bool outlasts_ = false;  // What is prepared is asked about late:
   absl::Duration longest_check_ = absl::Seconds(30);
-  bool may_get_stuck_ = false;              // Draining: the first message group that comes is kept.
+  bool may_get_stuck_ = false;  // Draining: the first message group that comes is kept.
   std::optional<Checker::Stuck> stuck_;
-  std::vector<Checker::Receipt> kept_;      // Of it.
-  int64_t came_ = 0;               // Messages that came while draining.
+  std::vector<Checker::Receipt> kept_;  // Of it.
+  int64_t came_ = 0;                    // Messages that came while draining.
 };
 
 }  // namespace barid::broker

@@ -138,7 +138,8 @@ const World* Find(absl::string_view name, absl::string_view behind, bool is_memb
   if (const World* world = look(QualifiedNames(), name)) return world;
   if (const World* world = look(QualifiedNames(), absl::StripPrefix(name, "::"))) return world;
   if (absl::StartsWith(name, "std::filesystem::")) return look(QualifiedNames(), "std::filesystem");
-  if (absl::StartsWith(name, "std::thread::") || absl::StartsWith(name, "std::jthread::")) return look(QualifiedNames(), "std::thread");
+  if (absl::StartsWith(name, "std::thread::") || absl::StartsWith(name, "std::jthread::"))
+    return look(QualifiedNames(), "std::thread");
   // steady_clock::now and std::chrono::steady_clock::time_point have the clock in the middle.
   for (const absl::string_view clock : {"system_clock", "steady_clock", "high_resolution_clock"}) {
     if (absl::StrContains(name, clock)) return look(PlainNames(), clock);
@@ -186,13 +187,15 @@ std::vector<Touch> TouchesOf(absl::string_view source) {
     // A qualified name: words with :: between them, and perhaps in front.
     const size_t start = at;
     if (is_global) at += 2;
-    while (at < view.size() && (IsWord(view[at]) || (absl::StartsWith(view.substr(at), "::") && at + 2 < view.size() && IsWord(view[at + 2])))) {
+    while (at < view.size() && (IsWord(view[at]) || (absl::StartsWith(view.substr(at), "::") && at + 2 < view.size() &&
+                                                     IsWord(view[at + 2])))) {
       at += IsWord(view[at]) ? 1 : 2;
     }
     const absl::string_view name = view.substr(start, at - start);
     const absl::string_view before = absl::StripTrailingAsciiWhitespace(view.substr(0, start));
     // An object's, or a type's whose name does not end with a word: list<T>::read.
-    const bool is_member = absl::EndsWith(before, ".") || absl::EndsWith(before, "->") || (is_global && start > 0 && view[start - 1] == '>');
+    const bool is_member = absl::EndsWith(before, ".") || absl::EndsWith(before, "->") ||
+                           (is_global && start > 0 && view[start - 1] == '>');
     // #include <time.h> and <thread>: the include table's business.
     const absl::string_view line = view.substr(view.rfind('\n', start) + 1, start - view.rfind('\n', start) - 1);
     if (absl::StartsWith(absl::StripLeadingAsciiWhitespace(line), "#include")) continue;
@@ -239,13 +242,15 @@ std::vector<std::string> Violations(const std::vector<SourceFile>& files, const 
         unused[i].erase(std::remove(unused[i].begin(), unused[i].end(), touch.world), unused[i].end());
       }
       if (!is_allowed) {
-        violations.push_back(absl::StrCat(file.path, ":", touch.line, " takes a ", WorldName(touch.world), " by itself: ", touch.name));
+        violations.push_back(
+            absl::StrCat(file.path, ":", touch.line, " takes a ", WorldName(touch.world), " by itself: ", touch.name));
       }
     }
   }
   for (size_t i = 0; i < exceptions.size(); ++i) {
     for (const World world : unused[i]) {
-      violations.push_back(absl::StrCat(exceptions[i].glob, " may take a ", WorldName(world), " and does not: drop the exception"));
+      violations.push_back(
+          absl::StrCat(exceptions[i].glob, " may take a ", WorldName(world), " and does not: drop the exception"));
     }
   }
   return violations;

@@ -19,9 +19,11 @@ struct Touch {
   int line = 0;
 };
 
-// Where the C++ in `source` touches the world by itself, in order. Goes by names, so it sees what is written and not what a
-// macro makes of it. Words that are also good names of our own (open, time) count only as calls that can mean nothing else:
-// `::open(`, `time(nullptr)`; that the rest cannot be meant is the include table's business, which keeps <fcntl.h> away.
+// Where the C++ in `source` touches the world by itself, in order. Goes by names, so it sees what is written and not
+// what a macro makes of it. Words that are also good names of our own (open, time) count only as calls that can mean
+// nothing else:
+// `::open(`, `time(nullptr)`; that the rest cannot be meant is the include table's business, which keeps <fcntl.h>
+// away.
 std::vector<Touch> TouchesOf(absl::string_view source);
 
 // The files, by glob, that may touch a world: where the real implementations are, and where our code ends.

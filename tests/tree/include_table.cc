@@ -51,7 +51,8 @@ std::vector<Rows> Tables(absl::string_view section) {
     }
     if (!in_table) tables.emplace_back();
     in_table = true;
-    const std::vector<absl::string_view> cells = absl::StrSplit(absl::StripSuffix(absl::StripPrefix(line, "|"), "|"), '|');
+    const std::vector<absl::string_view> cells =
+        absl::StrSplit(absl::StripSuffix(absl::StripPrefix(line, "|"), "|"), '|');
     const bool is_rule = cells[0].find_first_not_of("- ") == cells[0].npos;
     if (cells.size() == 2 && !is_rule) tables.back().emplace_back(cells[0], cells[1]);
   }
@@ -85,7 +86,8 @@ absl::StatusOr<IncludeTable> IncludeTable::Parse(absl::string_view markdown) {
       } else if (absl::StrContains(item, '*') || absl::EndsWith(item, ".h")) {
         globs.push_back(item);
       } else {
-        return BadTable(absl::StrCat("\"", item, "\" is neither a word of the first table nor a folder of the second nor a header"));
+        return BadTable(absl::StrCat(
+            "\"", item, "\" is neither a word of the first table nor a folder of the second nor a header"));
       }
     }
     for (const std::string& each : Items(who)) table.rows_.push_back({each, globs});
@@ -109,7 +111,8 @@ std::vector<std::string> IncludeTable::Violations(const std::vector<SourceFile>&
   std::vector<std::string> violations;
   absl::btree_set<std::string> strange_folders;
   for (const SourceFile& file : files) {
-    const bool has_row = std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.who == FolderOf(file.path); });
+    const bool has_row =
+        std::any_of(rows_.begin(), rows_.end(), [&](const Row& row) { return row.who == FolderOf(file.path); });
     if (!has_row) {
       strange_folders.emplace(FolderOf(file.path));
       continue;
@@ -120,7 +123,8 @@ std::vector<std::string> IncludeTable::Violations(const std::vector<SourceFile>&
       }
     }
   }
-  for (const std::string& folder : strange_folders) violations.push_back(absl::StrCat("the folder ", folder, " has no row"));
+  for (const std::string& folder : strange_folders)
+    violations.push_back(absl::StrCat("the folder ", folder, " has no row"));
   for (const Row& row : rows_) {
     if (std::none_of(files.begin(), files.end(), [&](const SourceFile& file) { return IsAbout(row, file.path); })) {
       violations.push_back(absl::StrCat("the row of ", row.who, " is about no file"));

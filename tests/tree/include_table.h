@@ -13,9 +13,10 @@ namespace barid::tree {
 
 // Who may include whom, as docs/architecture.md says it.
 //
-// The section has two tables. The first gives words for sets of headers, the second says for a folder (itself, without what
-// lies below it) or for some of its files what they may include: words, folders (their headers, again without what lies below)
-// or headers by name. A file may include what any row that is about it allows, and headers of its own folder.
+// The section has two tables. The first gives words for sets of headers, the second says for a folder (itself, without
+// what lies below it) or for some of its files what they may include: words, folders (their headers, again without what
+// lies below) or headers by name. A file may include what any row that is about it allows, and headers of its own
+// folder.
 class IncludeTable {
  public:
   // Reads the section "Who may include whom". kInvalidArgument says what does not follow the form.
@@ -45,7 +46,8 @@ struct Include {
 };
 std::vector<Include> IncludesOf(absl::string_view source);
 
-// One sentence for each .cc and .proto that no CMakeLists.txt names: it would be tested by nobody. `files` has the lists too.
+// One sentence for each .cc and .proto that no CMakeLists.txt names: it would be tested by nobody. `files` has the
+// lists too.
 std::vector<std::string> NotBuilt(const std::vector<SourceFile>& files);
 
 }  // namespace barid::tree

@@ -1,5 +1,5 @@
-// The rule "Who may include whom" of docs/architecture.md, held against every #include; and the checker itself, on small
-// made-up trees.
+// The rule "Who may include whom" of docs/architecture.md, held against every #include; and the checker itself, on
+// small made-up trees.
 #include "tests/tree/include_table.h"
 
 #include <gmock/gmock.h>
@@ -53,8 +53,8 @@ IncludeTable Table() {
 
 // One file per row, so that no row is about nothing.
 std::vector<SourceFile> Tree(std::vector<SourceFile> more) {
-  std::vector<SourceFile> files = {{"base/log.h", ""},       {"base/real_env.cc", ""}, {"base/simulated/disk.h", ""},
-                                   {"broker/shard.h", ""},   {"proxy/proxy.h", ""},    {"broker/grpc/service.h", ""}};
+  std::vector<SourceFile> files = {{"base/log.h", ""},     {"base/real_env.cc", ""}, {"base/simulated/disk.h", ""},
+                                   {"broker/shard.h", ""}, {"proxy/proxy.h", ""},    {"broker/grpc/service.h", ""}};
   files.insert(files.end(), more.begin(), more.end());
   return files;
 }
@@ -64,9 +64,12 @@ std::vector<std::string> ViolationsOf(const std::string& path, const std::string
 }
 
 TEST(IncludeTableTest, EdgesOfTheTableAreFine) {
-  EXPECT_THAT(ViolationsOf("broker/a.cc", "#include <string>\n#include \"base/log.h\"\n#include \"barid/log/log.pb.h\"\n"), IsEmpty());
+  EXPECT_THAT(
+      ViolationsOf("broker/a.cc", "#include <string>\n#include \"base/log.h\"\n#include \"barid/log/log.pb.h\"\n"),
+      IsEmpty());
   EXPECT_THAT(ViolationsOf("base/a.cc", "#include \"base/log.h\"\n"), IsEmpty());
-  EXPECT_THAT(ViolationsOf("base/simulated/a.cc", "#include \"base/log.h\"\n#include \"base/simulated/disk.h\"\n"), IsEmpty());
+  EXPECT_THAT(ViolationsOf("base/simulated/a.cc", "#include \"base/log.h\"\n#include \"base/simulated/disk.h\"\n"),
+              IsEmpty());
   EXPECT_THAT(ViolationsOf("broker/grpc/a.cc", "#include <grpcpp/impl/x.h>\n#include \"broker/shard.h\"\n"), IsEmpty());
 }
 
@@ -87,7 +90,8 @@ TEST(IncludeTableTest, AFolderDoesNotSeeWhatLiesBelowItOrAllowedOnes) {
 }
 
 TEST(IncludeTableTest, ARowOfAFolderIsNotAboutTheFoldersBelow) {
-  EXPECT_THAT(ViolationsOf("broker/grpc/a.cc", "#include \"barid/log/log.pb.h\"\n"), ElementsAre(HasSubstr("log.pb.h")));
+  EXPECT_THAT(ViolationsOf("broker/grpc/a.cc", "#include \"barid/log/log.pb.h\"\n"),
+              ElementsAre(HasSubstr("log.pb.h")));
 }
 
 TEST(IncludeTableTest, ARowOfAFileIsAboutThatFileOnly) {
@@ -97,7 +101,8 @@ TEST(IncludeTableTest, ARowOfAFileIsAboutThatFileOnly) {
 }
 
 TEST(IncludeTableTest, MessagesAreNotServiceCode) {
-  EXPECT_THAT(ViolationsOf("broker/a.cc", "#include \"barid/log/log.grpc.pb.h\"\n"), ElementsAre(HasSubstr("log.grpc.pb.h")));
+  EXPECT_THAT(ViolationsOf("broker/a.cc", "#include \"barid/log/log.grpc.pb.h\"\n"),
+              ElementsAre(HasSubstr("log.grpc.pb.h")));
 }
 
 TEST(IncludeTableTest, SourcesAreNotIncluded) {
@@ -107,8 +112,8 @@ TEST(IncludeTableTest, SourcesAreNotIncluded) {
 TEST(IncludeTableTest, FoldersWithoutARowAndRowsWithoutAFileAreNamed) {
   EXPECT_THAT(ViolationsOf("cellar/a.cc", ""), ElementsAre("the folder cellar has no row"));
   EXPECT_THAT(Table().Violations({{"base/log.h", ""}}),
-              ElementsAre(HasSubstr("base/real_env.cc"), HasSubstr("base/simulated"), HasSubstr("broker "), HasSubstr("proxy"),
-                          HasSubstr("broker/grpc")));
+              ElementsAre(HasSubstr("base/real_env.cc"), HasSubstr("base/simulated"), HasSubstr("broker "),
+                          HasSubstr("proxy"), HasSubstr("broker/grpc")));
 }
 
 TEST(IncludeTableTest, ATableThatCannotBeReadIsAnError) {
@@ -121,7 +126,9 @@ TEST(IncludeTableTest, ATableThatCannotBeReadIsAnError) {
 }
 
 TEST(IncludesOfTest, ReadsBothFormsAndPassesOverCommentsAndStrings) {
-  const auto is = [](const char* header, int line) { return AllOf(Field(&Include::header, header), Field(&Include::line, line)); };
+  const auto is = [](const char* header, int line) {
+    return AllOf(Field(&Include::header, header), Field(&Include::line, line));
+  };
   EXPECT_THAT(IncludesOf("#include <a>\n// #include <b>\n/*\n#include <c>\n*/\n#  include \"d/e.h\"  // Why.\n"
                          "const char* f = \"\\\n#include\";\nint g = 1'000;\n#include <h.h>\n"),
               ElementsAre(is("a", 1), is("d/e.h", 6), is("", 8), is("h.h", 10)));
@@ -159,7 +166,8 @@ TEST(MatchesGlobTest, OneStarStaysInAWordTwoGoAnywhere) {
 class TreeTest : public testing::Test {
  protected:
   TreeTest() {
-    for (SourceFile& file : ReadTree(absl::StrCat(BARID_SOURCE_DIR, "/docs"), {"architecture.md"})) page_ = std::move(file.text);
+    for (SourceFile& file : ReadTree(absl::StrCat(BARID_SOURCE_DIR, "/docs"), {"architecture.md"}))
+      page_ = std::move(file.text);
     absl::StatusOr<IncludeTable> table = IncludeTable::Parse(page_);
     CHECK_OK(table.status());
     table_ = *std::move(table);
@@ -169,7 +177,9 @@ class TreeTest : public testing::Test {
   IncludeTable table_;
 };
 
-TEST_F(TreeTest, EveryIncludeIsAnEdgeOfTheTable) { EXPECT_THAT(table_.Violations(ReadProduct(BARID_SOURCE_DIR)), IsEmpty()); }
+TEST_F(TreeTest, EveryIncludeIsAnEdgeOfTheTable) {
+  EXPECT_THAT(table_.Violations(ReadProduct(BARID_SOURCE_DIR)), IsEmpty());
+}
 
 TEST_F(TreeTest, EverythingIsBuilt) {
   EXPECT_THAT(NotBuilt(ReadTree(BARID_SOURCE_DIR, {"CMakeLists.txt", ".cc", ".proto"})), IsEmpty());
@@ -177,8 +187,8 @@ TEST_F(TreeTest, EverythingIsBuilt) {
 
 // What a change of the page must not allow by the way.
 TEST_F(TreeTest, TheTableKeepsGrpcAndServiceCodeInTheirPlaces) {
-  for (const char* file : {"base/a.cc", "storage/a.cc", "edge/a.cc", "codec/a.cc", "controller/a.cc", "broker/a.cc", "proxy/a.cc",
-                           "proxy/public/a.cc", "base/simulated/a.cc"}) {
+  for (const char* file : {"base/a.cc", "storage/a.cc", "edge/a.cc", "codec/a.cc", "controller/a.cc", "broker/a.cc",
+                           "proxy/a.cc", "proxy/public/a.cc", "base/simulated/a.cc"}) {
     for (const char* header : {"grpcpp/grpcpp.h", "grpc/grpc.h", "apache/rocketmq/v2/service.grpc.pb.h",
                                "barid/controller/v1/controller.grpc.pb.h"}) {
       EXPECT_FALSE(table_.Allows(file, header)) << file << " " << header;
@@ -191,7 +201,8 @@ TEST_F(TreeTest, TheTableKeepsNeighboursApart) {
   for (const std::string& a : roles) {
     for (const std::string& b : roles) {
       if (a == b) continue;
-      for (const char* file : {"/a.cc", "/grpc/a.cc", "/public/a.cc"}) EXPECT_FALSE(table_.Allows(a + file, b + "/x.h")) << a << " " << b;
+      for (const char* file : {"/a.cc", "/grpc/a.cc", "/public/a.cc"})
+        EXPECT_FALSE(table_.Allows(a + file, b + "/x.h")) << a << " " << b;
     }
     for (const char* below : {"base/a.cc", "storage/a.cc", "edge/a.cc", "edge/grpc/a.cc", "codec/a.cc", "rpc/a.cc"}) {
       EXPECT_FALSE(table_.Allows(below, a + "/x.h")) << below << " " << a;
@@ -202,9 +213,10 @@ TEST_F(TreeTest, TheTableKeepsNeighboursApart) {
 }
 
 TEST_F(TreeTest, TheTableKeepsLibrariesBehindTheirFiles) {
-  for (const char* header : {"leveldb/db.h", "openssl/evp.h", "xxhash.h", "prometheus/exposer.h", "yaml-cpp/yaml.h", "CivetServer.h",
-                             "unistd.h", "fcntl.h", "pthread.h", "time.h", "sys/random.h"}) {
-    for (const char* file : {"base/a.cc", "storage/commit_log.cc", "controller/a.cc", "broker/a.cc", "proxy/a.cc", "proxy/public/a.cc"}) {
+  for (const char* header : {"leveldb/db.h", "openssl/evp.h", "xxhash.h", "prometheus/exposer.h", "yaml-cpp/yaml.h",
+                             "CivetServer.h", "unistd.h", "fcntl.h", "pthread.h", "time.h", "sys/random.h"}) {
+    for (const char* file :
+         {"base/a.cc", "storage/commit_log.cc", "controller/a.cc", "broker/a.cc", "proxy/a.cc", "proxy/public/a.cc"}) {
       EXPECT_FALSE(table_.Allows(file, header)) << file << " " << header;
     }
   }

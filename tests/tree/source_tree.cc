@@ -98,7 +98,8 @@ std::vector<SourceFile> ReadTree(const std::string& root, const std::vector<std:
       if (name[0] == '.' || (it.depth() == 0 && name == "build")) it.disable_recursion_pending();
       continue;
     }
-    if (std::any_of(endings.begin(), endings.end(), [&name](const std::string& e) { return absl::EndsWith(name, e); })) {
+    if (std::any_of(endings.begin(), endings.end(),
+                    [&name](const std::string& e) { return absl::EndsWith(name, e); })) {
       files.push_back({it->path().lexically_relative(root).string(), ReadFile(it->path())});
     }
   }
@@ -110,7 +111,9 @@ std::vector<SourceFile> ReadTree(const std::string& root, const std::vector<std:
 std::vector<SourceFile> ReadProduct(const std::string& root) {
   std::vector<SourceFile> files = ReadTree(root, {".h", ".cc"});
   files.erase(std::remove_if(files.begin(), files.end(),
-                             [](const SourceFile& f) { return absl::StartsWith(f.path, "tests/") || absl::StartsWith(f.path, "api/"); }),
+                             [](const SourceFile& f) {
+                               return absl::StartsWith(f.path, "tests/") || absl::StartsWith(f.path, "api/");
+                             }),
               files.end());
   CHECK(!files.empty()) << "no product in " << root;
   return files;

@@ -14,8 +14,8 @@ struct SourceFile {
   std::string text;
 };
 
-// All files below `root` that end like one of `endings`, sorted by path; without what is hidden or built. CHECK-fails if there
-// are none: a test that reads nothing proves nothing.
+// All files below `root` that end like one of `endings`, sorted by path; without what is hidden or built. CHECK-fails
+// if there are none: a test that reads nothing proves nothing.
 std::vector<SourceFile> ReadTree(const std::string& root, const std::vector<std::string>& endings);
 // Those that make up the product: C++ outside api/ and tests/.
 std::vector<SourceFile> ReadProduct(const std::string& root);
@@ -26,7 +26,8 @@ absl::string_view FolderOf(absl::string_view path);
 // Whether `text` matches: `*` stands for characters other than "/" and ".", `**` for any characters.
 bool MatchesGlob(absl::string_view glob, absl::string_view text);
 
-// The C++ in `text` with its comments blanked; positions and lines stay. Strings are kept or blanked (their quotes stay).
+// The C++ in `text` with its comments blanked; positions and lines stay. Strings are kept or blanked (their quotes
+// stay).
 enum class Strings { kKeep, kBlank };
 std::string WithoutComments(absl::string_view text, Strings strings);
 

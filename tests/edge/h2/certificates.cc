@@ -21,7 +21,8 @@ Certificate::Certificate(const std::string& name)
   X509_gmtime_adj(X509_getm_notAfter(made), 3600);
   X509_set_pubkey(made, key_.get());
   X509_NAME* const subject = X509_get_subject_name(made);
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>(name.c_str()), -1, -1,
+                             0);
   X509_set_issuer_name(made, subject);
   CHECK(X509_sign(made, key_.get(), EVP_sha256()) > 0);
 }

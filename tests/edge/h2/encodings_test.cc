@@ -29,7 +29,8 @@ TEST(ParseTimeoutTest, TakesEightDigitsAndNoMore) {
 }
 
 TEST(ParseTimeoutTest, RefusesWhatIsNoTimeout) {
-  for (const char* text : {"", "S", "1", "1s", "1h", "-1S", "+1S", " 1S", "1S ", "1 S", "1.5S", "1SS", "0x1S", "1\xc2\xb5", "m1"}) {
+  for (const char* text :
+       {"", "S", "1", "1s", "1h", "-1S", "+1S", " 1S", "1S ", "1 S", "1.5S", "1SS", "0x1S", "1\xc2\xb5", "m1"}) {
     EXPECT_THAT(ParseTimeout(text), Eq(std::nullopt)) << text;
   }
   EXPECT_THAT(ParseTimeout(absl::string_view("1\0S", 3)), Eq(std::nullopt));

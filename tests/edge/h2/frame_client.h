@@ -29,7 +29,7 @@ struct Frame {
 struct Answer {
   Headers headers = {};  // With the trailers.
   std::string body = {};
-  bool has_ended = false;             // END_STREAM.
+  bool has_ended = false;              // END_STREAM.
   std::optional<uint32_t> reset = {};  // By the server, with this code.
 
   bool is_over() const { return has_ended || reset.has_value(); }
@@ -37,7 +37,8 @@ struct Answer {
   std::string Header(const std::string& name) const;
 };
 
-// A client that says exactly what the test wants, and writes down what the server says. Blocks, with deadlines; one thread.
+// A client that says exactly what the test wants, and writes down what the server says. Blocks, with deadlines; one
+// thread.
 class FrameClient {
  public:
   explicit FrameClient(const std::string& address);
@@ -61,8 +62,8 @@ class FrameClient {
   bool ReadFrame(absl::Duration timeout = kPatience);
   // Reads until `is_there`. False: it does not come.
   bool ReadUntil(const std::function<bool()>& is_there);
-  // Until the server has handled and answered all that was written, or has closed: two pings, since an acknowledgement may
-  // overtake what was caused before it.
+  // Until the server has handled and answered all that was written, or has closed: two pings, since an acknowledgement
+  // may overtake what was caused before it.
   void Settle();
   // Until the server has closed; false if it does not.
   bool ReadToEnd();
@@ -76,11 +77,11 @@ class FrameClient {
   std::optional<uint32_t> goaway() const { return goaway_; }
   uint32_t last_stream() const { return last_stream_; }  // Of the GOAWAY.
   bool is_closed() const { return is_closed_; }
-  int acks() const { return acks_; }                      // Of pings.
+  int acks() const { return acks_; }  // Of pings.
   int setting_acks() const { return setting_acks_; }
-  uint32_t setting(uint16_t id) const;                    // The server's; 0 if it did not say.
+  uint32_t setting(uint16_t id) const;  // The server's; 0 if it did not say.
   const std::vector<Frame>& frames() const { return frames_; }
-  const std::string& rest() const { return in_; }         // Bytes that are no whole frame.
+  const std::string& rest() const { return in_; }  // Bytes that are no whole frame.
   int fd() const { return fd_; }
 
   void set_acks_settings(bool acks) { acks_settings_ = acks; }

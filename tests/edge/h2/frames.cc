@@ -48,8 +48,8 @@ std::string HeaderBlock(const Headers& headers) {
 }
 
 Headers RequestHeaders(const std::string& path, Headers more) {
-  Headers headers = {{":method", "POST"}, {":scheme", "http"},       {":path", path},
-                     {":authority", "t"}, {"te", "trailers"}, {"content-type", "application/grpc"}};
+  Headers headers = {{":method", "POST"}, {":scheme", "http"}, {":path", path},
+                     {":authority", "t"}, {"te", "trailers"},  {"content-type", "application/grpc"}};
   headers.insert(headers.end(), more.begin(), more.end());
   return headers;
 }

@@ -1,8 +1,8 @@
-// Peers that mean harm, against a server in a process of its own. For each: what the server does, that its memory stays below
-// what the settings allow, and that an honest client on another connection is served meanwhile.
+// Peers that mean harm, against a server in a process of its own. For each: what the server does, that its memory stays
+// below what the settings allow, and that an honest client on another connection is served meanwhile.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -102,7 +102,9 @@ void ServeInChild(const H2ServerOptions& options, int tell, int stop) {
   std::vector<std::unique_ptr<UnaryCall>> held;
   MethodTable table;
   table.unary["/t/Echo"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
-  table.unary["/t/Large"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(std::string(kLargeAnswer, 'x'))); };
+  table.unary["/t/Large"] = [](std::unique_ptr<UnaryCall> call) {
+    call->Answer(Bytes(std::string(kLargeAnswer, 'x')));
+  };
   // Never answered.
   table.unary["/t/Hold"] = [&](std::unique_ptr<UnaryCall> call) {
     ++begun;
@@ -111,8 +113,12 @@ void ServeInChild(const H2ServerOptions& options, int tell, int stop) {
   };
   table.unary["/t/Begun"] = [&](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(absl::StrCat(begun.load()))); };
   table.streams["/t/Flood"] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Flood>(std::move(stream)); };
-  table.streams["/t/Endless"] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Endless>(std::move(stream)); };
-  table.streams["/t/Silent"] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Silent>(std::move(stream)); };
+  table.streams["/t/Endless"] = [](std::shared_ptr<Stream> stream) {
+    return std::make_shared<Endless>(std::move(stream));
+  };
+  table.streams["/t/Silent"] = [](std::shared_ptr<Stream> stream) {
+    return std::make_shared<Silent>(std::move(stream));
+  };
   const auto server = *ServeH2(options, std::move(table));
   CHECK(write(tell, server->address().data(), server->address().size()) > 0);
   char byte = 0;
@@ -285,9 +291,11 @@ TEST_F(HostileTest, HpackBombsAreRefused) {
   // An entry that fills the table, and 16,000 references to it: 64 MB of headers a frame.
   const std::string value(4000, 'v');
   const std::string entry = std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + value;
-  client.Write(FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock(RequestHeaders("/t/Echo")) + entry));
+  client.Write(
+      FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock(RequestHeaders("/t/Echo")) + entry));
   // A little too much is refused with a reason,
-  client.Write(FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 3, HeaderBlock(RequestHeaders("/t/Echo")) + std::string(10, '\xbe')));
+  client.Write(FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 3,
+                          HeaderBlock(RequestHeaders("/t/Echo")) + std::string(10, '\xbe')));
   EXPECT_EQ(client.Await(3).Header("grpc-status"), "8");
   // far too much without; and who goes on is sent away.
   const std::string bomb = HeaderBlock(RequestHeaders("/t/Echo")) + std::string(16000, '\xbe');
@@ -303,7 +311,8 @@ TEST_F(HostileTest, HeadersThatDoNotEndAreNotWaitedFor) {
   headers.Write(FrameBytes(NGHTTP2_HEADERS, 0, 1, HeaderBlock(RequestHeaders("/t/Echo"))));
   FrameClient trailers(address_);
   trailers.Begin();
-  trailers.Write(Head(1, "/t/Silent") + Data(1, Message("x")) + FrameBytes(NGHTTP2_HEADERS, kEndStream, 1, HeaderBlock({{"x", "1"}})));
+  trailers.Write(Head(1, "/t/Silent") + Data(1, Message("x")) +
+                 FrameBytes(NGHTTP2_HEADERS, kEndStream, 1, HeaderBlock({{"x", "1"}})));
   EXPECT_TRUE(headers.ReadToEnd());
   EXPECT_TRUE(trailers.ReadToEnd());
   ExpectServed();
@@ -361,7 +370,8 @@ TEST_F(HostileTest, LyingLengthsReserveNothing) {
   FrameClient client(address_);
   client.Begin();
   std::string bytes;
-  for (int i = 0; i < 1000; ++i) bytes += Head(Odd(i), "/t/Echo") + Data(Odd(i), Number(0, 1) + Number(20 * kMiB, 4) + "x");
+  for (int i = 0; i < 1000; ++i)
+    bytes += Head(Odd(i), "/t/Echo") + Data(Odd(i), Number(0, 1) + Number(20 * kMiB, 4) + "x");
   client.Write(bytes);
   client.Settle();
   ExpectServed();
@@ -374,7 +384,8 @@ TEST_F(HostileTest, OversizeMessagesAreRefusedBeforeTheirBytes) {
   client.Begin();
   client.Write(Head(1, "/t/Echo") + Data(1, Number(0, 1) + Number(1001, 4)));
   EXPECT_EQ(client.Await(1).Header("grpc-status"), "8");
-  client.Write(Head(3, "/t/Silent") + Data(3, Message(std::string(1000, 'x'))) + Data(3, Number(0, 1) + Number(0x80000000, 4)));
+  client.Write(Head(3, "/t/Silent") + Data(3, Message(std::string(1000, 'x'))) +
+               Data(3, Number(0, 1) + Number(0x80000000, 4)));
   EXPECT_EQ(client.Await(3).Header("grpc-status"), "8");
   ExpectServed();
 }
@@ -383,12 +394,12 @@ TEST_F(HostileTest, BodiesThatDoNotEndAreNotWaitedFor) {
   Serve({.request_timeout = absl::Milliseconds(100)});
   FrameClient client(address_);
   client.Begin();
-  client.Write(Head(1, "/t/Echo"));                                     // No body,
-  client.Write(Head(3, "/t/Echo") + Data(3, Message("x")));             // no end,
-  client.Write(Head(5, "/t/Silent") + Data(5, Number(0, 3)));           // no whole prefix,
+  client.Write(Head(1, "/t/Echo"));                                         // No body,
+  client.Write(Head(3, "/t/Echo") + Data(3, Message("x")));                 // no end,
+  client.Write(Head(5, "/t/Silent") + Data(5, Number(0, 3)));               // no whole prefix,
   client.Write(Head(7, "/t/Silent") + Data(7, Message("x").substr(0, 5)));  // no message; and
-  client.Write(Head(9, "/t/Silent") + Data(9, Message("x")));           // a stream that may take its time.
-  const std::string byte = Data(1, Message(std::string(100000, 'x')).substr(0, 6)) ;
+  client.Write(Head(9, "/t/Silent") + Data(9, Message("x")));               // a stream that may take its time.
+  const std::string byte = Data(1, Message(std::string(100000, 'x')).substr(0, 6));
   client.Write(byte);
   while (!client.is_closed() && !client.answer(1).is_over()) {
     client.Write(Data(1, "x"));  // One byte at a time makes it no younger.
@@ -424,8 +435,8 @@ TEST_F(HostileTest, AnHonestClientMayPingAMinuteLong) {
   ExpectServed();
 }
 
-// The C++ client pings once a minute, also without calls, and gives the connection up when the answer takes 3 s. A day of it, here
-// as fast as it goes.
+// The C++ client pings once a minute, also without calls, and gives the connection up when the answer takes 3 s. A day
+// of it, here as fast as it goes.
 TEST_F(HostileTest, ACppClientThatPingsEachMinuteIsAnswered) {
   Serve();
   FrameClient client(address_);
@@ -486,8 +497,9 @@ TEST_F(HostileTest, ATableSizeFloodIsBounded) {
 
 TEST_F(HostileTest, EmptyFramesAndPrioritiesAreStopped) {
   Serve({.max_control_frames = 100});
-  for (const std::string& frame : {Data(1, ""), FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, Number(9, 1) + std::string(9, '\0')),
-                                   FrameBytes(NGHTTP2_PRIORITY, 0, 1, Number(0, 5)), FrameBytes(NGHTTP2_PRIORITY, 0, 999, Number(0, 5))}) {
+  for (const std::string& frame :
+       {Data(1, ""), FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_PADDED, 1, Number(9, 1) + std::string(9, '\0')),
+        FrameBytes(NGHTTP2_PRIORITY, 0, 1, Number(0, 5)), FrameBytes(NGHTTP2_PRIORITY, 0, 999, Number(0, 5))}) {
     FrameClient client(address_);
     client.Begin();
     client.Write(Head(1, "/t/Silent"));
@@ -585,7 +597,9 @@ TEST_F(HostileTest, AGreedyReaderLeavesTheOthersTheirTurn) {
 }
 
 TEST_F(HostileTest, APeerThatDoesNotReadIsGivenUp) {
-  Serve({.address = "127.0.0.1:0", .keepalive_time = absl::Milliseconds(100), .keepalive_timeout = absl::Milliseconds(100)});
+  Serve({.address = "127.0.0.1:0",
+         .keepalive_time = absl::Milliseconds(100),
+         .keepalive_timeout = absl::Milliseconds(100)});
   FrameClient client(address_);
   client.Begin(SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff));
   client.Write(WindowUpdate(0, 0x7fffffff - 65535));
@@ -597,7 +611,9 @@ TEST_F(HostileTest, APeerThatDoesNotReadIsGivenUp) {
 }
 
 TEST_F(HostileTest, ASilentPeerIsPingedAndGivenUp) {
-  Serve({.address = "127.0.0.1:0", .keepalive_time = absl::Milliseconds(100), .keepalive_timeout = absl::Milliseconds(100)});
+  Serve({.address = "127.0.0.1:0",
+         .keepalive_time = absl::Milliseconds(100),
+         .keepalive_timeout = absl::Milliseconds(100)});
   FrameClient client(address_);
   client.Begin();
   client.Write(Head(1, "/t/Silent"));
@@ -628,7 +644,8 @@ TEST_F(HostileTest, WhatIsNoHttpIsClosed) {
     client.HalfClose();
     EXPECT_TRUE(client.ReadToEnd());
   }
-  for (const absl::string_view text : {"GET / HTTP/1.1\r\n\r\n", "\r\n\r\n", "\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"}) {
+  for (const absl::string_view text :
+       {"GET / HTTP/1.1\r\n\r\n", "\r\n\r\n", "\x16\x03\x01\x02", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\r"}) {
     FrameClient client(address_);
     client.Write(text);
     client.Write(std::string(24, '\n'));

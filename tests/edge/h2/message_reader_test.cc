@@ -70,7 +70,8 @@ TEST(MessageReaderTest, TakesTheLargestAndRefusesOneByteMore) {
   MessageReader refuses(10);
   const std::string prefix = Message("0123456789a").substr(0, 5);
   absl::string_view left = prefix;
-  EXPECT_THAT(refuses.Read(&left), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("larger than max (11 vs. 10)")));
+  EXPECT_THAT(refuses.Read(&left),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("larger than max (11 vs. 10)")));
 }
 
 TEST(MessageReaderTest, RefusesTheLargestLengthThereIs) {

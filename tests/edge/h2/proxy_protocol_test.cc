@@ -27,8 +27,10 @@ std::string Version2(char command, char family, const std::string& rest) {
   header += static_cast<char>(rest.size());
   return header + rest;
 }
-const std::string kV4 = std::string("\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x1f\x91", 12);  // 192.0.2.1:4711 to 192.0.2.2:8081.
-const std::string kV6 = std::string("\x20\x01\x0d\xb8", 4) + std::string(11, '\0') + "\x01" + std::string(16, '\0') + std::string("\x12\x67\x1f\x91", 4);
+const std::string kV4 =
+    std::string("\xc0\x00\x02\x01\xc0\x00\x02\x02\x12\x67\x1f\x91", 12);  // 192.0.2.1:4711 to 192.0.2.2:8081.
+const std::string kV6 = std::string("\x20\x01\x0d\xb8", 4) + std::string(11, '\0') + "\x01" + std::string(16, '\0') +
+                        std::string("\x12\x67\x1f\x91", 4);
 
 struct Case {
   std::string name;
@@ -45,8 +47,12 @@ TEST(ProxyHeaderTest, NamesThePeer) {
       {"UNKNOWN with words", "PROXY UNKNOWN ffff::1 ffff::2 1 2\r\n", "", ""},
       {"v2 IPv4", Version2('\x21', '\x11', kV4), "ipv4:192.0.2.1:4711", "192.0.2.1"},
       {"v2 IPv6", Version2('\x21', '\x21', kV6), "ipv6:[2001:db8::1]:4711", "2001:db8::1"},
-      {"v2 with more behind the addresses", Version2('\x21', '\x11', kV4 + std::string("\x03\x00\x04" "1234", 7)), "ipv4:192.0.2.1:4711",
-       "192.0.2.1"},
+      {"v2 with more behind the addresses",
+       Version2('\x21', '\x11',
+                kV4 + std::string("\x03\x00\x04"
+                                  "1234",
+                                  7)),
+       "ipv4:192.0.2.1:4711", "192.0.2.1"},
       {"v2 LOCAL", Version2('\x20', '\x00', ""), "", ""},
       {"v2 LOCAL with addresses", Version2('\x20', '\x11', kV4), "", ""},
       {"v2 of no IP", Version2('\x21', '\x31', std::string(216, 'p')), "", ""},
@@ -87,11 +93,11 @@ TEST(ProxyHeaderTest, RefusesWhatIsNone) {
       "PROXY UDP4 192.0.2.1 192.0.2.2 4711 8081\r\n",
       "PROXY UNKNOWNS\r\n",
       absl::StrCat("PROXY UNKNOWN ", std::string(200, 'x'), "\r\n"),
-      kMagic2 + std::string("\x11\x11\x00\x0c", 4),                       // Version 1 in version 2's clothes.
-      kMagic2 + std::string("\x22\x11\x00\x0c", 4),                       // No such command.
+      kMagic2 + std::string("\x11\x11\x00\x0c", 4),  // Version 1 in version 2's clothes.
+      kMagic2 + std::string("\x22\x11\x00\x0c", 4),  // No such command.
       Version2('\x21', '\x11', kV4.substr(0, 11)),
       Version2('\x21', '\x21', kV6.substr(0, 35)),
-      kMagic2 + std::string("\x21\x11\xff\xff", 4),                       // 64 KiB.
+      kMagic2 + std::string("\x21\x11\xff\xff", 4),  // 64 KiB.
   };
   for (const std::string& wrong : wrongs) {
     const auto header = ParseProxyHeader(wrong);

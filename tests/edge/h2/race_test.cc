@@ -1,5 +1,5 @@
-// Threads that answer, cancel, drain and end at the same time. What is shown is that nothing is lost, told twice, or touched
-// by two at once: the sanitizers look on. BARID_ROUNDS=n goes n times as far.
+// Threads that answer, cancel, drain and end at the same time. What is shown is that nothing is lost, told twice, or
+// touched by two at once: the sanitizers look on. BARID_ROUNDS=n goes n times as far.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
@@ -96,7 +96,8 @@ TEST_F(H2RaceTest, AnswersOnTheTransportsThreadByResume) {
     FrameClient client(server_->address());
     client.Begin();
     std::string requests;
-    for (uint32_t stream = 1; stream < 100; stream += 2) requests += Request(stream, "/t/Resumed", absl::StrCat(stream));
+    for (uint32_t stream = 1; stream < 100; stream += 2)
+      requests += Request(stream, "/t/Resumed", absl::StrCat(stream));
     client.Write(requests);
     if (round % 2 == 0) continue;  // Gone before the answers.
     for (uint32_t stream = 1; stream < 100; stream += 2) {
@@ -227,7 +228,8 @@ TEST_F(H2StreamRaceTest, CancelsAndDeadlinesRaceWithWrites) {
     for (uint32_t stream = 1; stream < 60; stream += 2) {
       Headers more;
       if (stream % 4 == 1) more = {{"grpc-timeout", absl::StrCat(stream * 50, "u")}};
-      bytes += FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, HeaderBlock(RequestHeaders("/t/Count", more)));
+      bytes +=
+          FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, HeaderBlock(RequestHeaders("/t/Count", more)));
       if (stream % 8 == 3) bytes += FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, stream, Message("x"));
     }
     client.Write(bytes);

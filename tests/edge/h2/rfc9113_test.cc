@@ -1,5 +1,5 @@
-// What RFC 9113 (HTTP/2) and RFC 7541 (HPACK) ask of a server, as frames and the answer to them. Each case is named by its
-// section. Where the RFC leaves a choice, all that it allows is accepted, and a comment says so.
+// What RFC 9113 (HTTP/2) and RFC 7541 (HPACK) ask of a server, as frames and the answer to them. Each case is named by
+// its section. Where the RFC leaves a choice, all that it allows is accepted, and a comment says so.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <functional>
@@ -111,6 +111,8 @@ std::string Bytes1(std::initializer_list<int> bytes) {
 
 const std::string kFirst = absl::StrCat(kMagic, FrameBytes(NGHTTP2_SETTINGS, 0, 0, ""));
 
+// One case a line.
+// clang-format off
 std::vector<Case> Preface() {
   const std::string request = Request(1, "/t/Echo", "x");
   return {
@@ -345,6 +347,8 @@ std::vector<Case> Hpack() {
   };
 }
 
+// clang-format on
+
 std::vector<Case> AllCases() {
   std::vector<Case> all;
   for (auto make : {Preface, FrameFormat, Streams, Frames, Requests, Hpack}) {
@@ -456,9 +460,13 @@ TEST_F(Rfc9113StoryTest, S6_5_3_EverySettingsIsAcknowledged) {
 
 TEST_F(Rfc9113StoryTest, S6_7_APingComesBackAsItIs) {
   client_.Begin();
-  client_.Write(Ping("\x01\xff" "abcdef"));
+  client_.Write(
+      Ping("\x01\xff"
+           "abcdef"));
   ASSERT_TRUE(client_.ReadUntil([&] { return client_.acks() == 1; }));
-  EXPECT_EQ(client_.frames().back().payload, "\x01\xff" "abcdef");
+  EXPECT_EQ(client_.frames().back().payload,
+            "\x01\xff"
+            "abcdef");
 }
 
 TEST_F(Rfc9113StoryTest, S6_8_AGoawayOfThePeerLetsRunningCallsEnd) {

@@ -27,8 +27,8 @@ struct SessionClient::Callbacks {
   }
   static SessionClient* Client(void* user_data) { return static_cast<SessionClient*>(user_data); }
 
-  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size, const uint8_t* value,
-                      size_t value_size, uint8_t, void* user_data) {
+  static int OnHeader(nghttp2_session*, const nghttp2_frame* frame, const uint8_t* name, size_t name_size,
+                      const uint8_t* value, size_t value_size, uint8_t, void* user_data) {
     Exchange* const exchange = Of(Client(user_data), frame->hd.stream_id);
     if (exchange == nullptr) return 0;
     const absl::string_view key(reinterpret_cast<const char*>(name), name_size);
@@ -59,8 +59,8 @@ struct SessionClient::Callbacks {
     Client(user_data)->changed_.SignalAll();
     return 0;
   }
-  static ssize_t NextBytes(nghttp2_session*, int32_t id, uint8_t* to, size_t most, uint32_t* flags, nghttp2_data_source*,
-                           void* user_data) {
+  static ssize_t NextBytes(nghttp2_session*, int32_t id, uint8_t* to, size_t most, uint32_t* flags,
+                           nghttp2_data_source*, void* user_data) {
     Exchange* const exchange = Of(Client(user_data), id);
     CHECK(exchange != nullptr);
     const size_t size = std::min(most, exchange->out.size());
@@ -138,7 +138,7 @@ void SessionClient::Run() {
     if (!out.empty()) {
       const ssize_t written = send(fd_, out.data(), out.size(), MSG_NOSIGNAL);
       if (written > 0) out.erase(0, static_cast<size_t>(written));
-      if (written > 0 && out.empty()) continue;  // There may be more to send.
+      if (written > 0 && out.empty()) continue;         // There may be more to send.
       if (written < 0 && errno != EAGAIN) out.clear();  // What has come is still read.
     }
     pollfd events[2] = {{wake_, POLLIN, 0}, {fd_, static_cast<short>(POLLIN | (out.empty() ? 0 : POLLOUT)), 0}};
@@ -190,13 +190,15 @@ std::shared_ptr<SessionClient::Exchange> SessionClient::Begin(const std::string&
 void SessionClient::Send(Exchange* exchange, absl::string_view message, bool ends) {
   exchange->out.append(message.data(), message.size());
   exchange->out_ends |= ends;
-  if (!exchange->is_over && std::exchange(exchange->is_deferred, false)) nghttp2_session_resume_data(session_, exchange->id);
+  if (!exchange->is_over && std::exchange(exchange->is_deferred, false))
+    nghttp2_session_resume_data(session_, exchange->id);
 }
 
 std::optional<std::string> SessionClient::Next(Exchange* exchange) {
   const absl::Time end = absl::Now() + kPatience;
   MutexLock lock(&mu_);
-  while (exchange->messages.empty() && !exchange->is_over && absl::Now() < end) changed_.WaitFor(&mu_, end - absl::Now());
+  while (exchange->messages.empty() && !exchange->is_over && absl::Now() < end)
+    changed_.WaitFor(&mu_, end - absl::Now());
   if (exchange->messages.empty()) return std::nullopt;
   std::string message = std::move(exchange->messages.front());
   exchange->messages.pop_front();
@@ -208,12 +210,14 @@ absl::Status SessionClient::StatusOf(const Exchange& exchange) {
   int code = 0;
   if (exchange.is_cancelled) return absl::CancelledError("by the client");
   if (!absl::SimpleAtoi(exchange.grpc_status, &code)) {
-    return is_lost_ ? absl::UnavailableError("the connection is lost") : absl::CancelledError("reset, without a status");
+    return is_lost_ ? absl::UnavailableError("the connection is lost")
+                    : absl::CancelledError("reset, without a status");
   }
   return absl::Status(static_cast<absl::StatusCode>(code), exchange.grpc_message);
 }
 
-absl::StatusOr<std::string> SessionClient::Call(const std::string& method, const std::string& request, const Headers& headers) {
+absl::StatusOr<std::string> SessionClient::Call(const std::string& method, const std::string& request,
+                                                const Headers& headers) {
   std::shared_ptr<Exchange> exchange;
   {
     MutexLock lock(&mu_);

@@ -17,8 +17,8 @@
 
 namespace barid::edge::h2 {
 
-// A gRPC client on libnghttp2: one connection and a thread for it, nothing that a sanitizer does not know. Calls block; any
-// thread. Streams end before it.
+// A gRPC client on libnghttp2: one connection and a thread for it, nothing that a sanitizer does not know. Calls block;
+// any thread. Streams end before it.
 class SessionClient {
  public:
   explicit SessionClient(const std::string& address);

@@ -1,9 +1,9 @@
 // TLS and cleartext on one port, and the keys behind it.
 #include "edge/h2/tls.h"
 
+#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <arpa/inet.h>
 #include <openssl/err.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -139,7 +139,8 @@ TEST_F(TlsTest, WithoutACertificateItIsNoHttp) {
 
 TEST_F(TlsTest, RefusesOldVersions) {
   Serve(first_.WriteTo(dir_.path(), "server"));
-  EXPECT_EQ(EchoOverTls(server_->address(), {.min_version = TLS1_VERSION, .max_version = TLS1_1_VERSION}), "no handshake");
+  EXPECT_EQ(EchoOverTls(server_->address(), {.min_version = TLS1_VERSION, .max_version = TLS1_1_VERSION}),
+            "no handshake");
   EXPECT_EQ(EchoOverTls(server_->address()), "hello");
 }
 
@@ -211,8 +212,8 @@ TEST_F(TlsTest, AHandshakeThatDoesNotEndIsClosed) {
   Serve(first_.WriteTo(dir_.path(), "server"), {.handshake_timeout = absl::Milliseconds(100)});
   // One that says nothing, some that begin, and one that says nothing more once it speaks TLS.
   std::vector<std::unique_ptr<FrameClient>> clients;
-  for (const absl::string_view begun : {absl::string_view(), absl::string_view("\x16\x03\x01\x02\x00\x01", 6), kMagic,
-                                        absl::string_view("PRI * HT")}) {
+  for (const absl::string_view begun :
+       {absl::string_view(), absl::string_view("\x16\x03\x01\x02\x00\x01", 6), kMagic, absl::string_view("PRI * HT")}) {
     clients.push_back(std::make_unique<FrameClient>(server_->address()));
     clients.back()->Write(begun);
   }
@@ -234,7 +235,8 @@ TEST_F(TlsTest, RefusesAKeyOfAnotherCertificate) {
   TlsFiles files = first_.WriteTo(dir_.path(), "first");
   files.private_key = second_.WriteTo(dir_.path(), "second").private_key;
   EXPECT_THAT(TlsKeys::Load(files), StatusIs(absl::StatusCode::kInvalidArgument));
-  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(TlsTest, RefusesFilesThatAreMissingOrNone) {
@@ -255,13 +257,15 @@ TEST_F(TlsTest, RefusesFilesThatAreMissingOrNone) {
 TEST_F(TlsTest, RefusesHalfAnIdentity) {
   TlsFiles files = first_.WriteTo(dir_.path(), "first");
   files.certificate_chain = "";
-  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = files}, MethodTable()),
+              StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(TlsTest, MakesACertificateOfItsOwnOnce) {
   const TlsFiles files = *SelfSignedIn(dir_.path());
   const auto permissions = std::filesystem::status(files.private_key).permissions();
-  EXPECT_EQ(permissions & (std::filesystem::perms::group_all | std::filesystem::perms::others_all), std::filesystem::perms::none);
+  EXPECT_EQ(permissions & (std::filesystem::perms::group_all | std::filesystem::perms::others_all),
+            std::filesystem::perms::none);
   const auto made_at = std::filesystem::last_write_time(files.certificate_chain);
   EXPECT_THAT(SelfSignedIn(dir_.path()), IsOk());
   EXPECT_EQ(std::filesystem::last_write_time(files.certificate_chain), made_at);
