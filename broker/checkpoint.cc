@@ -8,17 +8,13 @@
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   l                               broker/lite_table.h: the id that was given last to a lite topic
 //   l topic queue                   the same: a lite topic's name, and when it was last written to
-//   r range                         live pointers into 4,096 log indexes, position of the first record
-//   i topic queue block             broker/index.h
-//   t due index entry               broker/timer_table.h
-//   x index entry                   broker/transaction_table.h: an open transaction
-//   y chunk                         the same: ends recorded in 256 log indexes
-//   e                               broker/counts.h: the log index of what follows
-//   e g group topic                 the same: ready, in flight, blocked
-//   e t topic                       the same: timers
-//   e d group name                  the same: dead letters that came from the topic of this name
-//   f topic queue block             the same: which offsets of 256 are empty
-//   n                               broker/send_window.h: which sends are remembered
+//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their
+//   messages i topic queue block             broker/index.h t due index entry               broker/timer_table.h x
+//   index entry                   broker/transaction_table.h: an open transaction y chunk                         the
+//   same: ends recorded in 256 log indexes e                               broker/counts.h: the log index of what
+//   follows e g group topic                 the same: ready, in flight, blocked e t topic                       the
+//   same: timers e d group name                  the same: dead letters that came from the topic of this name f topic
+//   queue block             the same: which offsets of 256 are empty n broker/send_window.h: which sends are remembered
 //   n chunk                         the same: 1,024 of them
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
@@ -194,6 +190,7 @@ State::Checkpoint State::TakeCheckpoint() {
     std::string value;
     PutFixed(&value, it->second.live);
     PutFixed(&value, it->second.position);
+    PutFixed(&value, it->second.bytes);
     operations.push_back(Sealed(std::move(name), std::move(value)));
   }
   transactions_.AppendChanges(&operations);
@@ -329,11 +326,15 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     }
     return true;
   }));
+  bool bytes_are_known = true;
   RETURN_IF_ERROR(scan("r", "s", [&](absl::string_view key, absl::string_view value) {
     uint64_t range = 0;
     if (!GetOrdered64(&key, &range)) return false;
     Range& state = ranges_[range];
-    return GetFixed(&value, &state.live) && GetFixed(&value, &state.position);
+    if (!GetFixed(&value, &state.live) || !GetFixed(&value, &state.position)) return false;
+    // Absent from what was written before bytes were counted.
+    if (value.empty()) bytes_are_known = false;
+    return value.empty() || GetFixed(&value, &state.bytes);
   }));
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
@@ -344,7 +345,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   dirty_parked_.clear();
   // What Link added is in it; inspect and the tests recompute the sum.
   hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash() - lite_.hash();
-  return absl::OkStatus();
+  return bytes_are_known ? absl::OkStatus() : CountBytes();
 }
 
 }  // namespace barid::broker

@@ -20,7 +20,7 @@ using Command = std::variant<std::monostate, log::EpochStart, log::Append, log::
                              log::Hold, log::Settle, log::MakeVisible, log::ClientGone, log::Move, log::Expire,
                              log::Trim, log::ConfigureQueue, log::StateHash, log::CloseGroup, log::Schedule,
                              log::FireTimer, log::CancelTimer, log::Prepare, log::EndTransaction, log::CheckTransaction,
-                             log::Redeliver, log::CommitOffset, log::SeekCursor, log::Redrive>;
+                             log::Redeliver, log::CommitOffset, log::SeekCursor, log::Redrive, log::Carry>;
 inline constexpr uint16_t kCommandTypes = std::variant_size_v<Command>;
 
 inline uint16_t CommandType(const Command& command) { return static_cast<uint16_t>(command.index()); }

@@ -176,6 +176,17 @@ void Index::Resident_::Own() {
   writing = false;
 }
 
+absl::Status Index::Replace(const QueueKey& queue, QueueOffset offset, const IndexEntry& entry) {
+  const BlockKey key = BlockOf(queue, offset);
+  RETURN_IF_ERROR(Load(key).status());
+  Resident_* const resident = Touch(key);
+  resident->Own();
+  resident->block->entries[static_cast<size_t>(offset % kBlockEntries)] = entry;
+  resident->dirty = true;
+  dirty_.insert(key);
+  return absl::OkStatus();
+}
+
 absl::StatusOr<IndexEntry> Index::Empty(const QueueKey& queue, QueueOffset offset) {
   const BlockKey key = BlockOf(queue, offset);
   RETURN_IF_ERROR(Load(key).status());
@@ -216,6 +227,7 @@ Index::Changes Index::TakeChanges() {
 }
 
 void Index::Written(const Changes& changes, bool durable) {
+  if (durable) ++generation_;
   for (const auto& [key, block] : changes) {
     if (block == nullptr) {
       if (!durable && !blocks_.contains(key)) deleted_.insert(key);

@@ -81,6 +81,9 @@ class Index {
   absl::Status Append(const QueueKey& queue, QueueOffset offset, const IndexEntry& entry,
                       std::optional<Provenance> provenance);
 
+  // Puts another entry at `offset`, which has one: the same message, elsewhere in the log.
+  absl::Status Replace(const QueueKey& queue, QueueOffset offset, const IndexEntry& entry);
+
   // Empties the entry of `offset`, but for its time. Returns what it was.
   absl::StatusOr<IndexEntry> Empty(const QueueKey& queue, QueueOffset offset);
 
@@ -88,8 +91,12 @@ class Index {
   const IndexBlock* Resident(const BlockKey& key);
   // The block, read from the store if need be. Blocks the caller: use Resident and Install where that matters.
   absl::StatusOr<const IndexBlock*> Load(const BlockKey& key);
-  // Puts in a block that was read elsewhere, unless a newer one is here.
+  // Puts in a block that was read from the store, unless a newer one is here. What was read elsewhere belongs to the
+  // generation in which the reading began, and must not be put in in a later one: the block may have been changed,
+  // written and dropped meanwhile.
   void Install(const BlockKey& key, IndexBlock block);
+  // Durable checkpoints so far.
+  uint64_t generation() const { return generation_; }
 
   // Forgets blocks wholly below `first`; they are deleted by the next checkpoint.
   void DropBelow(const QueueKey& queue, QueueOffset old_first, QueueOffset first);
@@ -122,6 +129,7 @@ class Index {
   absl::flat_hash_set<BlockKey> dirty_;
   absl::flat_hash_set<BlockKey> deleted_;
   uint64_t uses_ = 0;
+  uint64_t generation_ = 0;
 };
 
 }  // namespace barid::broker

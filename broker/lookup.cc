@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <limits>
+#include <tuple>
 #include <utility>
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
 #include "broker/life_story.h"
@@ -16,6 +18,7 @@ namespace {
 
 constexpr int32_t kMostMessages = 1000;
 constexpr int64_t kMostBytes = int64_t{16} << 20;
+constexpr int kMostRestarts = 3;
 
 int64_t ToMicros(absl::Time time) {
   if (time == absl::InfinitePast()) return std::numeric_limits<int64_t>::min();
@@ -70,9 +73,17 @@ void Lookup::End(const JobPtr& job, const absl::Status& status) {
 
 void Lookup::Search(LookupIndex::Query query, LookupIndex::Visit visit, absl::AnyInvocable<void(absl::Status)> then) {
   query.end = core_->state().applied().end_position;
+  // What is carried meanwhile has its copy behind the end of the search.
+  const uint64_t from = query.from;
+  core_->BeginReading(from);
+  auto on_found = [this, from, then = std::move(then)](absl::Status status) mutable {
+    core_->EndReading(from);
+    then(std::move(status));
+  };
   index_->Find(
       std::move(query), std::move(visit),
-      [home = core_->context().shard_executor, then = core_->IfAlive(std::move(then))](absl::Status status) mutable {
+      [home = core_->context().shard_executor,
+       then = core_->IfAlive(std::move(on_found))](absl::Status status) mutable {
         home->Post([then = std::move(then), status = std::move(status)]() mutable { then(std::move(status)); });
       });
 }
@@ -233,10 +244,14 @@ void Lookup::OnBlock(const JobPtr& job, const IndexBlock& block) {
 // --- Through the log ---
 
 void Lookup::StartSearch(const JobPtr& job) {
+  job->carries = core_->state().carries();
+  job->candidates.clear();
+  job->result = LookupResult();
   LookupIndex::Query query;
   query.hashes.push_back(job->call.kind == LookupCall::Kind::kKey ? MessageKeyHash(job->call.topic, job->call.text)
                                                                   : MessageIdHash(job->call.text));
-  query.from = std::exchange(job->resume_position, 0);
+  job->search_from = std::exchange(job->resume_position, 0);
+  query.from = job->search_from;
   Search(
       std::move(query), [job](const storage::Record& record) { return Collect(job.get(), record); },
       [this, job](absl::Status status) {
@@ -258,11 +273,26 @@ bool Lookup::Collect(Job* job, const storage::Record& record) {
     const bool is_it = by_key ? std::find(view->keys.begin(), view->keys.end(), job->call.text) != view->keys.end()
                               : view->message_id == job->call.text;
     if (!is_it) return;
-    if (job->call.kind == LookupCall::Kind::kExplain) job->candidates.clear();
+    const bool was_carried = message.origin != nullptr;
+    const LogIndex origin = was_carried ? message.origin->log_index() : record.header.index;
+    // The last message with this id is explained, with all that was copied of it.
+    if (job->call.kind == LookupCall::Kind::kExplain &&
+        (job->candidates.empty() || job->candidates.back().origin != origin ||
+         job->candidates.back().message.entry != message.entry)) {
+      job->candidates.clear();
+      job->story_from = was_carried ? 0 : record.position;
+    }
     Candidate& candidate = job->candidates.emplace_back();
     candidate.header = record.header;
     candidate.position = record.position;
     candidate.message = message;
+    candidate.message.origin = nullptr;  // It goes with the command.
+    candidate.origin = origin;
+    candidate.origin_type = record.header.type;
+    if (was_carried) {
+      candidate.origin_type = static_cast<uint16_t>(message.origin->command());
+      candidate.header.time_us = message.origin->time();
+    }
     candidate.stored = BodyOf(record, message);
     job->bytes_left -= message.bytes;
   });
@@ -277,10 +307,12 @@ void Lookup::SearchFates(const JobPtr& job) {
   LookupIndex::Query query;
   query.from = std::numeric_limits<uint64_t>::max();
   for (const Candidate& candidate : job->candidates) {
-    const bool is_append = candidate.header.type == CommandType(Command(log::Append()));
+    const bool is_append = candidate.origin_type == CommandType(Command(log::Append()));
     if (is_append && job->call.kind != LookupCall::Kind::kExplain) continue;
     query.hashes.push_back(OriginHash(candidate.header.index));
-    query.from = std::min(query.from, candidate.position);
+    // What became of it may stand before the copy.
+    if (candidate.origin != candidate.header.index) query.hashes.push_back(OriginHash(candidate.origin));
+    query.from = std::min(query.from, candidate.origin != candidate.header.index ? 0 : candidate.position);
   }
   if (query.hashes.empty()) return Resolve(job, 0);
   Search(
@@ -294,11 +326,12 @@ void Lookup::SearchFates(const JobPtr& job) {
 bool Lookup::NoteFates(Job* job, const storage::Record& record) {
   const absl::StatusOr<Command> command = DecodeCommand(record.header.type, record.payload.view());
   if (!command.ok()) return true;
-  const auto note = [&](LogIndex index, uint32_t entry, std::optional<Candidate::Fate> fate,
-                        absl::string_view what) -> LifeEvent* {
+  // Each copy of the message has it, since only one of them is shown.
+  const auto nothing = [](LifeEvent*) {};
+  const auto note = [&](LogIndex index, uint32_t entry, std::optional<Candidate::Fate> fate, absl::string_view what,
+                        absl::FunctionRef<void(LifeEvent*)> fill) {
     for (Candidate& candidate : job->candidates) {
-      if (candidate.header.index != index || candidate.message.entry != entry ||
-          candidate.fate != Candidate::Fate::kNone)
+      if (candidate.origin != index || candidate.message.entry != entry || candidate.fate != Candidate::Fate::kNone)
         continue;
       // One that is not due by the record's time does not fire.
       if (fate == Candidate::Fate::kFired && candidate.message.deliver_at > record.header.time_us) continue;
@@ -307,36 +340,35 @@ bool Lookup::NoteFates(Job* job, const storage::Record& record) {
         candidate.fate_time_us = record.header.time_us;
       }
       candidate.events.push_back(EventOf(record.header, what, candidate.message.queue));
-      return &candidate.events.back();
+      fill(&candidate.events.back());
     }
-    return nullptr;
   };
   if (const auto* fire = std::get_if<log::FireTimer>(&*command)) {
     for (const log::TimerRef& ref : fire->timers())
-      note(ref.log_index(), ref.entry(), Candidate::Fate::kFired, "fired");
+      note(ref.log_index(), ref.entry(), Candidate::Fate::kFired, "fired", nothing);
   } else if (const auto* cancel = std::get_if<log::CancelTimer>(&*command)) {
     for (const log::TimerRef& ref : cancel->timers())
-      note(ref.log_index(), ref.entry(), Candidate::Fate::kRecalled, "recalled");
+      note(ref.log_index(), ref.entry(), Candidate::Fate::kRecalled, "recalled", nothing);
   } else if (const auto* check = std::get_if<log::CheckTransaction>(&*command)) {
     for (const log::CheckTransaction::Entry& entry : check->entries()) {
-      LifeEvent* const event =
-          note(entry.transaction().log_index(), entry.transaction().entry(), std::nullopt, "checked");
-      if (event == nullptr) continue;
-      event->attempt = static_cast<int32_t>(entry.checks()) + 1;
-      event->until = absl::FromUnixMicros(entry.next_at());
+      note(entry.transaction().log_index(), entry.transaction().entry(), std::nullopt, "checked",
+           [&](LifeEvent* event) {
+             event->attempt = static_cast<int32_t>(entry.checks()) + 1;
+             event->until = absl::FromUnixMicros(entry.next_at());
+           });
     }
   } else if (const auto* end = std::get_if<log::EndTransaction>(&*command)) {
     for (const log::EndTransaction::Entry& entry : end->entries()) {
       const bool commits = entry.resolution() == log::EndTransaction::Entry::COMMIT;
       const bool discards = entry.resolution() == log::EndTransaction::Entry::DISCARD;
-      LifeEvent* const event = note(entry.transaction().log_index(), entry.transaction().entry(),
-                                    commits    ? Candidate::Fate::kCommitted
-                                    : discards ? Candidate::Fate::kDiscarded
-                                               : Candidate::Fate::kRolledBack,
-                                    commits    ? "transaction_committed"
-                                    : discards ? "transaction_discarded"
-                                               : "transaction_rolled_back");
-      if (event != nullptr) event->detail = entry.reason();
+      note(entry.transaction().log_index(), entry.transaction().entry(),
+           commits    ? Candidate::Fate::kCommitted
+           : discards ? Candidate::Fate::kDiscarded
+                      : Candidate::Fate::kRolledBack,
+           commits    ? "transaction_committed"
+           : discards ? "transaction_discarded"
+                      : "transaction_rolled_back",
+           [&](LifeEvent* event) { event->detail = entry.reason(); });
     }
   } else if (const auto* redrive = std::get_if<log::Redrive>(&*command)) {
     for (const log::Redrive::Entry& entry : redrive->entries()) {
@@ -351,11 +383,21 @@ bool Lookup::NoteFates(Job* job, const storage::Record& record) {
 
 void Lookup::Resolve(const JobPtr& job, size_t place) {
   if (place == job->candidates.size()) {
+    const auto is_gone = [](const FoundMessage& found) { return found.state == FoundMessage::State::kGone; };
+    if (job->carries != core_->state().carries() && job->restarts < kMostRestarts &&
+        std::any_of(job->result.messages.begin(), job->result.messages.end(), is_gone)) {
+      // It may have been carried elsewhere between the search and the look at the state.
+      ++job->restarts;
+      job->resume_position = job->search_from;
+      job->bytes_left = std::clamp<int64_t>(job->call.max_bytes, 1, kMostBytes);
+      return StartSearch(job);
+    }
+    DropCopies(job.get());
     return job->call.kind == LookupCall::Kind::kExplain ? Explain(job) : End(job);
   }
   const Candidate& candidate = job->candidates[place];
-  const bool was_scheduled = candidate.header.type == CommandType(Command(log::Schedule()));
-  const bool was_prepared = candidate.header.type == CommandType(Command(log::Prepare()));
+  const bool was_scheduled = candidate.origin_type == CommandType(Command(log::Schedule()));
+  const bool was_prepared = candidate.origin_type == CommandType(Command(log::Prepare()));
   FoundMessage& found = job->result.messages.emplace_back();
   found.queue = candidate.message.queue;
   found.stored_at = absl::FromUnixMicros(candidate.header.time_us);
@@ -363,6 +405,11 @@ void Lookup::Resolve(const JobPtr& job, size_t place) {
   found.log_position = candidate.position;
   found.stored = candidate.stored;
   if (candidate.message.deliver_at > 0) found.due = absl::FromUnixMicros(candidate.message.deliver_at);
+  if (candidate.message.carried_at && !IsDeadLetterTopic(candidate.message.carried_at->first.topic)) {
+    // It was in a queue already, and keeps its offset there.
+    std::tie(found.queue, found.offset) = *candidate.message.carried_at;
+    return ResolveCarried(job, place);
+  }
   int64_t entered_us = candidate.header.time_us;
   const bool waits = was_prepared || (was_scheduled && candidate.message.deliver_at > candidate.header.time_us);
   if (waits) {
@@ -401,6 +448,51 @@ void Lookup::Resolve(const JobPtr& job, size_t place) {
             });
 }
 
+void Lookup::ResolveCarried(const JobPtr& job, size_t place) {
+  const FoundMessage& found = job->result.messages.back();
+  const Queue* const queue = core_->state().FindQueue(found.queue);
+  const QueueOffset at = found.offset;
+  if (queue == nullptr || at < queue->first || at >= queue->end) return OnResolved(job, place, std::nullopt);
+  core_->WithBlock(
+      BlockOf(found.queue, at), core_->IfAlive([this, job, place, at](absl::StatusOr<const IndexBlock*> block) {
+        if (!block.ok()) return End(job, block.status());
+        const Candidate& candidate = job->candidates[place];
+        const IndexEntry& entry = (*block)->entries[static_cast<size_t>(at % kBlockEntries)];
+        const bool is_it = entry.index == candidate.header.index && entry.offset == candidate.message.offset;
+        if (is_it) job->result.messages.back().entered = absl::FromUnixMicros(entry.time_us);
+        OnResolved(job, place, is_it ? std::optional<QueueOffset>(at) : std::nullopt);
+      }));
+}
+
+void Lookup::DropCopies(Job* job) {
+  CHECK_EQ(job->candidates.size(), job->result.messages.size());
+  using Origin = std::pair<LogIndex, uint32_t>;
+  const auto origin_of = [job](size_t i) {
+    return Origin(job->candidates[i].origin, job->candidates[i].message.entry);
+  };
+  absl::flat_hash_map<Origin, size_t> kept;
+  for (size_t i = 0; i < job->candidates.size(); ++i) {
+    const auto [it, inserted] = kept.try_emplace(origin_of(i), i);
+    if (!inserted && job->result.messages[i].state != FoundMessage::State::kGone) it->second = i;
+  }
+  std::vector<Candidate> candidates;
+  std::vector<FoundMessage> messages;
+  for (size_t i = 0; i < job->candidates.size(); ++i) {
+    std::vector<Stay>& letters = job->candidates[kept[origin_of(i)]].dead_letters;
+    if (kept[origin_of(i)] != i) {
+      const std::vector<Stay>& more = job->candidates[i].dead_letters;
+      letters.insert(letters.end(), more.begin(), more.end());
+    }
+  }
+  for (size_t i = 0; i < job->candidates.size(); ++i) {
+    if (kept[origin_of(i)] != i) continue;
+    candidates.push_back(std::move(job->candidates[i]));
+    messages.push_back(std::move(job->result.messages[i]));
+  }
+  job->candidates = std::move(candidates);
+  job->result.messages = std::move(messages);
+}
+
 void Lookup::OnResolved(const JobPtr& job, size_t place, std::optional<QueueOffset> offset) {
   FoundMessage& found = job->result.messages.back();
   if (!offset) {
@@ -418,8 +510,8 @@ void Lookup::Explain(const JobPtr& job) {
   if (!job->candidates.empty()) {
     const Candidate& candidate = job->candidates.back();
     const FoundMessage& found = job->result.messages.back();
-    const bool was_scheduled = candidate.header.type == CommandType(Command(log::Schedule()));
-    const bool was_prepared = candidate.header.type == CommandType(Command(log::Prepare()));
+    const bool was_scheduled = candidate.origin_type == CommandType(Command(log::Schedule()));
+    const bool was_prepared = candidate.origin_type == CommandType(Command(log::Prepare()));
     LifeEvent& written = job->result.events.emplace_back(EventOf(candidate.header,
                                                                  was_prepared    ? "prepared"
                                                                  : was_scheduled ? "scheduled"
@@ -427,6 +519,9 @@ void Lookup::Explain(const JobPtr& job) {
                                                                  candidate.message.queue));
     written.detail = absl::StrCat("record ", candidate.header.index, " at log position ", candidate.position,
                                   ", epoch ", candidate.header.epoch, ", durable and committed");
+    if (candidate.origin != candidate.header.index) {
+      absl::StrAppend(&written.detail, ", carried forward from record ", candidate.origin);
+    }
     if (was_scheduled) written.until = found.due;
     const bool has_place =
         found.state == FoundMessage::State::kQueued || found.state == FoundMessage::State::kDiscarded;
@@ -449,11 +544,10 @@ void Lookup::TellStay(const JobPtr& job) {
   if (job->next_stay == job->stays.size()) return TellStandings(job);
   const size_t stay_place = job->next_stay++;
   const Stay stay = job->stays[stay_place];
-  const Candidate& candidate = job->candidates.back();
   auto story = std::make_shared<LifeStory>(stay.queue, stay.offset);
   LookupIndex::Query query;
   query.hashes = {LifeHashOf(stay.queue, stay.offset), QueueHash(stay.queue)};
-  query.from = candidate.position;
+  query.from = job->story_from;
   Search(
       std::move(query),
       [story](const storage::Record& record) {

@@ -50,6 +50,9 @@ class Lookup {
     storage::RecordHeader header;
     uint64_t position = 0;
     BulkMessage message;
+    // The record that had it first, which may be this one: what names its timer or transaction, and what type that was.
+    LogIndex origin = 0;
+    uint16_t origin_type = 0;
     Buffer stored;
     // What became of it before it entered a queue, if it did not enter one at once.
     enum class Fate { kNone, kFired, kRecalled, kCommitted, kRolledBack, kDiscarded } fate = Fate::kNone;
@@ -68,6 +71,10 @@ class Lookup {
     // A search in the log.
     std::vector<Candidate> candidates;
     uint64_t resume_position = 0;
+    uint64_t search_from = 0;
+    uint64_t carries = 0;  // State::carries() when the search began.
+    int restarts = 0;
+    uint64_t story_from = 0;  // Where the first copy of the message that is explained stands.
     // An explanation.
     std::vector<Stay> stays;
     size_t next_stay = 0;
@@ -97,6 +104,10 @@ class Lookup {
   static bool NoteFates(Job* job, const storage::Record& record);
   // Asks the state about one candidate after the other, from `first` on.
   void Resolve(const JobPtr& job, size_t first);
+  // Of several copies of one message only one is kept: the one that is where the state says, if there is one.
+  static void DropCopies(Job* job);
+  // The same for one that was carried while it stood in a queue.
+  void ResolveCarried(const JobPtr& job, size_t place);
   void OnResolved(const JobPtr& job, size_t place, std::optional<QueueOffset> offset);
 
   // --- Explanations. ---

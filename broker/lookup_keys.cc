@@ -100,6 +100,22 @@ void VisitMessages(const Command& command, size_t bulk_offset, absl::FunctionRef
   std::visit(
       [&](const auto& c) {
         using T = std::decay_t<decltype(c)>;
+        if constexpr (std::is_same_v<T, log::Carry>) {
+          auto offset = static_cast<uint32_t>(bulk_offset);
+          for (const log::Carry::Entry& entry : c.entries()) {
+            BulkMessage message;
+            message.queue = KeyOf(entry.origin().queue());
+            message.entry = entry.origin().entry();
+            message.offset = offset;
+            message.bytes = entry.bytes();
+            message.deliver_at = entry.origin().deliver_at();
+            message.origin = &entry.origin();
+            if (!entry.has_timer() && !entry.has_transaction())
+              message.carried_at = {KeyOf(entry.queue()), entry.offset()};
+            visit(message);
+            offset += entry.bytes();
+          }
+        }
         if constexpr (kHasMessages<T>) {
           BulkMessage message;
           message.queue = KeyOf(c.queue());

@@ -2,6 +2,8 @@
 #define BARID_BROKER_LOOKUP_KEYS_H_
 
 #include <cstdint>
+#include <optional>
+#include <utility>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
@@ -36,13 +38,18 @@ absl::Status VisitHashes(const storage::Record& record, absl::FunctionRef<void(u
 
 // A message in the bulk of a record that has messages.
 struct BulkMessage {
-  QueueKey queue;
+  QueueKey queue;       // That it was sent to.
   uint32_t entry = 0;   // Its place in the record,
   uint32_t offset = 0;  // and in its payload.
   uint32_t bytes = 0;
   int64_t deliver_at = 0;  // Of a Schedule.
+  // Of a Carry: what the record was that had the message first, in which `entry` is the message's place, and where in a
+  // queue it stood when it was carried, if it stood in one.
+  const log::Carry::Origin* origin = nullptr;
+  std::optional<std::pair<QueueKey, QueueOffset>> carried_at;
 };
-// Calls `visit` for each message of an Append, a Schedule or a Prepare; for no other command.
+// Calls `visit` for each message of an Append, a Schedule, a Prepare or a Carry; for no other command. What it is given
+// points into the command.
 void VisitMessages(const Command& command, size_t bulk_offset, absl::FunctionRef<void(const BulkMessage&)> visit);
 
 }  // namespace barid::broker

@@ -100,6 +100,11 @@ namespace barid::broker {
   X(kLiteUnsubscribeForgotten)     /* what a client stops to read is given to it once more */                     \
   X(kLiteSecondQueue)              /* a lite topic that is there is made again */                                 \
   X(kCheckpointForgetsLite)        /* lite topics that were made or written to are not written */                 \
+  X(kCarryForgetsTimers)           /* the log of a carried timer is let go, but it points there still */          \
+  X(kCarryForgetsTransactions)     /* the same of a transaction */                                                \
+  X(kCarryOffsetOff)               /* all messages of a Carry are taken for the first */                          \
+  X(kCarryTooMany)                 /* the log is let go for what a Carry did not move, too */                     \
+  X(kCarryRevivesTimers)           /* a timer that fired meanwhile is there again */                              \
   X(kCheckpointForgetsCursors)     /* cursors changed since the last checkpoint are not written */                \
   X(kCheckpointForgetsDeliveries)                                                                                 \
   X(kCheckpointForgetsBlocks)                                                                                     \

@@ -97,6 +97,9 @@ void Redrive::OnBlock(const JobPtr& job, const IndexBlock& block) {
     const auto provenance = block.provenance.find(next);
     if (provenance != block.provenance.end()) letter.topic = provenance->second.topic;
   }
+  job->reading_from = UINT64_MAX;
+  for (const Letter& letter : job->letters) job->reading_from = std::min(job->reading_from, letter.entry.position);
+  core_->BeginReading(job->reading_from);
   core_->context().lookup_executor->Post([job, log = core_->log(), home = core_->context().shard_executor,
                                           then = core_->IfAlive([this, job] { OnRead(job); })]() mutable {
     Read(job.get(), *log);
@@ -173,6 +176,7 @@ absl::StatusOr<QueueKey> Redrive::TargetOf(const Job& job, const Letter& letter)
 }
 
 void Redrive::OnRead(const JobPtr& job) {
+  core_->EndReading(job->reading_from);
   log::Redrive command;
   command.set_group_id(job->call.group.value());
   for (const Letter& letter : job->letters) {
@@ -193,17 +197,42 @@ void Redrive::OnRead(const JobPtr& job) {
   }
   if (job->call.dry_run) job->result.redriven = command.entries_size();
   if (job->call.dry_run || command.entries_size() == 0) return End(job);
-  core_->Propose(Command(std::move(command)), Bytes(), [this, job](absl::StatusOr<Outcome> outcome) {
-    if (!outcome.ok()) return End(job, outcome.status());
-    for (const bool went : outcome->live) {
-      if (went) {
-        ++job->result.redriven;
-      } else {
-        CountFailure(job.get(), absl::AbortedError("it is not there any more, or its queue takes no messages"));
-      }
-    }
-    End(job);
-  });
+  Propose(job, std::move(command));
+}
+
+void Redrive::Propose(const JobPtr& job, log::Redrive command) {
+  log::Redrive copy = command;
+  core_->Propose(
+      Command(std::move(command)), Bytes(), [this, job, command = std::move(copy)](absl::StatusOr<Outcome> outcome) {
+        if (!outcome.ok()) return End(job, outcome.status());
+        log::Redrive again;
+        again.set_group_id(command.group_id());
+        for (int i = 0; i < command.entries_size(); ++i) {
+          const log::Redrive::Entry& entry = command.entries(i);
+          if (outcome->live[static_cast<size_t>(i)]) {
+            ++job->result.redriven;
+          } else if (const IndexEntry* const moved = FindMoved(*job, entry)) {
+            *again.add_entries() = entry;
+            again.mutable_entries()->rbegin()->set_log_index(moved->index);
+            again.mutable_entries()->rbegin()->set_payload_offset(moved->offset);
+          } else {
+            CountFailure(job.get(), absl::AbortedError("it is not there any more, or its queue takes no messages"));
+          }
+        }
+        if (again.entries().empty() || !core_->leading()) return End(job);
+        Propose(job, std::move(again));
+      });
+}
+
+const IndexEntry* Redrive::FindMoved(const Job& job, const log::Redrive::Entry& entry) {
+  const QueueKey key{DeadLetterTopicId(job.call.group), 0};
+  const Queue* const queue = core_->state().FindQueue(key);
+  if (queue == nullptr || entry.offset() < queue->first || entry.offset() >= queue->end) return nullptr;
+  const IndexBlock* const block = core_->state().index().Resident(BlockOf(key, entry.offset()));
+  if (block == nullptr) return nullptr;
+  const IndexEntry& there = block->entries[static_cast<size_t>(entry.offset() % kBlockEntries)];
+  const bool is_moved = there.index != entry.log_index() || there.offset != entry.payload_offset();
+  return !there.is_redriven() && is_moved ? &there : nullptr;
 }
 
 }  // namespace barid::broker

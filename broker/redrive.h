@@ -46,6 +46,7 @@ class Redrive {
     RedriveCall call;
     std::shared_ptr<const filter::Filter> filter;
     std::vector<Letter> letters;
+    uint64_t reading_from = 0;
     RedriveResult result;
   };
   using JobPtr = std::shared_ptr<Job>;
@@ -54,6 +55,10 @@ class Redrive {
   void OnBlock(const JobPtr& job, const IndexBlock& block);
   static void Read(Job* job, const storage::CommitLog& log);
   void OnRead(const JobPtr& job);
+  // What was carried forward meanwhile is proposed again.
+  void Propose(const JobPtr& job, log::Redrive command);
+  // The dead letter's pointer, if it is still there and points elsewhere than `entry` says.
+  const IndexEntry* FindMoved(const Job& job, const log::Redrive::Entry& entry);
   // Where a letter goes, or why it cannot.
   absl::StatusOr<QueueKey> TargetOf(const Job& job, const Letter& letter);
   static void CountFailure(Job* job, const absl::Status& why);

@@ -23,6 +23,8 @@ class Retention {
 
   // Looks at every queue but those of lite topics, of which it looks at some thousands, others each time.
   void Run();
+  // Frees what nothing points at any more.
+  void ProposeTrim();
 
  private:
   // How far the queue may go: everything below is over its age or bytes, and settled where the topic asks for that.
@@ -33,7 +35,6 @@ class Retention {
   // Whether nothing was sent to it for so long that it goes, and nobody is owed anything of it.
   bool IsIdle(const LiteTable::LiteTopic& lite, const Queue& queue) const;
   bool IsSettled(const QueueKey& key, const Queue& queue) const;
-  void ProposeTrim();
 
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();

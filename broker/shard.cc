@@ -78,11 +78,13 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       lookup_(core_.get()),
       redrive_(id, core_.get()),
       retention_(core_.get()),
-      audit_(core_.get()) {
+      audit_(core_.get()),
+      carrier_(core_.get()) {
   dispatcher_.SetBury([this](const CursorKey& key, QueueOffset offset, LogIndex nonce, absl::string_view reason) {
     visibility_.Bury(key, offset, nonce, reason, nullptr);
   });
   retention_.SetIsMoving([this](const QueueKey& queue) { return dispatcher_.IsSeeking(queue); });
+  carrier_.SetOnDone([this] { retention_.ProposeTrim(); });
   redrive_.SetEnsureQueues([this](const TopicMetadata& topic) { EnsureQueues(topic); });
   ShardCore::Hooks hooks;
   hooks.on_applied = [this](const Command& command, const Outcome& outcome) { OnApplied(command, outcome); };
@@ -671,6 +673,7 @@ void Shard::Tick() {
     next_retention_us_ = now + absl::ToInt64Microseconds(core_->options().retention_interval);
     retention_.Run();
     dispatcher_.ExpireLiteSubscriptions(now);
+    carrier_.Run();
     timers_.CancelOfDeletedQueues();
     if (!low_disk_) lookup_.Maintain();
     CheckDisk();

@@ -7,6 +7,7 @@
 
 #include "base/broker_calls.h"
 #include "broker/audit.h"
+#include "broker/carrier.h"
 #include "broker/dispatcher.h"
 #include "broker/lookup.h"
 #include "broker/positions.h"
@@ -97,6 +98,10 @@ class Shard {
     dispatcher_.Drain();
     puller_.Drain();
   }
+  // Carries forward whatever points below this log index, also where that is not worth it.
+  void CarryBelow(LogIndex below) { carrier_.CarryBelow(below); }
+  int64_t carried() const { return carrier_.carried(); }
+  bool is_carrying() const { return carrier_.is_busy(); }
   // Writes a last checkpoint, so that the next start replays nothing.
   void Checkpoint(absl::AnyInvocable<void(absl::Status)> done) { core_->Checkpoint(std::move(done)); }
 
@@ -152,6 +157,7 @@ class Shard {
   Redrive redrive_;
   Retention retention_;
   Audit audit_;
+  Carrier carrier_;
   std::function<void(const absl::Status&)> on_halt_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   bool serving_ = false;

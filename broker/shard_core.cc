@@ -182,6 +182,7 @@ void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
       proposal.done(outcome.status());
       return Halt(outcome.status());
     }
+    // Not what was carried: it is old, and would push out what is new.
     const bool has_bodies = std::holds_alternative<log::Append>(proposal.command) ||
                             std::holds_alternative<log::Schedule>(proposal.command);
     tail_.Add(placed.index, has_bodies ? std::move(proposal.payload) : Bytes());
@@ -229,7 +230,12 @@ void ShardCore::WithBlock(const BlockKey& key, absl::AnyInvocable<void(absl::Sta
   auto& waiting = loading_[key];
   waiting.push_back(std::move(then));
   if (waiting.size() > 1) return;
-  context_.read_executor->Post([this, key, store = store_, home = context_.shard_executor, self = self_] {
+  ReadBlock(key);
+}
+
+void ShardCore::ReadBlock(const BlockKey& key) {
+  const uint64_t generation = state_.index().generation();
+  context_.read_executor->Post([this, key, generation, store = store_, home = context_.shard_executor, self = self_] {
     absl::StatusOr<IndexBlock> block = absl::UnknownError("");
     const absl::StatusOr<std::string> bytes = store->Get(StoreKey(key));
     if (bytes.ok()) {
@@ -237,8 +243,9 @@ void ShardCore::WithBlock(const BlockKey& key, absl::AnyInvocable<void(absl::Sta
     } else {
       block = bytes.status();
     }
-    home->Post([this, key, self, block = std::move(block)]() mutable {
+    home->Post([this, key, generation, self, block = std::move(block)]() mutable {
       if (*self == nullptr) return;
+      if (generation != state_.index().generation() && state_.index().Resident(key) == nullptr) return ReadBlock(key);
       auto waiting = std::move(loading_[key]);
       loading_.erase(key);
       if (block.ok()) state_.index().Install(key, *std::move(block));
@@ -260,8 +267,11 @@ void ShardCore::ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<v
     bodies.push_back(cached ? absl::StatusOr<Buffer>(*std::move(cached)) : absl::NotFoundError("not in memory"));
   }
   if (all) return then(std::move(bodies));
-  context_.read_executor->Post([log = log_, entries = std::move(entries), bodies = std::move(bodies), self = self_,
-                                home = context_.shard_executor, then = std::move(then)]() mutable {
+  uint64_t lowest = UINT64_MAX;
+  for (const IndexEntry& entry : entries) lowest = std::min(lowest, entry.position);
+  BeginReading(lowest);
+  context_.read_executor->Post([this, lowest, log = log_, entries = std::move(entries), bodies = std::move(bodies),
+                                self = self_, home = context_.shard_executor, then = std::move(then)]() mutable {
     absl::StatusOr<storage::Record> record = absl::UnknownError("");
     uint64_t position = UINT64_MAX;  // Of that record: messages of one batch share it.
     for (size_t i = 0; i < entries.size(); ++i) {
@@ -284,10 +294,23 @@ void ShardCore::ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<v
             entry.bytes < record->payload.size() / 2 ? Buffer(std::string(body.data(), body.size())) : std::move(body);
       }
     }
-    home->Post([self, then = std::move(then), bodies = std::move(bodies)]() mutable {
-      if (*self != nullptr) then(std::move(bodies));
+    home->Post([this, lowest, self, then = std::move(then), bodies = std::move(bodies)]() mutable {
+      if (*self == nullptr) return;
+      EndReading(lowest);
+      then(std::move(bodies));
     });
   });
+}
+
+void ShardCore::EndReading(uint64_t position) {
+  reading_.erase(reading_.find(position));
+  if (position < trim_to_) TrimLog();
+}
+
+// A message that is carried and whose old place is trimmed may have been asked for before.
+void ShardCore::TrimLog() {
+  if (committer_ == nullptr) return;
+  committer_->TrimBelow(reading_.empty() ? trim_to_ : std::min(trim_to_, *reading_.begin()));
 }
 
 void ShardCore::MaybeCheckpoint() {
@@ -316,7 +339,8 @@ void ShardCore::Checkpoint(absl::AnyInvocable<void(absl::Status)> done) {
         state_.Written(*checkpoint, written.ok());
         if (written.ok()) {
           checkpoint_position_ = checkpoint->applied.end_position;
-          if (committer_ != nullptr) committer_->TrimBelow(checkpoint->kept_from);
+          trim_to_ = checkpoint->kept_from;
+          TrimLog();
         } else {
           Halt(Annotate(written, "writing a checkpoint"));
         }

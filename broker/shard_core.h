@@ -4,6 +4,7 @@
 #include <deque>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,6 +55,9 @@ struct ShardOptions {
   absl::Duration lite_subscription_ttl = absl::Minutes(3);  // Clients repeat what they read every 30 s.
   int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
+  // An old part of the log of which at most so much is still needed is carried forward; 0: none ever is.
+  int64_t carry_live_percent = 80;
+  int64_t carry_bytes_per_second = int64_t{16} << 20;
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
   absl::Duration auto_renew_hold_after = absl::Seconds(20);
   absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
@@ -124,7 +128,13 @@ class ShardCore : private Committer::Listener {
 
   // Messages by their entries, from memory if they are new, else from the log. kDataLoss for one that does not verify.
   using Bodies = std::vector<absl::StatusOr<Buffer>>;
+  // What they point at is not freed while it is read.
   void ReadBodies(std::vector<IndexEntry> entries, absl::AnyInvocable<void(Bodies)> then);
+
+  // Between the two calls nothing at this log position or behind it is freed: for readers of the log whose places may
+  // be carried forward and trimmed meanwhile.
+  void BeginReading(uint64_t position) { reading_.insert(position); }
+  void EndReading(uint64_t position);
 
   // Writes a checkpoint now, if anything changed since the last. `done` runs when it is durable.
   void Checkpoint(absl::AnyInvocable<void(absl::Status)> done);
@@ -173,7 +183,11 @@ class ShardCore : private Committer::Listener {
   void OnLost(const absl::Status& why) override;
   void LoseProposals(const absl::Status& why);
   void Halt(const absl::Status& why);
+  // For whoever waits in loading_.
+  void ReadBlock(const BlockKey& key);
   void MaybeProposeStateHash();
+  // Frees what no checkpoint needs any more, but for what is being read.
+  void TrimLog();
 
   const std::string dir_;
   const ShardOptions options_;
@@ -196,6 +210,9 @@ class ShardCore : private Committer::Listener {
 
   TailCache tail_;
   absl::flat_hash_map<BlockKey, std::vector<absl::AnyInvocable<void(absl::StatusOr<const IndexBlock*>)>>> loading_;
+
+  std::multiset<uint64_t> reading_;  // The lowest log position of each reading of bodies that is under way.
+  uint64_t trim_to_ = 0;             // Nothing below this position is needed.
 
   bool checkpointing_ = false;
   uint64_t checkpoint_position_ = 0;  // Log position that the last checkpoint covers.

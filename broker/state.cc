@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "broker/mutation.h"
+#include "broker/state_hash.h"
 
 namespace barid::broker {
 namespace {
@@ -21,23 +22,6 @@ uint64_t HashQueue(const QueueKey& key, const Queue& queue) {
   if (queue.delayed == 0) return hash;
   return hash +
          StableHash({20, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(queue.delayed)});
-}
-
-uint64_t HashTimer(const TimerKey& key, const Timer& timer) {
-  // Without the position, as with entries.
-  return StableHash({21, static_cast<uint64_t>(key.deliver_at_us), key.index, key.entry, timer.queue.topic.value(),
-                     static_cast<uint64_t>(timer.queue.queue), timer.offset, timer.bytes, timer.tag_hash});
-}
-
-uint64_t HashEntry(const QueueKey& key, QueueOffset offset, const IndexEntry& entry) {
-  // Without the position: it follows from the index.
-  const uint64_t hash =
-      StableHash({2, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset), entry.index,
-                  entry.offset, entry.bytes, entry.tag_hash, static_cast<uint64_t>(entry.time_us)});
-  // Apart, as all that came with message groups: a state without any hashes as it did before.
-  if (entry.message_group == 0) return hash;
-  return hash + StableHash({30, key.topic.value(), static_cast<uint64_t>(key.queue), static_cast<uint64_t>(offset),
-                            entry.message_group});
 }
 
 // Of something at an offset of a cursor.
@@ -179,12 +163,14 @@ void State::MaybeEraseQueue(const QueueKey& key) {
   dirty_queues_.insert(key);
 }
 
-void State::AddLive(LogIndex index, int64_t change) {
+void State::AddLive(LogIndex index, int64_t change, uint32_t bytes) {
   const LogIndex range = index / kRangeRecords;
   const auto it = ranges_.find(range);
   CHECK(it != ranges_.end()) << "no range for log index " << index;
   it->second.live += change;
+  it->second.bytes += change * int64_t{bytes};
   CHECK_GE(it->second.live, 0);
+  CHECK_GE(it->second.bytes, 0);
   dirty_ranges_.insert(range);
 }
 
@@ -195,7 +181,7 @@ absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::
   }
   RETURN_IF_ERROR(index_.Append(key, queue.end, entry, std::move(provenance)));
   hash_ += HashEntry(key, queue.end, entry);
-  AddLive(entry.index, 1);
+  AddLive(entry.index, 1, entry.bytes);
   ++queue.end;
   queue.bytes += entry.bytes;
   SetQueue(key, queue);
@@ -218,7 +204,7 @@ void State::CountDelayed(const QueueKey& key, int64_t change) {
 void State::AddTimer(const TimerKey& key, const Timer& timer) {
   timers_.Add(key, timer);
   hash_ += HashTimer(key, timer);
-  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(key.index, 1);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(timer.RecordOf(key), 1, timer.bytes);
   CountDelayed(timer.queue, 1);
 }
 
@@ -226,7 +212,7 @@ absl::StatusOr<std::optional<Timer>> State::TakeTimer(const TimerKey& key) {
   ASSIGN_OR_RETURN(const std::optional<Timer> timer, timers_.Take(key));
   if (!timer) return std::nullopt;
   hash_ -= HashTimer(key, *timer);
-  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(key.index, -1);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(timer->RecordOf(key), -1, timer->bytes);
   CountDelayed(timer->queue, -1);
   return timer;
 }
@@ -710,7 +696,7 @@ absl::Status State::ExpireTo(const QueueKey& key, QueueOffset first) {
     ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
     const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
     hash_ -= HashEntry(key, offset, entry);
-    if (!entry.is_redriven()) AddLive(entry.index, -1);
+    if (!entry.is_redriven()) AddLive(entry.index, -1, entry.bytes);
     if (!entry.is_redriven()) CountDeadLetter(key, *block, offset, -1);
     queue.bytes -= entry.bytes;
   }
@@ -729,7 +715,7 @@ absl::StatusOr<IndexEntry> State::TakeDeadLetter(const QueueKey& key, QueueOffse
   IndexEntry empty;
   empty.time_us = entry.time_us;
   hash_ += HashEntry(key, offset, empty) - HashEntry(key, offset, entry);
-  AddLive(entry.index, -1);
+  AddLive(entry.index, -1, entry.bytes);
   Queue queue = *FindQueue(key);
   queue.bytes -= entry.bytes;
   SetQueue(key, queue);
@@ -902,7 +888,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::FireTimer
     if (!timer) continue;
     if (BARID_MUTATION(kFireKeepsTimer)) AddTimer({key.deliver_at_us, record.index, key.entry}, *timer);
     if (BARID_MUTATION(kFireLosesMessage)) continue;
-    const IndexEntry pointer{key.index, timer->position, timer->offset, timer->bytes, timer->tag_hash, record.time_us};
+    const IndexEntry pointer{timer->RecordOf(key), timer->position, timer->offset,
+                             timer->bytes,         timer->tag_hash, record.time_us};
     RETURN_IF_ERROR(AddEntry(timer->queue, pointer, std::nullopt));
     outcome.queues.push_back(timer->queue);
   }
@@ -962,24 +949,24 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
 }
 
 absl::Status State::VerifyCounts() {
-  absl::btree_map<LogIndex, int64_t> live;
-  absl::btree_map<QueueKey, int64_t> delayed;
-  RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) {
-    ++live[key.index / kRangeRecords];
-    ++delayed[timer.queue];
+  struct Count {
+    int64_t live = 0;
+    int64_t bytes = 0;
+  };
+  absl::btree_map<LogIndex, Count> live;
+  RETURN_IF_ERROR(VisitPointers([&](LogIndex index, uint32_t bytes) {
+    Count& count = live[index / kRangeRecords];
+    ++count.live;
+    count.bytes += bytes;
   }));
-  for (const auto& [key, transaction] : transactions_.open()) ++live[key.index / kRangeRecords];
+  absl::btree_map<QueueKey, int64_t> delayed;
+  RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { ++delayed[timer.queue]; }));
   RETURN_IF_ERROR(sends_.Verify());
   RETURN_IF_ERROR(lite_.Verify());
   for (const auto& [key, queue] : queues_) {
     if (const int64_t counted = delayed[key]; counted != queue.delayed) {
       return absl::DataLossError(absl::StrCat("queue ", key.queue, " of topic ", key.topic.value(), " counts ",
                                               queue.delayed, " timers, there are ", counted));
-    }
-    for (QueueOffset offset = queue.first; offset < queue.end; ++offset) {
-      ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
-      const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
-      if (!entry.is_redriven()) ++live[entry.index / kRangeRecords];
     }
   }
   for (const auto& [key, cursor] : cursors_) {
@@ -998,10 +985,10 @@ absl::Status State::VerifyCounts() {
   }
   for (const auto& [range, state] : ranges_) {
     const auto it = live.find(range);
-    const int64_t counted = it == live.end() ? 0 : it->second;
-    if (counted != state.live) {
-      return absl::DataLossError(
-          absl::StrCat("range ", range, " counts ", state.live, " live pointers, there are ", counted));
+    const Count counted = it == live.end() ? Count() : it->second;
+    if (counted.live != state.live || counted.bytes != state.bytes) {
+      return absl::DataLossError(absl::StrCat("range ", range, " counts ", state.live, " live pointers of ",
+                                              state.bytes, " bytes, there are ", counted.live, " of ", counted.bytes));
     }
     if (it != live.end()) live.erase(it);
   }

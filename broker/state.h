@@ -12,6 +12,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/statusor.h"
 #include "base/ids.h"
 #include "broker/command.h"
@@ -61,6 +62,7 @@ struct Outcome {
   std::vector<Delivered> delivered;  // Deliver, Redeliver: what was kept.
   // Settle, Hold, MakeVisible: whether each entry named a live delivery. FireTimer, CancelTimer: whether each named a
   // timer. CheckTransaction: whether each counts. Redrive: whether each went back.
+  // Carry: whether each was moved.
   std::vector<bool> live;
   std::vector<std::optional<QueueOffset>> entered;  // Schedule: the offset of each message that was due at once.
   struct Repeat {
@@ -128,6 +130,17 @@ class State {
   };
   TrimPoint trim_point() const;
 
+  // What still points into the log, in runs of log indexes, from the log's start on.
+  struct LiveRange {
+    LogIndex first = 0;
+    uint64_t position = 0;  // Of its first record.
+    int64_t pointers = 0;
+    int64_t bytes = 0;  // Of the messages they point at.
+  };
+  std::vector<LiveRange> live_ranges() const;
+  // Carry records applied by this object: while this stands, no message's place in the log changes.
+  uint64_t carries() const { return carries_; }
+
   Index& index() { return index_; }
   TimerTable& timers() { return timers_; }
   const TimerTable& timers() const { return timers_; }
@@ -164,6 +177,7 @@ class State {
   struct Range {
     int64_t live = 0;
     uint64_t position = 0;  // Of its first record.
+    int64_t bytes = 0;      // Of the messages that those pointers point at; one with two pointers counts twice.
   };
   static constexpr QueueOffset kChunkOffsets =
       256;  // Deliveries and parked messages are stored in chunks of this many offsets.
@@ -194,6 +208,7 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CommitOffset& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::SeekCursor& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Redrive& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Carry& command);
 
   // Each changes one entry of the state, with its hash, its secondary indexes and its dirty mark.
   void SetQueue(const QueueKey& key, const Queue& queue);
@@ -253,7 +268,21 @@ class State {
   // Whether a queue may be deleted that goes because nothing is sent to it any more.
   absl::Status CheckLiteGoes(const QueueKey& key, const Queue& queue, const log::ConfigureQueue& command) const;
   std::shared_ptr<const std::string> Intern(const std::string& client);
-  void AddLive(LogIndex index, int64_t change);
+  void AddLive(LogIndex index, int64_t change, uint32_t bytes);
+  // Each moves what an entry of a Carry names to `to`; false, and nothing done, if it is not where the entry says.
+  struct NewPlace {
+    LogIndex index = 0;
+    uint64_t position = 0;
+    uint32_t offset = 0;
+  };
+  absl::StatusOr<bool> CarryEntry(const log::Carry::Entry& entry, const NewPlace& to);
+  absl::StatusOr<bool> CarryTimer(const log::Carry::Entry& entry, const NewPlace& to);
+  bool CarryTransaction(const log::Carry::Entry& entry, const NewPlace& to);
+  void MoveLive(LogIndex from, LogIndex to, uint32_t bytes);
+  // Calls `visit` for each live pointer, with the record it points at and the bytes of its message.
+  absl::Status VisitPointers(absl::FunctionRef<void(LogIndex, uint32_t)> visit);
+  // What a checkpoint did not say, since it was written before bytes were counted.
+  absl::Status CountBytes();
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
@@ -273,6 +302,7 @@ class State {
 
   // Derived.
   Counts counts_;
+  uint64_t carries_ = 0;
   absl::btree_set<Deadline> deadlines_;
   absl::btree_map<std::string, int64_t> holders_;
   absl::flat_hash_map<std::string, std::weak_ptr<const std::string>> clients_;

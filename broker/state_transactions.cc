@@ -30,12 +30,12 @@ absl::StatusOr<Resolution> ResolutionOf(const log::EndTransaction::Entry& entry)
 
 void State::OpenOne(const TransactionKey& key, const OpenTransaction& transaction) {
   transactions_.Open(key, transaction);
-  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(key.index, 1);
+  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(transaction.RecordOf(key), 1, transaction.bytes);
 }
 
 OpenTransaction State::CloseOne(const TransactionKey& key) {
   const OpenTransaction transaction = transactions_.Close(key);
-  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(key.index, -1);
+  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(transaction.RecordOf(key), -1, transaction.bytes);
   return transaction;
 }
 
@@ -84,8 +84,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Prepare& 
 
 absl::Status State::Enter(const RecordInfo& record, const log::EndTransaction::Entry& end, const TransactionKey& key,
                           const OpenTransaction& transaction, Outcome* outcome) {
-  const IndexEntry pointer{key.index,         transaction.position, transaction.offset,
-                           transaction.bytes, transaction.tag_hash, record.time_us};
+  const IndexEntry pointer{transaction.RecordOf(key), transaction.position, transaction.offset,
+                           transaction.bytes,         transaction.tag_hash, record.time_us};
   if (end.resolution() == log::EndTransaction::Entry::COMMIT) {
     if (BARID_MUTATION(kCommitLosesMessage)) return absl::OkStatus();
     outcome->queues.push_back(transaction.queue);

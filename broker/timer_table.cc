@@ -35,7 +35,7 @@ absl::StatusOr<std::pair<TimerKey, Timer>> Decode(absl::string_view key, absl::s
   if (!GetOrdered64(&key, &due) || !GetOrdered64(&key, &timer_key.index) || !GetOrdered32(&key, &timer_key.entry) ||
       !GetVarint(&value, &topic) || !GetVarint(&value, &queue) || !GetVarint(&value, &timer.position) ||
       !GetVarint(&value, &offset) || !GetVarint(&value, &bytes) || !GetFixed(&value, &timer.tag_hash) ||
-      !value.empty()) {
+      (!value.empty() && !GetVarint(&value, &timer.carried_to)) || !value.empty()) {
     return absl::DataLossError("checkpoint entry of kind 't': does not parse");
   }
   timer_key.deliver_at_us = static_cast<int64_t>(due);
@@ -48,7 +48,7 @@ absl::StatusOr<std::pair<TimerKey, Timer>> Decode(absl::string_view key, absl::s
 }  // namespace
 
 void TimerTable::Insert(const TimerKey& key, const Timer& timer, Kept kept) {
-  const bool inserted = resident_.try_emplace(key, Resident{timer, kept}).second;
+  const bool inserted = resident_.try_emplace(key, Resident{timer, kept, kept != Kept::kDirty}).second;
   CHECK(inserted);
   if (IsNear(key)) ++near_;
 }
@@ -63,7 +63,7 @@ absl::StatusOr<std::optional<Timer>> TimerTable::Take(const TimerKey& key) {
   const auto it = resident_.find(key);
   if (it != resident_.end()) {
     const Timer timer = it->second.timer;
-    if (it->second.kept != Kept::kDirty) removed_.insert(key);
+    if (it->second.is_stored) removed_.insert(key);
     if (IsNear(key)) {
       CHECK_GT(near_, 0u);
       --near_;
@@ -75,6 +75,32 @@ absl::StatusOr<std::optional<Timer>> TimerTable::Take(const TimerKey& key) {
   ASSIGN_OR_RETURN(const std::optional<Timer> timer, ReadOne(*store_, key));
   if (timer) removed_.insert(key);
   return timer;
+}
+
+absl::StatusOr<std::optional<Timer>> TimerTable::Get(const TimerKey& key) const {
+  const auto it = resident_.find(key);
+  if (it != resident_.end()) return it->second.timer;
+  if (Find(key) == Presence::kGone) return std::nullopt;
+  return ReadOne(*store_, key);
+}
+
+void TimerTable::Replace(const TimerKey& key, const Timer& timer) {
+  auto it = resident_.find(key);
+  if (it == resident_.end()) {
+    // A far one: it stays in memory until a checkpoint has it as it is now.
+    Insert(key, timer, Kept::kClean);
+    it = resident_.find(key);
+  }
+  it->second.timer = timer;
+  it->second.kept = Kept::kDirty;
+  added_.push_back(key);
+}
+
+void TimerTable::VisitResident(const TimerKey& from, const TimerKey& end,
+                               absl::FunctionRef<bool(const TimerKey&, const Timer&)> visit) const {
+  for (auto it = resident_.lower_bound(from); it != resident_.end() && it->first < end; ++it) {
+    if (!visit(it->first, it->second.timer)) return;
+  }
 }
 
 TimerTable::Presence TimerTable::Find(const TimerKey& key) const {
@@ -147,6 +173,7 @@ TimerTable::Changes TimerTable::TakeChanges() {
     const auto it = resident_.find(key);
     if (it == resident_.end() || it->second.kept != Kept::kDirty) continue;
     it->second.kept = Kept::kWriting;
+    it->second.is_stored = true;
     changes.added.emplace_back(key, it->second.timer);
   }
   added_.clear();
@@ -159,7 +186,8 @@ TimerTable::Changes TimerTable::TakeChanges() {
 void TimerTable::Written(const Changes& changes, bool durable) {
   for (const auto& [key, timer] : changes.added) {
     const auto it = resident_.find(key);
-    if (it == resident_.end()) continue;
+    // Gone, or carried meanwhile: then the next checkpoint has it again.
+    if (it == resident_.end() || it->second.kept != Kept::kWriting) continue;
     it->second.kept = durable ? Kept::kClean : Kept::kDirty;
     if (!durable) added_.push_back(key);
   }
@@ -198,6 +226,7 @@ void TimerTable::AppendOperations(const Changes& changes, std::vector<storage::K
     PutVarint(&value, timer.offset);
     PutVarint(&value, timer.bytes);
     PutFixed<uint32_t>(&value, timer.tag_hash);
+    if (timer.carried_to != 0) PutVarint(&value, timer.carried_to);
     operations->push_back(Sealed(StoreKey(key), std::move(value)));
   }
   for (const TimerKey& key : changes.removed) {

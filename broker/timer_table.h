@@ -24,6 +24,9 @@ struct Timer {
   uint32_t offset = 0;    // Of the stored message in the record's payload.
   uint32_t bytes = 0;     // Of the stored message.
   uint32_t tag_hash = 0;
+  LogIndex carried_to = 0;  // The record that has its bytes, if that is not its key's any more; else 0.
+
+  LogIndex RecordOf(const TimerKey& key) const { return carried_to != 0 ? carried_to : key.index; }
 
   friend bool operator==(const Timer&, const Timer&) = default;
 };
@@ -39,8 +42,8 @@ inline constexpr TimerKey kNoTimerBefore{std::numeric_limits<int64_t>::max(), st
 //     due |------ near: all in memory ------|------- far: new ones in memory, the rest in the store -------|
 //         0                              horizon
 //
-// A timer in memory is dirty (the store has never heard of it), then being written, then clean; only clean far ones
-// leave. A key is never used twice, which is why "gone" is for ever.
+// A timer in memory is dirty (the store has not heard of it, or has it as it was before it was carried), then being
+// written, then clean; only clean far ones leave. A key is never used twice, which is why "gone" is for ever.
 //
 // Belongs to the shard's executor, but for the static functions, which read the store from any thread. What is read
 // there is old when it arrives: a checkpoint may have become durable meanwhile, and then what it evicted or deleted
@@ -58,11 +61,19 @@ class TimerTable {
   // first where waiting matters.
   absl::StatusOr<std::optional<Timer>> Take(const TimerKey& key);
 
+  // The same timer, but without taking it out.
+  absl::StatusOr<std::optional<Timer>> Get(const TimerKey& key) const;
+  // Changes one that is there.
+  void Replace(const TimerKey& key, const Timer& timer);
+
   // --- What the leader asks. ---
   enum class Presence { kHere, kGone, kUnknown };  // kUnknown: only the store knows.
   Presence Find(const TimerKey& key) const;
   // Calls `visit` for each near timer that is due by `due_us`, in order, until it returns false.
   void VisitDue(int64_t due_us, absl::FunctionRef<bool(const TimerKey&)> visit) const;
+  // Calls `visit` for each timer in memory from `from` on and before `end`, in order, until it returns false.
+  void VisitResident(const TimerKey& from, const TimerKey& end,
+                     absl::FunctionRef<bool(const TimerKey&, const Timer&)> visit) const;
   // Calls `visit` for each timer in memory, in order.
   void VisitResident(absl::FunctionRef<void(const TimerKey&, const Timer&)> visit) const;
 
@@ -106,6 +117,7 @@ class TimerTable {
   struct Resident {
     Timer timer;
     Kept kept = Kept::kDirty;
+    bool is_stored = false;  // The store has it, or is about to.
   };
   bool IsNear(const TimerKey& key) const { return key < horizon_; }
   bool IsGone(const TimerKey& key) const { return removed_.contains(key) || removing_.contains(key); }

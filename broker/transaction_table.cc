@@ -16,9 +16,11 @@ namespace {
 // The first numbers keep these apart from the other entries of a shard's state.
 uint64_t HashOpen(const TransactionKey& key, const OpenTransaction& t) {
   // Without the position: it follows from the index.
-  return StableHash({30, key.index, key.entry, t.queue.topic.value(), static_cast<uint64_t>(t.queue.queue), t.offset,
-                     t.bytes, t.tag_hash, static_cast<uint64_t>(t.prepared_us), static_cast<uint64_t>(t.check_at_us),
-                     t.checks});
+  const uint64_t hash = StableHash(
+      {30, key.index, key.entry, t.queue.topic.value(), static_cast<uint64_t>(t.queue.queue), t.offset, t.bytes,
+       t.tag_hash, static_cast<uint64_t>(t.prepared_us), static_cast<uint64_t>(t.check_at_us), t.checks});
+  // Apart, so that one that was never carried hashes as it did before there was carrying.
+  return t.carried_to == 0 ? hash : hash + StableHash({35, 1, key.index, key.entry, t.carried_to});
 }
 
 uint64_t HashEnded(const TransactionTable::End& end, const TransactionKey& key, Resolution resolution) {
@@ -43,6 +45,7 @@ std::string EncodeOpen(const OpenTransaction& t) {
   PutSignedVarint(&value, t.prepared_us);
   PutSignedVarint(&value, t.check_at_us);
   PutVarint(&value, t.checks);
+  if (t.carried_to != 0) PutVarint(&value, t.carried_to);
   return value;
 }
 
@@ -55,7 +58,7 @@ bool DecodeOpen(absl::string_view value, OpenTransaction* t) {
   if (!GetVarint(&value, &topic) || !GetVarint(&value, &queue) || !GetVarint(&value, &t->position) ||
       !GetVarint(&value, &offset) || !GetVarint(&value, &bytes) || !GetFixed(&value, &t->tag_hash) ||
       !GetSignedVarint(&value, &t->prepared_us) || !GetSignedVarint(&value, &t->check_at_us) ||
-      !GetVarint(&value, &checks) || !value.empty()) {
+      !GetVarint(&value, &checks) || (!value.empty() && !GetVarint(&value, &t->carried_to)) || !value.empty()) {
     return false;
   }
   t->queue = {TopicId(topic), static_cast<int32_t>(queue)};
@@ -94,6 +97,16 @@ void TransactionTable::SetCheck(const TransactionKey& key, uint32_t checks, int6
   transaction.checks = checks;
   transaction.check_at_us = check_at_us;
   due_.insert({check_at_us, key});
+  hash_ += HashOpen(key, transaction);
+  dirty_open_.insert(key);
+}
+
+void TransactionTable::Carry(const TransactionKey& key, LogIndex to, uint64_t position, uint32_t offset) {
+  OpenTransaction& transaction = open_.at(key);
+  hash_ -= HashOpen(key, transaction);
+  transaction.carried_to = to;
+  transaction.position = position;
+  transaction.offset = offset;
   hash_ += HashOpen(key, transaction);
   dirty_open_.insert(key);
 }

@@ -26,6 +26,9 @@ struct OpenTransaction {
   int64_t prepared_us = 0;  // Leader time, microseconds.
   int64_t check_at_us = 0;  // When its producer is to be asked next.
   uint32_t checks = 0;      // How often it was asked.
+  LogIndex carried_to = 0;  // The record that has its bytes, if that is not its key's any more; else 0.
+
+  LogIndex RecordOf(const TransactionKey& key) const { return carried_to != 0 ? carried_to : key.index; }
 
   friend bool operator==(const OpenTransaction&, const OpenTransaction&) = default;
 };
@@ -44,6 +47,8 @@ class TransactionTable {
   const OpenTransaction* FindOpen(const TransactionKey& key) const;
   // An open one was asked about.
   void SetCheck(const TransactionKey& key, uint32_t checks, int64_t check_at_us);
+  // The bytes of an open one are in another record now.
+  void Carry(const TransactionKey& key, LogIndex to, uint64_t position, uint32_t offset);
   // Takes an open one out.
   OpenTransaction Close(const TransactionKey& key);
 

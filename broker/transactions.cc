@@ -25,7 +25,7 @@ void SetRef(log::TransactionRef* ref, const TransactionKey& key) {
 }
 
 IndexEntry PointerOf(const TransactionKey& key, const OpenTransaction& t) {
-  return {key.index, t.position, t.offset, t.bytes, t.tag_hash, t.prepared_us};
+  return {t.RecordOf(key), t.position, t.offset, t.bytes, t.tag_hash, t.prepared_us};
 }
 
 absl::Status Otherwise(Resolution resolution) {

@@ -124,18 +124,21 @@ absl::Status PrintEntries(broker::State* state) {
                                               .c_str());
   }
   for (const auto& [key, transaction] : state->transactions().open()) {
-    std::printf("    transaction %s\n",
-                absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
-                             TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
-                             TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
-                             transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes")
-                    .c_str());
+    std::printf(
+        "    transaction %s\n",
+        absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
+                     TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
+                     TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
+                     transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes",
+                     transaction.carried_to == 0 ? "" : absl::StrCat(", carried to record ", transaction.carried_to))
+            .c_str());
   }
   return state->timers().VisitAll([](const TimerKey& key, const broker::Timer& timer) {
     std::printf("    timer %s\n",
                 absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ",
                              TimeText(key.deliver_at_us), ": record ", key.index, " entry ", key.entry, " at ",
-                             timer.position, "+", timer.offset, ", ", timer.bytes, " bytes")
+                             timer.position, "+", timer.offset, ", ", timer.bytes, " bytes",
+                             timer.carried_to == 0 ? "" : absl::StrCat(", carried to record ", timer.carried_to))
                     .c_str());
   });
 }

@@ -253,6 +253,14 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          "kept.");
   t->Add("broker.retention_interval", &o->retention_interval, Default(absl::Seconds(10)),
          Between(absl::Milliseconds(100), absl::Hours(1)), kNeedsRestart, "How often retention is looked after.");
+  t->Add("broker.carry_live_percent", &o->carry_live_percent, Default(int64_t{80}), Between(int64_t{0}, int64_t{90}),
+         kNeedsRestart,
+         "When at most so much of an old part of the log is still needed, that is carried forward, to the log's end, "
+         "and the part is freed. "
+         "The lower, the less is copied, and the more disk a shard may take: 100 / this times what it needs. 0: "
+         "nothing is carried.");
+  t->Add("broker.carry_rate", &o->carry_bytes_per_second, Default(16 * kMiB), Between(64 * kKiB, 4 * kGiB),
+         kNeedsRestart, "Bytes per second, at most, that a shard carries forward.");
   t->Add("broker.auto_renew_cap", &o->auto_renew_cap, Default(absl::Hours(3)),
          Between(absl::Minutes(2), absl::Hours(48)), kNeedsRestart,
          "How long a living push consumer may hold a message.");

@@ -355,6 +355,46 @@ TEST_F(LookupTest, SaysThatAMessageHasExpired) {
   EXPECT_EQ(Get("new").state, State::kQueued);
 }
 
+// What was at the log's beginning is at its end now, and the beginning is gone.
+TEST_F(LookupTest, FindsAndExplainsWhatWasCarriedForward) {
+  Send({Message("a", "k"), Message("b", "k")});
+  AppendCall::Message later = Message("later");
+  later.deliver_at = world_.clock()->Now() + absl::Hours(5);
+  AppendCall::Message never = Message("never");
+  never.deliver_at = later.deliver_at;
+  const AppendResult scheduled = Send({later, never});
+  const AppendResult prepared = Send({Message("yes"), Message("open")}, /*prepare=*/true);
+  Send({Message("dead")}, false, kOther);
+  SendMany("filler", 4200);
+  for (const char* when : {"while the original is there", "when it is gone"}) {
+    SCOPED_TRACE(when);
+    world_.RunOn(shard_executor_.get(), [&] { shard_->CarryBelow(shard_->state().applied_index() + 1); });
+    // Both copies are in the log until it is trimmed.
+    EXPECT_EQ(Get("a").state, State::kQueued);
+    EXPECT_TRUE(world_.RunUntil([&] { return !shard_->is_carrying(); }, absl::Minutes(1)));
+    EXPECT_EQ(Get("b").offset, 1);
+    EXPECT_EQ(Get("b").log_index > 4096, true);
+    EXPECT_EQ(Get("later").state, State::kScheduled);
+    EXPECT_EQ(Get("open").state, State::kPrepared);
+    EXPECT_THAT(Ids(CallOf(Kind::kKey, "k")), ElementsAre("a", "b"));
+    EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "b"))), ElementsAre("written"));
+    EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "later"))), ElementsAre("scheduled"));
+    world_.RunFor(absl::Seconds(10));
+  }
+  EXPECT_GT(shard_->state().log_start(), 4000u);
+  // Names from before are good.
+  EXPECT_THAT(Ask<RecallResult>(&Shard::Recall, {kShard, *scheduled.entries[1].timer}).status, IsOk());
+  EXPECT_THAT(
+      Ask<EndTransactionResult>(&Shard::EndTransaction, {kShard, *prepared.entries[0].transaction, true}).status,
+      IsOk());
+  EXPECT_EQ(Get("never").state, State::kRecalled);
+  const FoundMessage committed = Get("yes");
+  EXPECT_EQ(committed.state, State::kQueued);
+  EXPECT_EQ(committed.offset, 4202);
+  EXPECT_GT(committed.entered, committed.stored_at);
+  EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "yes"))), ElementsAre("prepared", "transaction_committed"));
+}
+
 // --- By key, place and time ---
 
 TEST_F(LookupTest, FindsMessagesByKeyPageByPage) {

@@ -71,7 +71,7 @@ class CommandGenerator {
 
   Command Next(int64_t now_us) {
     now_us_ = now_us;
-    const uint64_t dice = random_.Below(144);
+    const uint64_t dice = random_.Below(150);
     if (dice < 20) return MakeAppend();
     if (dice < 43) return MakeDeliver();
     if (dice < 57) return MakeSettle();
@@ -96,6 +96,7 @@ class CommandGenerator {
     if (dice < 136) return MakeCommitOffset();
     if (dice < 139) return MakeSeek();
     if (dice < 143) return MakeRedrive();
+    if (dice < 149) return MakeCarry();
     return MakeEpochStart();
   }
   log::EpochStart MakeEpochStart() {
@@ -339,6 +340,47 @@ class CommandGenerator {
       entry->set_payload_offset(pointer.offset);
     }
     return command;
+  }
+  // Names pointers where they are, and sometimes where they are not.
+  Command MakeCarry() {
+    log::Carry command;
+    for (uint64_t entries = 1 + random_.Below(6); entries > 0; --entries) {
+      log::Carry::Entry* const entry = command.add_entries();
+      const uint64_t kind = random_.Below(3);
+      entry->set_bytes(1);
+      if (kind == 0 && !timers_.empty()) {
+        *entry->mutable_timer() = timers_[random_.Below(timers_.size())];
+        const TimerKey key{entry->timer().deliver_at(), entry->timer().log_index(), entry->timer().entry()};
+        const auto timer = state_.timers().Get(key);
+        CHECK_OK(timer.status());
+        if (*timer) SetPlace(entry, (*timer)->RecordOf(key), (*timer)->offset, (*timer)->bytes);
+      } else if (kind == 1 && !transactions_.empty()) {
+        const TransactionKey key = transactions_[random_.Below(transactions_.size())];
+        entry->mutable_transaction()->set_log_index(key.index);
+        entry->mutable_transaction()->set_entry(key.entry);
+        const OpenTransaction* const open = state_.transactions().FindOpen(key);
+        if (open != nullptr) SetPlace(entry, open->RecordOf(key), open->offset, open->bytes);
+      } else {
+        const QueueKey key = AnyQueue();
+        SetKey(entry->mutable_queue(), key);
+        const Queue* const queue = state_.FindQueue(key);
+        if (queue == nullptr || queue->first == queue->end) continue;
+        // Beside its ends, too.
+        entry->set_offset(queue->first +
+                          static_cast<int64_t>(random_.Below(static_cast<uint64_t>(queue->end - queue->first) + 1)));
+        if (entry->offset() == queue->end) continue;
+        const auto block = state_.index().Load(BlockOf(key, entry->offset()));
+        CHECK_OK(block.status());
+        const IndexEntry& pointer = (*block)->entries[static_cast<size_t>(entry->offset() % kBlockEntries)];
+        SetPlace(entry, pointer.index, pointer.offset, pointer.bytes);
+      }
+    }
+    return command;
+  }
+  void SetPlace(log::Carry::Entry* entry, LogIndex index, uint32_t offset, uint32_t bytes) {
+    entry->set_log_index(index + (random_.OneIn(20) ? 1 : 0));
+    entry->set_payload_offset(offset);
+    entry->set_bytes(bytes);
   }
   Command MakeSettle() {
     log::Settle command;
@@ -613,6 +655,16 @@ void Note(const Command& command, const Outcome& outcome, int64_t now_us, Facts*
     if (!IsDiscardedTopic(queue.topic)) continue;
     facts->insert(std::holds_alternative<log::Redrive>(command) ? "Redrive discards" : "EndTransaction discards");
   }
+  if (const auto* carry = std::get_if<log::Carry>(&command)) {
+    for (int i = 0; i < carry->entries_size(); ++i) {
+      const log::Carry::Entry& entry = carry->entries(i);
+      if (!outcome.live[static_cast<size_t>(i)]) continue;
+      facts->insert(entry.has_timer()                               ? "Carry of a timer"
+                    : entry.has_transaction()                       ? "Carry of a transaction"
+                    : IsDeadLetterTopic(KeyOf(entry.queue()).topic) ? "Carry of a dead letter"
+                                                                    : "Carry of an entry");
+    }
+  }
   if (const auto* fire = std::get_if<log::FireTimer>(&command)) {
     for (const log::TimerRef& ref : fire->timers()) {
       if (ref.deliver_at() > now_us) facts->insert("FireTimer early");
@@ -714,6 +766,13 @@ const std::set<std::string>& AllFacts() {
       "CheckTransaction live",
       "CheckTransaction stale",
       "ConfigureQueue drops transactions",
+      "Carry OK",
+      "Carry live",
+      "Carry stale",
+      "Carry of an entry",
+      "Carry of a dead letter",
+      "Carry of a timer",
+      "Carry of a transaction",
       "Redrive OK",
       "Redrive live",
       "Redrive stale",

@@ -79,6 +79,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.audit_interval = absl::Seconds(2);
   options_.audit_entries_per_second = 1'000'000;
   options_.retention_interval = absl::Milliseconds(300) + RandomDuration(absl::Seconds(3));
+  options_.carry_live_percent = random_.OneIn(3) ? 0 : 90;
+  options_.carry_bytes_per_second = int64_t{1024} << random_.Below(16);
   // A client that goes never shortens the first deadline: hold_after + grace is more.
   options_.auto_renew_first = absl::Seconds(4);
   options_.auto_renew_hold_after = absl::Seconds(1);
@@ -283,6 +285,7 @@ void ShardSimulation::Crash() {
   ++counts_.crashes;
   counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());
   if (process_->shard->state().log_start() > 1) ++counts_.trims;
+  counts_.carried += process_->shard->carried();
   if (disk_.powered()) {
     if (random_.OneIn(4)) {
       Trace("killed");
@@ -812,6 +815,16 @@ void ShardSimulation::ReportClients() {
   OnShard([report](Shard* shard) { shard->ReportClients(report); });
 }
 
+// Whatever is old, or all that there is: more than the leader would by itself in a log as short as this.
+void ShardSimulation::CarrySomething() {
+  OnShard([this, quarters = 1 + random_.Below(4)](Shard* shard) {
+    const LogIndex below = 1 + shard->state().applied_index() * quarters / 4;
+    Trace("carry what is below ", below);
+    shard->CarryBelow(below);
+    ++counts_.carry_passes;
+  });
+}
+
 void ShardSimulation::Storm() {
   Trace("storm");
   for (uint64_t i = 1000 + random_.Below(1500); i > 0; --i) {
@@ -999,6 +1012,7 @@ void ShardSimulation::Step() {
   }
   if (character_.lite && random_.OneIn(2)) lite_.Step();
   if (random_.OneIn(character_.delete_one_in)) DeleteSomething();
+  if (random_.OneIn(15)) CarrySomething();
   if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
   if (random_.OneIn(character_.fault_one_in)) {
     process_->faulty = true;
@@ -1102,6 +1116,7 @@ void ShardSimulation::Drain() {
     checker_.Drained(StatsOf(*shard), Now());
     checker_.DrainedCounts(shard->state().counts());
   });
+  counts_.carried += process_->shard->carried();
 }
 
 std::string ShardSimulation::Run() {

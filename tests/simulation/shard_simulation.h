@@ -31,6 +31,8 @@ class ShardSimulation {
     int64_t crashes = 0;
     int64_t checkpoint_starts = 0;  // Starts that found a checkpoint.
     int64_t trims = 0;              // Starts and ends that found the log trimmed.
+    int64_t carry_passes = 0;       // Begun by the simulation.
+    int64_t carried = 0;            // Messages, by whom it may be.
     int64_t records = 0;
     int64_t scheduled = 0;
     int64_t recalled = 0;   // Acknowledged recalls.
@@ -128,6 +130,7 @@ class ShardSimulation {
   void ExtendWhileReceiving();
   void ReportSent(const Checker::Receipt& receipt);
   void ReportClients();
+  void CarrySomething();
   void Storm();
   void OutlastTheLog();
   void DeleteSomething();

@@ -33,6 +33,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.crashes += simulation.counts().crashes;
     all.checkpoint_starts += simulation.counts().checkpoint_starts;
     all.trims += simulation.counts().trims;
+    all.carried += simulation.counts().carried;
     all.scheduled += simulation.counts().scheduled;
     all.recalled += simulation.counts().recalled;
     all.committed += simulation.counts().committed;
@@ -58,6 +59,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.crashes, static_cast<int64_t>(count) * 2);
   EXPECT_GT(all.checkpoint_starts, static_cast<int64_t>(count));
   EXPECT_GT(all.trims, static_cast<int64_t>(count) / 20);
+  EXPECT_GT(all.carried, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.scheduled, static_cast<int64_t>(count) * 20);
   EXPECT_GT(all.recalled, static_cast<int64_t>(count));
   EXPECT_GT(all.committed, static_cast<int64_t>(count) * 5);

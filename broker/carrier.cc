@@ -1,0 +1,354 @@
+#include "broker/carrier.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/container/btree_map.h"
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "base/status.h"
+#include "broker/lookup_keys.h"
+
+namespace barid::broker {
+namespace {
+
+// A slice: what one record carries, but for a message that is larger. Small, since a publish may have to wait for its
+// sync.
+constexpr int64_t kSliceBytes = int64_t{64} << 10;
+constexpr int64_t kEntryBytes = 128;  // Of a pointer in the command, roughly.
+constexpr size_t kTimersPerStep = 256;
+// How long it waits while much is on the way to the disk.
+constexpr absl::Duration kMakeWay = absl::Milliseconds(20);
+constexpr int64_t kTryAgainMicros = 60'000'000;
+
+// Says in `entry` which record had first what stands at its place in `record`.
+absl::Status SetOrigin(const storage::Record& record, log::Carry::Entry* entry) {
+  const absl::string_view payload = record.payload.view();
+  ASSIGN_OR_RETURN(const Command command, DecodeCommand(record.header.type, payload));
+  bool is_there = false;
+  VisitMessages(command, BulkOffset(payload), [&](const BulkMessage& message) {
+    if (message.offset != entry->payload_offset()) return;
+    is_there = message.bytes == entry->bytes();
+    log::Carry::Origin* const origin = entry->mutable_origin();
+    if (message.origin != nullptr) {
+      *origin = *message.origin;
+      return;
+    }
+    origin->set_log_index(record.header.index);
+    origin->set_entry(message.entry);
+    origin->set_command(record.header.type);
+    origin->set_time(record.header.time_us);
+    SetKey(origin->mutable_queue(), message.queue);
+    if (message.deliver_at != 0) origin->set_deliver_at(message.deliver_at);
+  });
+  return is_there ? absl::OkStatus()
+                  : absl::DataLossError("the index points to a message that its record does not have");
+}
+
+}  // namespace
+
+CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
+                          uint64_t segment_bytes, int64_t live_percent) {
+  CarryGoal best;
+  CarryGoal goal;
+  const uint64_t active = end_position / segment_bytes;
+  const auto cost = [](const CarryGoal& g) {
+    return static_cast<double>(g.bytes) + static_cast<double>(g.pointers) * static_cast<double>(kCarriedOverheadBytes);
+  };
+  for (const State::LiveRange& range : ranges) {
+    const uint64_t segment = range.position / segment_bytes;
+    if (segment >= active) break;
+    goal.below = range.first;
+    goal.freed_bytes = (segment - std::min(segment, first_position / segment_bytes)) * segment_bytes;
+    const auto freed = static_cast<double>(goal.freed_bytes);
+    const bool is_worth_it = goal.pointers > 0 && cost(goal) * 100 <= freed * static_cast<double>(live_percent);
+    if (is_worth_it && (best.below == 0 || cost(goal) * static_cast<double>(best.freed_bytes) < cost(best) * freed))
+      best = goal;
+    goal.pointers += range.pointers;
+    goal.bytes += range.bytes;
+  }
+  return best;
+}
+
+void Carrier::Run() {
+  if (is_busy() || !core_->leading() || core_->NowMicros() < next_try_us_) return;
+  const CarryGoal goal =
+      ChooseCarryGoal(core_->state().live_ranges(), core_->log_first_position(), core_->state().applied().end_position,
+                      core_->options().log.segment_bytes, core_->options().carry_live_percent);
+  if (goal.below == 0) return;
+  LOG(INFO) << "carrying forward what is needed of an old part of the log" << KV("messages", goal.pointers)
+            << KV("bytes", goal.bytes) << KV("frees", goal.freed_bytes) << KV("below", goal.below);
+  CarryBelow(goal.below);
+}
+
+void Carrier::CarryBelow(LogIndex below) {
+  if (is_busy() || !core_->leading() || below == 0) return;
+  below_ = below;
+  stage_ = Stage::kQueues;
+  queue_ = QueueKey();
+  offset_ = 0;
+  timer_ = {0, 0, 0};
+  transaction_ = {0, 0};
+  moved_ = 0;
+  moved_bytes_ = 0;
+  PostStep();
+}
+
+void Carrier::PostStep() {
+  core_->context().shard_executor->Post(core_->IfAlive([this] { Step(); }));
+}
+
+bool Carrier::IsFull() const {
+  return found_bytes_ >= std::min(kSliceBytes, static_cast<int64_t>(core_->options().log.segment_bytes / 8));
+}
+
+void Carrier::Step() {
+  if (!core_->leading()) return End();
+  if (IsFull()) return Copy();
+  switch (stage_) {
+    case Stage::kQueues:
+      return LookAtQueue();
+    case Stage::kTimers:
+      return LookAtTimers();
+    case Stage::kTransactions:
+      return LookAtTransactions();
+  }
+}
+
+// --- Looking ---
+
+void Carrier::LookAtQueue() {
+  const auto& queues = core_->state().queues();
+  const auto it = queues.lower_bound(queue_);
+  if (it == queues.end()) {
+    stage_ = Stage::kTimers;
+    return PostStep();
+  }
+  if (it->first != queue_) {
+    queue_ = it->first;
+    offset_ = 0;
+  }
+  offset_ = std::max(offset_, it->second.first);
+  if (offset_ >= it->second.end) {
+    ++queue_.queue;
+    offset_ = 0;
+    return PostStep();
+  }
+  const BlockKey key = BlockOf(queue_, offset_);
+  if (const IndexBlock* const block = core_->state().index().Resident(key)) {
+    AddOf(queue_, *block);
+    return PostStep();
+  }
+  // Read past the cache, which keeps what receives use.
+  core_->context().lookup_executor->Post(
+      [key, store = core_->store(), home = core_->context().shard_executor,
+       then = core_->IfAlive(
+           [this, key, generation = core_->state().index().generation()](absl::StatusOr<IndexBlock> block) {
+             if (!core_->leading()) return End();
+             if (block.ok()) {
+               const size_t before = found_.size();
+               AddOf(key.queue, *block);
+               // Applying the Carry changes it.
+               Index& index = core_->state().index();
+               if (found_.size() > before && generation == index.generation()) index.Install(key, *std::move(block));
+             } else {
+               if (!absl::IsNotFound(block.status())) {
+                 LOG(ERROR) << "cannot read an index block; its messages are not carried forward"
+                            << KV("queue", key.queue) << KV("error", block.status());
+                 next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+               }
+               offset_ = (key.block + 1) * kBlockEntries;
+             }
+             Step();
+           })]() mutable {
+        absl::StatusOr<IndexBlock> block = absl::UnknownError("");
+        const absl::StatusOr<std::string> bytes = store->Get(StoreKey(key));
+        if (bytes.ok()) {
+          block = DecodeIndexBlock(*bytes);
+        } else {
+          block = bytes.status();  // NotFound: it was dropped meanwhile.
+        }
+        home->Post([then = std::move(then), block = std::move(block)]() mutable { then(std::move(block)); });
+      });
+}
+
+// From offset_ on, until there is enough for a slice.
+void Carrier::AddOf(const QueueKey& queue, const IndexBlock& block) {
+  const QueueOffset block_end = (offset_ / kBlockEntries + 1) * kBlockEntries;
+  for (auto i = static_cast<size_t>(offset_ % kBlockEntries); i < block.entries.size(); ++i) {
+    if (IsFull()) return;
+    const IndexEntry& entry = block.entries[i];
+    if (!entry.is_redriven() && entry.index < below_) {
+      Pointer& pointer = found_.emplace_back();
+      pointer.entry.set_bytes(entry.bytes);
+      pointer.entry.set_log_index(entry.index);
+      pointer.entry.set_payload_offset(entry.offset);
+      SetKey(pointer.entry.mutable_queue(), queue);
+      pointer.entry.set_offset(offset_);
+      pointer.position = entry.position;
+      found_bytes_ += entry.bytes + kEntryBytes;
+    }
+    ++offset_;
+  }
+  offset_ = block_end;
+}
+
+void Carrier::AddTimer(const TimerKey& key, const Timer& timer) {
+  if (timer.RecordOf(key) >= below_) return;
+  Pointer& pointer = found_.emplace_back();
+  pointer.entry.set_bytes(timer.bytes);
+  pointer.entry.set_log_index(timer.RecordOf(key));
+  pointer.entry.set_payload_offset(timer.offset);
+  SetKey(pointer.entry.mutable_queue(), timer.queue);
+  pointer.entry.mutable_timer()->set_deliver_at(key.deliver_at_us);
+  pointer.entry.mutable_timer()->set_log_index(key.index);
+  pointer.entry.mutable_timer()->set_entry(key.entry);
+  pointer.position = timer.position;
+  found_bytes_ += timer.bytes + kEntryBytes;
+}
+
+// The store's first, which say how far this step goes; then those in memory up to there. What the store said may be
+// over by now: then apply drops it.
+void Carrier::LookAtTimers() {
+  core_->context().lookup_executor->Post(
+      [from = timer_, store = core_->store(), home = core_->context().shard_executor,
+       then = core_->IfAlive([this, generation = core_->state().timers().generation()](
+                                 const absl::StatusOr<TimerTable::Reading>& reading) {
+         if (!core_->leading()) return End();
+         if (!reading.ok()) {
+           LOG(ERROR) << "cannot read timers; their messages are not carried forward" << KV("error", reading.status());
+           next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+           stage_ = Stage::kTransactions;
+           return Step();
+         }
+         TimerTable& timers = core_->state().timers();
+         absl::btree_map<TimerKey, Timer> both;
+         TimerKey end = reading->end;
+         timers.VisitResident(timer_, reading->end, [&](const TimerKey& key, const Timer& timer) {
+           if (both.size() == kTimersPerStep) {
+             end = key;
+             return false;
+           }
+           both.emplace(key, timer);
+           return true;
+         });
+         for (const auto& [key, timer] : reading->timers) {
+           if (key < end && timers.Find(key) == TimerTable::Presence::kUnknown) both.emplace(key, timer);
+         }
+         for (const auto& [key, timer] : both) {
+           if (IsFull()) {
+             end = key;
+             break;
+           }
+           const size_t before = found_.size();
+           AddTimer(key, timer);
+           // Applying the Carry reads it otherwise.
+           if (found_.size() > before) timers.Install(generation, {{key, timer}});
+         }
+         timer_ = end;
+         if (end == kNoTimerBefore) stage_ = Stage::kTransactions;
+         Step();
+       })]() mutable {
+        home->Post([then = std::move(then), reading = TimerTable::ReadFrom(*store, from, kTimersPerStep)]() mutable {
+          then(reading);
+        });
+      });
+}
+
+void Carrier::LookAtTransactions() {
+  const auto& open = core_->state().transactions().open();
+  auto it = open.lower_bound(transaction_);
+  for (; it != open.end() && !IsFull(); ++it) {
+    const auto& [key, transaction] = *it;
+    transaction_ = {key.index, key.entry + 1};
+    if (transaction.RecordOf(key) >= below_) continue;
+    Pointer& pointer = found_.emplace_back();
+    pointer.entry.set_bytes(transaction.bytes);
+    pointer.entry.set_log_index(transaction.RecordOf(key));
+    pointer.entry.set_payload_offset(transaction.offset);
+    SetKey(pointer.entry.mutable_queue(), transaction.queue);
+    pointer.entry.mutable_transaction()->set_log_index(key.index);
+    pointer.entry.mutable_transaction()->set_entry(key.entry);
+    pointer.position = transaction.position;
+    found_bytes_ += transaction.bytes + kEntryBytes;
+  }
+  if (!found_.empty()) return Copy();
+  End();
+}
+
+// --- Copying ---
+
+absl::StatusOr<Buffer> Carrier::ReadOne(const storage::CommitLog& log, Pointer* pointer) {
+  log::Carry::Entry& entry = pointer->entry;
+  ASSIGN_OR_RETURN(const storage::Record record,
+                   log.Read(pointer->position, storage::RecordSize(size_t{entry.payload_offset()} + entry.bytes())));
+  if (record.header.index != entry.log_index() ||
+      record.payload.size() < size_t{entry.payload_offset()} + entry.bytes()) {
+    return absl::DataLossError(absl::StrCat("record ", entry.log_index(), " does not stand at ", pointer->position));
+  }
+  RETURN_IF_ERROR(SetOrigin(record, &entry));
+  const Buffer body = record.payload.Slice(entry.payload_offset(), entry.bytes());
+  // A small part of a large record is copied, so that it does not hold all of it in memory.
+  return entry.bytes() < record.payload.size() / 2 ? Buffer(std::string(body.view())) : body;
+}
+
+void Carrier::Copy() {
+  if (core_->pending_bytes() > core_->options().max_pending_bytes / 8) {
+    core_->context().shard_executor->PostAfter(kMakeWay, core_->IfAlive([this] {
+      if (!core_->leading()) return End();
+      Copy();
+    }));
+    return;
+  }
+  found_bytes_ = 0;
+  core_->context().lookup_executor->Post(
+      [pointers = std::exchange(found_, {}), log = core_->log(), home = core_->context().shard_executor,
+       then = core_->IfAlive([this](std::vector<Pointer> pointers, std::vector<absl::StatusOr<Buffer>> bodies) {
+         Propose(std::move(pointers), std::move(bodies));
+       })]() mutable {
+        std::vector<absl::StatusOr<Buffer>> bodies;
+        bodies.reserve(pointers.size());
+        for (Pointer& pointer : pointers) bodies.push_back(ReadOne(*log, &pointer));
+        home->Post([then = std::move(then), pointers = std::move(pointers), bodies = std::move(bodies)]() mutable {
+          then(std::move(pointers), std::move(bodies));
+        });
+      });
+}
+
+void Carrier::Propose(std::vector<Pointer> pointers, std::vector<absl::StatusOr<Buffer>> bodies) {
+  if (!core_->leading()) return End();
+  log::Carry command;
+  Bytes bulk;
+  for (size_t i = 0; i < pointers.size(); ++i) {
+    if (!bodies[i].ok()) {
+      if (absl::IsOutOfRange(bodies[i].status())) continue;  // Trimmed: it is gone, or was moved by somebody else.
+      LOG(ERROR) << "a message cannot be carried forward; its part of the log stays"
+                 << KV("record", pointers[i].entry.log_index()) << KV("error", bodies[i].status());
+      next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+      continue;
+    }
+    bulk.Append(*std::move(bodies[i]));
+    *command.add_entries() = std::move(pointers[i].entry);
+  }
+  if (command.entries().empty()) return PostStep();
+  const auto bytes = static_cast<int64_t>(bulk.size());
+  core_->Propose(Command(std::move(command)), std::move(bulk), [this, bytes](absl::StatusOr<Outcome> outcome) {
+    if (!outcome.ok() || !core_->leading()) return End();
+    const auto moved = static_cast<int64_t>(std::count(outcome->live.begin(), outcome->live.end(), true));
+    moved_ += moved;
+    carried_ += moved;
+    moved_bytes_ += bytes;
+    const double seconds = static_cast<double>(bytes) / static_cast<double>(core_->options().carry_bytes_per_second);
+    core_->context().shard_executor->PostAfter(absl::Seconds(seconds), core_->IfAlive([this] { Step(); }));
+  });
+}
+
+void Carrier::End() {
+  if (core_->leading()) LOG(INFO) << "carried forward" << KV("messages", moved_) << KV("bytes", moved_bytes_);
+  below_ = 0;
+  found_.clear();
+  found_bytes_ = 0;
+  if (core_->leading()) on_done_();
+}
+
+}  // namespace barid::broker

@@ -1,0 +1,295 @@
+// Carrying forward end to end within a shard: on a simulated disk, clock and executors.
+#include "broker/carrier.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "base/log.h"
+#include "base/simulated/disk.h"
+#include "base/simulated/executor.h"
+#include "base/stored_message.h"
+#include "broker/shard.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/base/status_matchers.h"
+
+namespace barid::broker {
+namespace {
+
+constexpr ShardId kShard{1};
+constexpr TopicId kYear{1};     // Kept for a year.
+constexpr TopicId kPassing{2};  // Kept for six hours.
+constexpr TopicId kSlow{3};     // Kept until its group, which never comes, has settled it.
+constexpr TopicId kLater{4};    // Scheduled days ahead.
+constexpr GroupId kGroup{1};
+
+class CarrierTest : public testing::Test {
+ protected:
+  CarrierTest() : world_(1), disk_(1) {
+    options_.log.log_id = 7;
+    options_.log.segment_bytes = uint64_t{2} << 20;
+    options_.log.zero_ahead_bytes = 65536;
+    options_.log.zero_slice_bytes = 65536;
+    options_.disk_reserve_bytes = 1 << 20;
+    options_.retention_interval = absl::Milliseconds(500);
+    options_.tail_cache_bytes = 1 << 20;
+    for (const TopicId id : {kYear, kPassing, kSlow, kLater}) topics_.push_back(id);
+    SetMinLogLevel(LogLevel::kFatal);
+    Start();
+  }
+  ~CarrierTest() override {
+    Stop();
+    SetMinLogLevel(LogLevel::kInfo);
+  }
+
+  void Start() {
+    for (auto* executor : Executors()) *executor = world_.NewExecutor("");
+    ShardContext context{&disk_,
+                         world_.clock(),
+                         shard_executor_.get(),
+                         shard_executor_.get(),
+                         disk_executor_.get(),
+                         read_executor_.get(),
+                         checkpoint_executor_.get(),
+                         lookup_executor_.get()};
+    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
+    absl::Status led = absl::UnknownError("no answer");
+    world_.RunOn(shard_executor_.get(), [&] {
+      shard_->SetMetadata(Tables());
+      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
+    });
+    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
+    ASSERT_THAT(led, IsOk());
+  }
+  void Stop() {
+    if (shard_ == nullptr) return;
+    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
+    for (auto* executor : Executors()) world_.Stop(executor->get());
+  }
+  void Crash() {
+    disk_.CutPower();
+    Stop();
+    Start();
+  }
+  std::vector<std::unique_ptr<Executor>*> Executors() {
+    return {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_, &lookup_executor_};
+  }
+  std::shared_ptr<const Metadata> Tables() {
+    Metadata::Tables tables;
+    tables.revision = ++revision_;
+    for (const TopicId id : topics_) {
+      TopicMetadata& topic = tables.topics.emplace_back();
+      topic.id = id;
+      topic.name = {"", absl::StrCat("topic-", id.value())};
+      topic.queues_per_shard = 1;
+      topic.retention.age = id == kYear ? absl::Hours(24 * 365) : id == kLater ? absl::Hours(1) : absl::Hours(6);
+      topic.retention.keep_unsettled = id == kSlow;
+    }
+    GroupMetadata& group = tables.groups.emplace_back();
+    group.id = kGroup;
+    group.name = {"", "slow"};
+    SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+    subscription.group = kGroup;
+    subscription.topic = kSlow;
+    return std::make_shared<const Metadata>(std::move(tables));
+  }
+  void DeleteTopic(TopicId id) {
+    std::erase(topics_, id);
+    world_.RunOn(shard_executor_.get(), [this] { shard_->SetMetadata(Tables()); });
+  }
+
+  // A message of about 1 KiB.
+  AppendCall Call(TopicId topic, uint64_t number, std::optional<absl::Time> deliver_at = std::nullopt) {
+    MessageDraft draft;
+    const std::string id = absl::StrCat(topic.value(), "-", number);
+    const std::string body = absl::StrCat(id, std::string(1024 - id.size(), static_cast<char>('a' + number % 26)));
+    draft.message_id = id;
+    draft.body = body;
+    AppendCall call;
+    call.shard = kShard;
+    call.topic = topic;
+    call.messages.push_back({EncodeStoredMessage(draft), 0});
+    call.messages.back().deliver_at = deliver_at;
+    return call;
+  }
+  // So many messages, of which `choose` says the topic, in one batch.
+  void SendBatch(std::vector<AppendCall> calls) {
+    size_t answered = 0;
+    const size_t count = calls.size();
+    world_.RunOn(shard_executor_.get(), [&] {
+      for (AppendCall& call : calls) {
+        shard_->Append(std::move(call), [&answered](AppendResult result) {
+          EXPECT_THAT(result.status, IsOk());
+          ++answered;
+        });
+      }
+    });
+    ASSERT_TRUE(world_.RunUntil([&] { return answered == count; }, absl::Seconds(60)));
+  }
+  void SendMany(TopicId topic, uint64_t count) {
+    for (uint64_t sent = 0; sent < count;) {
+      std::vector<AppendCall> calls;
+      for (; sent < count && calls.size() < 64; ++sent) calls.push_back(Call(topic, sent));
+      SendBatch(std::move(calls));
+    }
+  }
+  void CarryBelow(LogIndex below) {
+    world_.RunOn(shard_executor_.get(), [&] { shard_->CarryBelow(below); });
+    ASSERT_TRUE(world_.RunUntil([&] { return !shard_->is_carrying(); }, absl::Minutes(10)));
+  }
+
+  // Numbers of the messages of a topic that are in its queue; each body is looked at.
+  std::vector<uint64_t> Numbers(TopicId topic) {
+    std::vector<uint64_t> numbers;
+    LookupCall call;
+    call.shard = kShard;
+    call.topic = topic;
+    call.kind = LookupCall::Kind::kRange;
+    call.from = absl::InfinitePast();
+    call.to = absl::InfiniteFuture();
+    call.max_messages = 1000;
+    call.max_bytes = 16 << 20;
+    do {
+      std::optional<LookupResult> answer;
+      world_.RunOn(shard_executor_.get(),
+                   [&] { shard_->Find(call, [&answer](LookupResult result) { answer = std::move(result); }); });
+      world_.RunUntil([&] { return answer.has_value(); }, absl::Seconds(60));
+      EXPECT_THAT(answer->status, IsOk());
+      if (!answer->status.ok()) break;
+      for (const FoundMessage& found : answer->messages) {
+        const auto view = DecodeStoredMessage(found.stored.view());
+        if (!view.ok()) {
+          ADD_FAILURE() << view.status();
+          continue;
+        }
+        const std::vector<std::string> parts = absl::StrSplit(std::string(view->message_id), '-');
+        EXPECT_EQ(parts.at(0), absl::StrCat(topic.value()));
+        const uint64_t number = std::stoull(parts.at(1));
+        EXPECT_EQ(found.stored.view(), EncodedOf(topic, number));
+        numbers.push_back(number);
+      }
+      call.resume = answer->resume;
+    } while (!call.resume.empty());
+    return numbers;
+  }
+  std::string EncodedOf(TopicId topic, uint64_t number) {
+    return std::string(Call(topic, number).messages[0].stored.view());
+  }
+
+  int64_t LiveBytes() const {
+    int64_t bytes = 0;
+    for (const State::LiveRange& range : shard_->state().live_ranges()) bytes += range.bytes;
+    return bytes;
+  }
+  // Whole files, also the one that is written.
+  int64_t LogBytes() { return static_cast<int64_t>(disk_.ListDir("/shard/log")->size() * options_.log.segment_bytes); }
+
+  SimulatedWorld world_;
+  SimulatedDisk disk_;
+  ShardOptions options_;
+  std::vector<TopicId> topics_;
+  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_, lookup_executor_;
+  std::unique_ptr<Shard> shard_;
+  int64_t revision_ = 0;
+  Epoch epoch_ = 0;
+};
+
+// Of two topics, whose messages stand side by side in every segment.
+TEST_F(CarrierTest, ADeletedTopicsSpaceComesBack) {
+  for (uint64_t batch = 0; batch < 160; ++batch) {
+    std::vector<AppendCall> calls;
+    for (uint64_t i = 0; i < 64; ++i)
+      calls.push_back(i % 8 == 0 ? Call(kYear, batch * 8 + i / 8) : Call(kPassing, batch * 64 + i));
+    SendBatch(std::move(calls));
+  }
+  const int64_t before = LogBytes();
+  EXPECT_GE(before, 5 * static_cast<int64_t>(options_.log.segment_bytes));
+  DeleteTopic(kPassing);
+  world_.RunFor(absl::Seconds(20));
+  // What is left is an eighth, and what was written since the last range of 4,096 records began.
+  EXPECT_LE(LogBytes(), before / 2 + static_cast<int64_t>(options_.log.segment_bytes));
+  EXPECT_GT(shard_->state().log_start(), 4096u);
+  Crash();
+  const std::vector<uint64_t> numbers = Numbers(kYear);
+  ASSERT_EQ(numbers.size(), 160u * 8);
+  for (size_t i = 0; i < numbers.size(); ++i) ASSERT_EQ(numbers[i], i);
+}
+
+TEST_F(CarrierTest, NothingIsCarriedIfTheSettingSaysSo) {
+  options_.carry_live_percent = 0;
+  Crash();
+  SendMany(kYear, 100);
+  SendMany(kPassing, 10000);
+  DeleteTopic(kPassing);
+  world_.RunFor(absl::Seconds(20));
+  EXPECT_EQ(shard_->carried(), 0);
+  EXPECT_EQ(shard_->state().log_start(), 1u);
+}
+
+TEST_F(CarrierTest, IsPaced) {
+  options_.carry_bytes_per_second = 100'000;
+  options_.carry_live_percent = 0;
+  Crash();
+  SendMany(kYear, 1000);
+  const absl::Time start = world_.clock()->Now();
+  CarryBelow(shard_->state().applied_index() + 1);
+  EXPECT_EQ(shard_->carried(), 1000);
+  EXPECT_GT(world_.clock()->Now() - start, absl::Seconds(10));
+  EXPECT_LT(world_.clock()->Now() - start, absl::Seconds(13));
+}
+
+// The measure of docs/benchmarks.md: seven days of messages that pass within hours, beside some that are kept for a
+// year, some that a slow group leaves, and some that are scheduled. The disk holds little more than what is live, all
+// the time.
+TEST_F(CarrierTest, AWeekOfTrafficTakesHalfAsMuchAgainAsWhatIsLive) {
+  constexpr int kBatches = 1500;
+  const absl::Duration batch_time = absl::Hours(24 * 7) / kBatches;
+  uint64_t year = 0;
+  uint64_t slow = 0;
+  uint64_t later = 0;
+  double worst = 0;
+  double last = 0;
+  int64_t sent = 0;
+  for (int batch = 0; batch < kBatches; ++batch) {
+    std::vector<AppendCall> calls;
+    for (uint64_t i = 0; i < 64; ++i) {
+      if (i % 4 == 0) {
+        calls.push_back(Call(kYear, year++));
+      } else if (i % 16 == 1) {
+        calls.push_back(Call(kSlow, slow++));
+      } else if (i % 16 == 2) {
+        calls.push_back(
+            Call(kLater, later, world_.clock()->Now() + absl::Hours(1) * static_cast<int64_t>(1 + later % 200)));
+        ++later;
+      } else {
+        calls.push_back(Call(kPassing, static_cast<uint64_t>(batch) * 64 + i));
+      }
+    }
+    sent += static_cast<int64_t>(calls.size()) * 1024;
+    SendBatch(std::move(calls));
+    world_.clock()->Advance(batch_time);
+    world_.RunFor(absl::Milliseconds(1100));
+    if (LiveBytes() < 15 * static_cast<int64_t>(options_.log.segment_bytes)) continue;
+    last = static_cast<double>(LogBytes()) / static_cast<double>(LiveBytes());
+    worst = std::max(worst, last);
+  }
+  std::printf("sent %.0f MB, live %.1f MB, log %.1f MB: %.2f, %.2f at worst; %lld messages carried\n",
+              static_cast<double>(sent) / 1e6, static_cast<double>(LiveBytes()) / 1e6,
+              static_cast<double>(LogBytes()) / 1e6, last, worst, static_cast<long long>(shard_->carried()));
+  EXPECT_GT(LiveBytes(), 15 * static_cast<int64_t>(options_.log.segment_bytes));
+  EXPECT_LE(worst, 1.5);
+  EXPECT_GT(worst, 0);
+  Crash();
+  EXPECT_EQ(Numbers(kYear).size(), year);
+  EXPECT_EQ(Numbers(kSlow).size(), slow);
+}
+
+}  // namespace
+}  // namespace barid::broker
