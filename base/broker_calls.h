@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/inlined_vector.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/time/time.h"
@@ -54,7 +53,7 @@ struct AppendCall {
     uint64_t id_hash = 0;
     uint64_t content_hash = 0;
   };
-  using Messages = absl::InlinedVector<Message, 1>;
+  using Messages = std::vector<Message>;
   Messages messages;
   // Each message is a transaction: it enters its queue when that is committed. None has a delivery time.
   bool prepare = false;
@@ -71,7 +70,7 @@ struct AppendResult {
     std::optional<TransactionKey> transaction = std::nullopt;  // Of a prepared message: what EndTransactionCall takes.
     ShardId shard = ShardId();                                 // Where it is; filled in by the proxy.
   };
-  absl::InlinedVector<Entry, 1> entries;  // One per message, in order.
+  std::vector<Entry> entries;  // One per message, in order.
 };
 
 // Withdraws a scheduled message: from then on it is never delivered.

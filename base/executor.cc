@@ -1,6 +1,7 @@
 #include "base/executor.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
@@ -75,11 +76,7 @@ class ThreadExecutor : public Executor {
   void Run() {
     // Linux takes 15 characters.
     pthread_setname_np(pthread_self(), name_.substr(0, 15).c_str());
-    if (priority_ == ThreadPriority::kBackground) {
-      // Linux takes a thread's id for a process here. To be nicer is always allowed.
-      const auto id = static_cast<id_t>(gettid());
-      setpriority(PRIO_PROCESS, id, std::min(getpriority(PRIO_PROCESS, id) + kBackgroundNice, kMaxNice));
-    }
+    TakePriority();
     current_executor = this;
     std::vector<Task> batch;
     while (WaitForBatch(&batch)) {
@@ -93,6 +90,18 @@ class ThreadExecutor : public Executor {
     }
     DropTasks();
     current_executor = nullptr;
+  }
+
+  // What the system refuses stays as it is: it is about speed only.
+  void TakePriority() {
+    if (priority_ == ThreadPriority::kBatch) {
+      const sched_param none = {};
+      pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
+    } else if (priority_ == ThreadPriority::kBackground) {
+      // Linux takes a thread's id for a process here.
+      const auto id = static_cast<id_t>(gettid());
+      setpriority(PRIO_PROCESS, id, std::min(getpriority(PRIO_PROCESS, id) + kBackgroundNice, kMaxNice));
+    }
   }
 
   // Takes everything posted and due into `batch`, which is empty. False when it is time to stop.

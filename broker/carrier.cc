@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/container/btree_map.h"
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
@@ -19,49 +20,72 @@ constexpr int64_t kEntryBytes = 128;  // Of a pointer in the command, roughly.
 constexpr size_t kTimersPerStep = 256;
 // How long it waits while much is on the way to the disk.
 constexpr absl::Duration kMakeWay = absl::Milliseconds(20);
-constexpr int64_t kTryAgainMicros = 60'000'000;
-
-// Says in `entry` which record had first what stands at its place in `record`.
-absl::Status SetOrigin(const storage::Record& record, log::Carry::Entry* entry) {
-  const absl::string_view payload = record.payload.view();
-  ASSIGN_OR_RETURN(const Command command, DecodeCommand(record.header.type, payload));
-  bool is_there = false;
-  VisitMessages(command, BulkOffset(payload), [&](const BulkMessage& message) {
-    if (message.offset != entry->payload_offset()) return;
-    is_there = message.bytes == entry->bytes();
-    log::Carry::Origin* const origin = entry->mutable_origin();
-    if (message.origin != nullptr) {
-      *origin = *message.origin;
-      return;
-    }
-    origin->set_log_index(record.header.index);
-    origin->set_entry(message.entry);
-    origin->set_command(record.header.type);
-    origin->set_time(record.header.time_us);
-    SetKey(origin->mutable_queue(), message.queue);
-    if (message.deliver_at != 0) origin->set_deliver_at(message.deliver_at);
-  });
-  return is_there ? absl::OkStatus()
-                  : absl::DataLossError("the index points to a message that its record does not have");
-}
+constexpr absl::Duration kTryAgain = absl::Minutes(1);
+constexpr int kMostDoublings = 10;
 
 }  // namespace
 
+struct Carrier::Source {
+  struct Message {
+    uint32_t bytes = 0;
+    log::Carry::Origin origin;  // Which record had it first.
+  };
+
+  absl::Status status = absl::UnknownError("nothing was read yet");
+  uint64_t position = 0;
+  storage::Record record;
+  absl::flat_hash_map<uint32_t, Message> messages;  // By their places in the payload.
+
+  void Read(const storage::CommitLog& log, uint64_t at, size_t size_hint) {
+    position = at;
+    messages.clear();
+    absl::StatusOr<storage::Record> found = log.Read(at, size_hint);
+    status = found.status();
+    if (!found.ok()) return;
+    record = *std::move(found);
+    const absl::string_view payload = record.payload.view();
+    const absl::StatusOr<Command> command = DecodeCommand(record.header.type, payload);
+    status = command.status();
+    if (!command.ok()) return;
+    VisitMessages(*command, BulkOffset(payload), [this](const BulkMessage& message) {
+      Message& known = messages[message.offset];
+      known.bytes = message.bytes;
+      if (message.origin != nullptr) {
+        known.origin = *message.origin;
+        return;
+      }
+      known.origin.set_log_index(record.header.index);
+      known.origin.set_entry(message.entry);
+      known.origin.set_command(record.header.type);
+      known.origin.set_time(record.header.time_us);
+      SetKey(known.origin.mutable_queue(), message.queue);
+      if (message.deliver_at != 0) known.origin.set_deliver_at(message.deliver_at);
+    });
+  }
+};
+
 CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
-                          uint64_t segment_bytes, int64_t live_percent) {
+                          uint64_t segment_bytes, int64_t live_percent, int64_t room) {
   CarryGoal best;
   CarryGoal goal;
   const uint64_t active = end_position / segment_bytes;
   const auto cost = [](const CarryGoal& g) {
     return static_cast<double>(g.bytes) + static_cast<double>(g.pointers) * static_cast<double>(kCarriedOverheadBytes);
   };
+  uint64_t base = first_position;
+  for (const State::LiveRange& range : ranges) {
+    if (range.pointers == 0) continue;
+    base = std::max(base, range.position);
+    break;
+  }
   for (const State::LiveRange& range : ranges) {
     const uint64_t segment = range.position / segment_bytes;
     if (segment >= active) break;
     goal.below = range.first;
-    goal.freed_bytes = (segment - std::min(segment, first_position / segment_bytes)) * segment_bytes;
+    goal.freed_bytes = (segment - std::min(segment, base / segment_bytes)) * segment_bytes;
     const auto freed = static_cast<double>(goal.freed_bytes);
-    const bool is_worth_it = goal.pointers > 0 && cost(goal) * 100 <= freed * static_cast<double>(live_percent);
+    const bool is_worth_it = goal.pointers > 0 && cost(goal) <= static_cast<double>(room) &&
+                             cost(goal) * 100 <= freed * static_cast<double>(live_percent);
     if (is_worth_it && (best.below == 0 || cost(goal) * static_cast<double>(best.freed_bytes) < cost(best) * freed))
       best = goal;
     goal.pointers += range.pointers;
@@ -74,7 +98,7 @@ void Carrier::Run() {
   if (is_busy() || !core_->leading() || core_->NowMicros() < next_try_us_) return;
   const CarryGoal goal =
       ChooseCarryGoal(core_->state().live_ranges(), core_->log_first_position(), core_->state().applied().end_position,
-                      core_->options().log.segment_bytes, core_->options().carry_live_percent);
+                      core_->options().log.segment_bytes, core_->options().carry_live_percent, room_);
   if (goal.below == 0) return;
   LOG(INFO) << "carrying forward what is needed of an old part of the log" << KV("messages", goal.pointers)
             << KV("bytes", goal.bytes) << KV("frees", goal.freed_bytes) << KV("below", goal.below);
@@ -91,6 +115,7 @@ void Carrier::CarryBelow(LogIndex below) {
   transaction_ = {0, 0};
   moved_ = 0;
   moved_bytes_ = 0;
+  failed_ = false;
   PostStep();
 }
 
@@ -155,7 +180,7 @@ void Carrier::LookAtQueue() {
                if (!absl::IsNotFound(block.status())) {
                  LOG(ERROR) << "cannot read an index block; its messages are not carried forward"
                             << KV("queue", key.queue) << KV("error", block.status());
-                 next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+                 failed_ = true;
                }
                offset_ = (key.block + 1) * kBlockEntries;
              }
@@ -217,7 +242,7 @@ void Carrier::LookAtTimers() {
          if (!core_->leading()) return End();
          if (!reading.ok()) {
            LOG(ERROR) << "cannot read timers; their messages are not carried forward" << KV("error", reading.status());
-           next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+           failed_ = true;
            stage_ = Stage::kTransactions;
            return Step();
          }
@@ -278,18 +303,25 @@ void Carrier::LookAtTransactions() {
 
 // --- Copying ---
 
-absl::StatusOr<Buffer> Carrier::ReadOne(const storage::CommitLog& log, Pointer* pointer) {
+absl::StatusOr<Buffer> Carrier::ReadOne(const storage::CommitLog& log, Pointer* pointer, Source* source) {
   log::Carry::Entry& entry = pointer->entry;
-  ASSIGN_OR_RETURN(const storage::Record record,
-                   log.Read(pointer->position, storage::RecordSize(size_t{entry.payload_offset()} + entry.bytes())));
-  if (record.header.index != entry.log_index() ||
-      record.payload.size() < size_t{entry.payload_offset()} + entry.bytes()) {
+  if (!source->status.ok() || source->position != pointer->position) {
+    source->Read(log, pointer->position, storage::RecordSize(size_t{entry.payload_offset()} + entry.bytes()));
+  }
+  RETURN_IF_ERROR(source->status);
+  if (source->record.header.index != entry.log_index()) {
     return absl::DataLossError(absl::StrCat("record ", entry.log_index(), " does not stand at ", pointer->position));
   }
-  RETURN_IF_ERROR(SetOrigin(record, &entry));
-  const Buffer body = record.payload.Slice(entry.payload_offset(), entry.bytes());
+  const auto message = source->messages.find(entry.payload_offset());
+  const Buffer& payload = source->record.payload;
+  if (message == source->messages.end() || message->second.bytes != entry.bytes() ||
+      payload.size() < size_t{entry.payload_offset()} + entry.bytes()) {
+    return absl::DataLossError("the index points to a message that its record does not have");
+  }
+  *entry.mutable_origin() = message->second.origin;
+  const Buffer body = payload.Slice(entry.payload_offset(), entry.bytes());
   // A small part of a large record is copied, so that it does not hold all of it in memory.
-  return entry.bytes() < record.payload.size() / 2 ? Buffer(std::string(body.view())) : body;
+  return entry.bytes() < payload.size() / 2 ? Buffer(std::string(body.view())) : body;
 }
 
 void Carrier::Copy() {
@@ -308,7 +340,8 @@ void Carrier::Copy() {
        })]() mutable {
         std::vector<absl::StatusOr<Buffer>> bodies;
         bodies.reserve(pointers.size());
-        for (Pointer& pointer : pointers) bodies.push_back(ReadOne(*log, &pointer));
+        Source source;
+        for (Pointer& pointer : pointers) bodies.push_back(ReadOne(*log, &pointer, &source));
         home->Post([then = std::move(then), pointers = std::move(pointers), bodies = std::move(bodies)]() mutable {
           then(std::move(pointers), std::move(bodies));
         });
@@ -324,14 +357,17 @@ void Carrier::Propose(std::vector<Pointer> pointers, std::vector<absl::StatusOr<
       if (absl::IsOutOfRange(bodies[i].status())) continue;  // Trimmed: it is gone, or was moved by somebody else.
       LOG(ERROR) << "a message cannot be carried forward; its part of the log stays"
                  << KV("record", pointers[i].entry.log_index()) << KV("error", bodies[i].status());
-      next_try_us_ = core_->NowMicros() + kTryAgainMicros;
+      failed_ = true;
       continue;
     }
     bulk.Append(*std::move(bodies[i]));
     *command.add_entries() = std::move(pointers[i].entry);
   }
   if (command.entries().empty()) return PostStep();
-  const auto bytes = static_cast<int64_t>(bulk.size());
+  const auto bytes = static_cast<int64_t>(bulk.size() + command.ByteSizeLong());
+  // The disk fills up: what was not carried yet stays.
+  if (room_ < bytes) return End();
+  room_ -= bytes;
   core_->Propose(Command(std::move(command)), std::move(bulk), [this, bytes](absl::StatusOr<Outcome> outcome) {
     if (!outcome.ok() || !core_->leading()) return End();
     const auto moved = static_cast<int64_t>(std::count(outcome->live.begin(), outcome->live.end(), true));
@@ -345,6 +381,11 @@ void Carrier::Propose(std::vector<Pointer> pointers, std::vector<absl::StatusOr<
 
 void Carrier::End() {
   if (core_->leading()) LOG(INFO) << "carried forward" << KV("messages", moved_) << KV("bytes", moved_bytes_);
+  if (failed_) {
+    next_try_us_ =
+        core_->NowMicros() + absl::ToInt64Microseconds(kTryAgain * (1 << std::min(failures_, kMostDoublings)));
+    failures_ = moved_ == 0 ? failures_ + 1 : 0;
+  }
   below_ = 0;
   found_.clear();
   found_bytes_ = 0;

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -29,8 +30,12 @@ struct CarryGoal {
   int64_t bytes = 0;     // with so many bytes of messages.
   uint64_t freed_bytes = 0;
 };
+//
+// What is dead already is not gained by carrying: freed is counted from the first thing that is live. What would take
+// more than `room` bytes of disk, since a part and its copy are there together for a while, is left alone.
 CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
-                          uint64_t segment_bytes, int64_t live_percent);
+                          uint64_t segment_bytes, int64_t live_percent,
+                          int64_t room = std::numeric_limits<int64_t>::max());
 
 // Carries forward what still points into an old, mostly dead part of the log, by Carry records, so that Trim can free
 // it. One pass goes over all queues of the shard, its timers and its open transactions; what it finds is read and
@@ -43,6 +48,10 @@ class Carrier {
 
   // Called after each pass, so that what it freed is trimmed.
   void SetOnDone(std::function<void()> on_done) { on_done_ = std::move(on_done); }
+
+  // How many bytes the disk takes before even records that give something back are in danger. A pass ends when it has
+  // used them up.
+  void SetRoom(int64_t bytes) { room_ = bytes; }
 
   // Begins a pass if one is worth it and none is under way.
   void Run();
@@ -73,8 +82,10 @@ class Carrier {
 
   // Reads the bodies of what was found, elsewhere.
   void Copy();
-  // The message's bytes, and where they came from, which goes into `pointer`.
-  static absl::StatusOr<Buffer> ReadOne(const storage::CommitLog& log, Pointer* pointer);
+  // A record and the messages in it: neighbours are often of one.
+  struct Source;
+  // The message's bytes, and where they came from, which goes into `pointer`. `source` is the record read last.
+  static absl::StatusOr<Buffer> ReadOne(const storage::CommitLog& log, Pointer* pointer, Source* source);
   void Propose(std::vector<Pointer> pointers, std::vector<absl::StatusOr<Buffer>> bodies);
   void End();
 
@@ -92,7 +103,11 @@ class Carrier {
   int64_t carried_ = 0;
   int64_t moved_ = 0;        // In this pass,
   int64_t moved_bytes_ = 0;  // with so many bytes.
-  int64_t next_try_us_ = 0;  // After damage: what cannot be read stays where it is.
+  int64_t room_ = std::numeric_limits<int64_t>::max();
+  // What cannot be read stays where it is: the next pass is put off, longer each time that none moved anything.
+  bool failed_ = false;  // In this pass.
+  int failures_ = 0;     // Passes in a row.
+  int64_t next_try_us_ = 0;
 };
 
 }  // namespace barid::broker

@@ -1,5 +1,6 @@
 // How a State is written to the checkpoint store and read back. docs/storage-format.md draws the entries:
 //
+// clang-format off
 //   m                               what was applied: index, epoch, time, position, end, chain, log start, hash
 //   q topic queue                   first, end, bytes, deleted, timers
 //   c group topic queue             next; whether it is ordered
@@ -8,14 +9,19 @@
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   l                               broker/lite_table.h: the id that was given last to a lite topic
 //   l topic queue                   the same: a lite topic's name, and when it was last written to
-//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their
-//   messages i topic queue block             broker/index.h t due index entry               broker/timer_table.h x
-//   index entry                   broker/transaction_table.h: an open transaction y chunk                         the
-//   same: ends recorded in 256 log indexes e                               broker/counts.h: the log index of what
-//   follows e g group topic                 the same: ready, in flight, blocked e t topic                       the
-//   same: timers e d group name                  the same: dead letters that came from the topic of this name f topic
-//   queue block             the same: which offsets of 256 are empty n broker/send_window.h: which sends are remembered
+//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their messages
+//   i topic queue block             broker/index.h
+//   t due index entry               broker/timer_table.h
+//   x index entry                   broker/transaction_table.h: an open transaction
+//   y chunk                         the same: ends recorded in 256 log indexes
+//   e                               broker/counts.h: the log index of what follows
+//   e g group topic                 the same: ready, in flight, blocked
+//   e t topic                       the same: timers
+//   e d group name                  the same: dead letters that came from the topic of this name
+//   f topic queue block             the same: which offsets of 256 are empty
+//   n                               broker/send_window.h: which sends are remembered
 //   n chunk                         the same: 1,024 of them
+// clang-format on
 //
 // Numbers in keys are big-endian, so that keys sort as numbers. Every value ends with the CRC-32C of its key and
 // itself, an index block's of itself.

@@ -214,6 +214,7 @@ void Dispatcher::SettleUnwanted(const CursorKey& key, Reserved* reserved,
   core_->Propose(Command(std::move(settle)), Bytes(), [this, key, unwanted](absl::StatusOr<Outcome>) {
     Reserved& reserved = reserved_[key];
     for (const auto& [offset, nonce] : unwanted) reserved.again.erase(offset);
+    ForgetIdle(key);
   });
 }
 
@@ -229,6 +230,7 @@ void Dispatcher::SettleUnwantedParked(const CursorKey& key, Reserved* reserved,
   core_->Propose(Command(std::move(skip)), Bytes(), [this, key, unwanted](absl::StatusOr<Outcome>) {
     Reserved& reserved = reserved_[key];
     for (const QueueOffset offset : unwanted) reserved.again.erase(offset);
+    ForgetIdle(key);
   });
 }
 
@@ -276,6 +278,7 @@ void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Pick
   Release(&reserved, claim);
   // Whoever found it reserved in the meantime took it for empty.
   if (key.queue.queue >= kFirstLiteQueue) Wake(key);
+  ForgetIdle(key);
   const auto it = receives_.find(id);
   CHECK(it != receives_.end());
   Pending* const receive = it->second.get();
@@ -418,8 +421,9 @@ void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffs
                    Reserved& reserved = reserved_[key];
                    --reserved.proposals;
                    Release(&reserved, claim);
-                   if (outcome.ok() && outcome->status.ok()) return;
+                   if (outcome.ok() && outcome->status.ok()) return ForgetIdle(key);
                    reserved.scanned = 0;
+                   ForgetIdle(key);
                    Wake(key);
                  });
 }

@@ -4,6 +4,12 @@
 #include "broker/dispatcher.h"
 
 namespace barid::broker {
+namespace {
+
+// Of the lite topics that a receive looks at, so many may be on their way from the disk; the others' turn comes then.
+constexpr int kMostLater = 32;
+
+}  // namespace
 
 ReceiveLine Dispatcher::LineOf(const ReceiveCall& call) const {
   const TopicMetadata* const topic = metadata_->FindTopic(call.topic);
@@ -32,8 +38,9 @@ std::vector<QueueKey> Dispatcher::LiteQueuesToRepeat(const Pending& receive) con
 }
 
 bool Dispatcher::PickLite(uint64_t id, Pending* receive, int32_t* messages_left, int64_t* bytes_left) {
-  bool later = false;
-  for (size_t left = lite_.ReadyFor(receive->line); left > 0 && *messages_left > 0 && *bytes_left > 0; --left) {
+  int later = 0;
+  for (size_t left = lite_.ReadyFor(receive->line);
+       left > 0 && later<kMostLater&& * messages_left> 0 && *bytes_left > 0; --left) {
     const std::optional<QueueKey> queue = lite_.Next(receive->line);
     if (!queue) break;
     const CursorKey key{receive->call.group, *queue};
@@ -42,15 +49,16 @@ bool Dispatcher::PickLite(uint64_t id, Pending* receive, int32_t* messages_left,
     const bool is_there = bounds != nullptr && !bounds->deleted &&
                           (bounds->first < bounds->end || core_->state().FindCursor(key) != nullptr);
     const Served served = is_there ? PickFrom(id, receive, *queue, messages_left, bytes_left) : Served::kNothing;
-    later |= served == Served::kLater;
+    if (served == Served::kLater) ++later;
     if (served != Served::kNothing) continue;
     lite_.Done(receive->line, *queue);
     ForgetIdle(key);
   }
-  return later;
+  return later > 0;
 }
 
 void Dispatcher::ForgetIdle(const CursorKey& key) {
+  if (key.queue.queue < kFirstLiteQueue) return;
   const auto it = reserved_.find(key);
   if (it == reserved_.end()) return;
   const Reserved& reserved = it->second;

@@ -9,6 +9,9 @@ namespace barid::broker {
 namespace {
 
 constexpr int kLiteSlice = 10'000;
+// Of a slice: each reads an index block, or takes a record that passes over much of the shard's state.
+constexpr size_t kMostReads = 256;
+constexpr size_t kMostDeletes = 500;
 
 }  // namespace
 
@@ -35,7 +38,8 @@ void Retention::SweepLite() {
   std::vector<QueueKey> looked_at;
   std::vector<log::ConfigureQueue> idle;
   auto it = queues.lower_bound(lite_from_);
-  for (int left = kLiteSlice; left > 0 && it != queues.end();) {
+  for (int left = kLiteSlice;
+       left > 0 && it != queues.end() && looked_at.size() < kMostReads && idle.size() < kMostDeletes;) {
     const auto& [key, queue] = *it;
     if (key.queue < kFirstLiteQueue) {
       // On to the lite topics of this topic, if it has any.

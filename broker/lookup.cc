@@ -74,7 +74,8 @@ void Lookup::End(const JobPtr& job, const absl::Status& status) {
 void Lookup::Search(LookupIndex::Query query, LookupIndex::Visit visit, absl::AnyInvocable<void(absl::Status)> then) {
   query.end = core_->state().applied().end_position;
   // What is carried meanwhile has its copy behind the end of the search.
-  const uint64_t from = query.from;
+  // What is to be trimmed already is not needed: else search after search would keep it.
+  const uint64_t from = std::max(query.from, core_->trim_to());
   core_->BeginReading(from);
   auto on_found = [this, from, then = std::move(then)](absl::Status status) mutable {
     core_->EndReading(from);

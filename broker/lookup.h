@@ -18,9 +18,11 @@ namespace barid::broker {
 // Finds messages for operators, and tells what became of one. Where a message stands is asked of the state, in steps
 // that do not hold up the shard; what only the log says is read on the lookup executor:
 //
-//   by id or key   log: records with its hash --> log: what fired, recalled or ended it --> state: at which offset is
-//   it now by place, time state: index blocks --> bodies explain        as by id --> log: records about (queue, offset)
-//   --> state: where it went from there, and so on --> state: standings
+//   by id or key    log: records with its hash --> log: what fired, recalled or ended it
+//                   --> state: at which offset it is now
+//   by place, time  state: index blocks --> bodies
+//   explain         as by id --> log: records about (queue, offset) --> state: where it went from there, and so on
+//                   --> state: standings
 //
 // Belongs to the shard's executor.
 class Lookup {

@@ -185,6 +185,11 @@ void Puller::OnRead(uint64_t id, ShardCore::Bodies bodies, std::optional<std::ve
       break;
     }
     if (one.offset < first) continue;
+    // It was carried forward while the pull waited for its turn: the next slice has its new place.
+    if (absl::IsOutOfRange(bodies[i].status())) {
+      next = one.offset;
+      break;
+    }
     if (!bodies[i].ok()) {
       // Those before it can be had; who goes on behind them meets this one again, and is told.
       if (!result.deliveries.empty()) {

@@ -698,8 +698,10 @@ void Shard::ShowMetrics() {
   metrics->proposals->Set(static_cast<double>(core_->pending_bytes()));
   metrics->log_size_bytes->Set(static_cast<double>(state.applied().end_position - core_->log_first_position()));
   metrics->disk_reserve_bytes->Set(static_cast<double>(core_->options().disk_reserve_bytes));
-  Count(StatsCall(), [alive = core_->IfAlive([metrics, now_us = core_->NowMicros()](std::vector<GroupCount> counts) {
-          metrics->Show(counts, absl::FromUnixMicros(now_us));
+  if (std::exchange(is_counting_, true)) return;
+  Count(StatsCall(), [alive = core_->IfAlive([this, now_us = core_->NowMicros()](std::vector<GroupCount> counts) {
+          is_counting_ = false;
+          core_->context().metrics->Show(counts, absl::FromUnixMicros(now_us));
         })](std::vector<GroupCount> counts) mutable { alive(std::move(counts)); });
 }
 
@@ -717,6 +719,8 @@ void Shard::CheckDisk() {
                                    }
                                  }
                                  low_disk_ = low;
+                                 carrier_.SetRoom(static_cast<int64_t>(available) -
+                                                  core_->options().disk_reserve_bytes / 2);
                                  if (ShardMetrics* const metrics = core_->context().metrics) {
                                    metrics->disk_available_bytes->Set(static_cast<double>(available));
                                  }

@@ -171,6 +171,7 @@ class Shard {
     int64_t reused_ids = 0;
   };
   absl::flat_hash_map<QueueKey, SendCounts> send_counts_;
+  bool is_counting_ = false;  // For the metrics.
   int64_t next_reuse_warning_us_ = 0;
   bool tick_armed_ = false;
   bool tick_is_slow_ = false;

@@ -56,7 +56,7 @@ struct ShardOptions {
   int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   // An old part of the log of which at most so much is still needed is carried forward; 0: none ever is.
-  int64_t carry_live_percent = 80;
+  int64_t carry_live_percent = 67;
   int64_t carry_bytes_per_second = int64_t{16} << 20;
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
   absl::Duration auto_renew_hold_after = absl::Seconds(20);
@@ -134,6 +134,8 @@ class ShardCore : private Committer::Listener {
   // Between the two calls nothing at this log position or behind it is freed: for readers of the log whose places may
   // be carried forward and trimmed meanwhile.
   void BeginReading(uint64_t position) { reading_.insert(position); }
+  // Nothing below this log position is needed any more, by what is durable.
+  uint64_t trim_to() const { return trim_to_; }
   void EndReading(uint64_t position);
 
   // Writes a checkpoint now, if anything changed since the last. `done` runs when it is durable.

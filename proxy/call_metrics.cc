@@ -7,7 +7,7 @@ void MethodMetrics::CountOther(int code, CodeName name) {
   Counter*& counter = counters_[code];
   if (counter == nullptr) counter = calls_->With({method_, name(code)});
   counter->Add();
-  if (owned_ != nullptr) return;
+  if (code != kUsualCode || owned_ != nullptr) return;
   owned_ = std::make_unique<Common>(Common{code, counter});
   common_.store(owned_.get(), std::memory_order_release);
 }

@@ -14,7 +14,10 @@
 
 namespace barid::proxy {
 
-// How calls of one method end. Any thread; the common code costs no lock.
+// OK, in the public API: which most calls are answered with.
+inline constexpr int kUsualCode = 20000;
+
+// How calls of one method end. Any thread; the usual code costs no lock.
 class MethodMetrics {
  public:
   // The name of a code.
@@ -43,7 +46,7 @@ class MethodMetrics {
   const std::string method_;
   Family<Counter>* const calls_;
   Histogram* const seconds_;
-  std::atomic<const Common*> common_{nullptr};  // Of the first code that was answered, which is most often OK.
+  std::atomic<const Common*> common_{nullptr};  // Of the usual code, once it was answered.
   Mutex mu_;
   std::unique_ptr<const Common> owned_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<int, Counter*> counters_ ABSL_GUARDED_BY(mu_);

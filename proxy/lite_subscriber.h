@@ -20,8 +20,8 @@ struct LiteSubscription {
   int64_t version = 0;
 };
 
-// Tells the shards: each what is about lite topics that live there. `router` outlives the calls; `done` runs once, with
-// the first failure of those that the shards answered. Any thread.
+// Tells every shard all of it: a lite topic may have messages in the shard where it was before there were more of them.
+// `router` outlives the calls; `done` runs once, with the first failure of those that the shards answered. Any thread.
 void SyncLite(Router* router, const Metadata& metadata, const LiteSubscription& subscription, int64_t quota,
               Callback<absl::Status> done);
 

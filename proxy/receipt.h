@@ -31,8 +31,8 @@ struct Receipt {
 // URL-safe base64. There is one handle per delivery; renewing it or changing its invisible time leaves the handle as it
 // is.
 //
-//   version 1 | flags 1 | key id 4 | queue 4 | attempt 4 | shard 8 | group 8 | topic 8 | offset 8 | nonce 8 | signature
-//   18
+//   version 1 | flags 1 | key id 4 | queue 4 | attempt 4 | shard 8 | group 8 | topic 8 | offset 8 | nonce 8 |
+//   signature 18
 std::string EncodeReceipt(const Receipt& receipt, const SigningKey& key);
 
 // INVALID_RECEIPT_HANDLE (proxy/refusal.h) unless it is what EncodeReceipt made with one of the keys: this one, or that

@@ -22,8 +22,8 @@ class Connection;
 // A stream of HTTP/2 that carries a call. Belongs to its connection until OnOver, on the loop's thread.
 //
 //   in:    OnData* OnEndStream  ->  OnMessage* OnHalfClose
-//   out:   headers, (message, OnTaken)*, status                    what there is, the connection asks for: NextBytes,
-//   CopyTo over:  the stream is closed and, if we have closed it, all of it is handed to the kernel -> OnOver
+//   out:   headers, (message, OnTaken)*, status; what there is, the connection asks for: NextBytes, CopyTo
+//   over:  the stream is closed and, if we have closed it, all of it is handed to the kernel -> OnOver
 class H2Call {
  public:
   int32_t id() const { return id_; }

@@ -11,9 +11,8 @@ namespace barid::proxy {
 //
 //   status OK, message..., next offset      with messages
 //   status MESSAGE_NOT_FOUND, next offset   when the waiting time is over, or the scan of a filter took too long
-//   another status                          when it failed: ILLEGAL_OFFSET outside of what the queue holds (its end is
-//   inside), and
-//                                           those of offset_handlers.h
+//   another status                          when it failed: ILLEGAL_OFFSET outside of what the queue holds (its end
+//                                           is inside), and those of offset_handlers.h
 //
 // and ends with gRPC's OK. `proxy` outlives the table.
 void AddPullHandler(Proxy* proxy, edge::MethodTable* table);

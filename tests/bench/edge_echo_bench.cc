@@ -2,7 +2,7 @@
 // client.
 //
 //   edge_echo_bench [--h2] [--tls] [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1]
-//   [--headers=8]
+//                   [--headers=8]
 //                   [--elsewhere]      answer from another thread than the handler's
 //                   [--serve]          serve only, until stdin ends: prints the address, for other clients (h2load)
 //

@@ -54,7 +54,6 @@ class CarrierTest : public testing::Test {
     ShardContext context{&disk_,
                          world_.clock(),
                          shard_executor_.get(),
-                         shard_executor_.get(),
                          disk_executor_.get(),
                          read_executor_.get(),
                          checkpoint_executor_.get(),

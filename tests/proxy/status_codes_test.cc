@@ -1,8 +1,9 @@
 // Every call of the public API and every code that it may answer: docs/status-codes.md, and that the page says the
 // truth.
 //
-//   BARID_UPDATE_PAGES=1 build/release/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'     writes the page
-//   anew
+//   BARID_UPDATE_PAGES=1 build/release/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'
+//
+// writes the page anew
 
 #include "tests/proxy/status_codes.h"
 

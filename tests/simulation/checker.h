@@ -36,34 +36,27 @@ struct TransactionFate {
 //     delivered to anyone.
 //   - Nothing is delivered that was not sent, or twice stored, or altered, or whose send was refused.
 //   - A message that is sent again while it is remembered is stored once, whatever became of the first send, and is
-//   answered as
-//     the first was; one with the same id and another content is a message of its own.
+//     answered as the first was; one with the same id and another content is a message of its own.
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
 //   - A dead letter leaves its group and is in the dead-letter queue, once.
 //   - Retention takes nothing before its time, and nothing unsettled where that is asked for. A scheduled message's
-//   time
-//     begins when it is due.
+//     time begins when it is due.
 //   - A scheduled message is not delivered before it is due by the leader's time, is delivered then, and enters its
-//   queue once.
-//     One whose recall was acknowledged is never delivered; one that was delivered is not recalled; one that is not due
-//     can be.
+//     queue once. One whose recall was acknowledged is never delivered; one that was delivered is not recalled; one
+//     that is not due can be.
 //   - The message of a transaction is delivered if that was committed, from then on and as any other, and enters its
-//   queue once;
-//     if it was rolled back, or nobody ended it, never. The first end decides: it may be repeated, and any other is
-//     refused.
+//     queue once; if it was rolled back, or nobody ended it, never. The first end decides: it may be repeated, and any
+//     other is refused.
 //   - Producers are asked about open transactions only, not before their time, one check at a time, and so often as is
-//   allowed.
-//     What nobody ends is then discarded, and kept where an operator can look; nothing else is.
+//     allowed. What nobody ends is then discarded, and kept where an operator can look; nothing else is.
 //   - In an ordered group no message is delivered while an earlier one of its message group is unsettled, but in one
-//   run with it
-//     and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the same batch
-//     and does not count. A message group that is stuck stops no other.
+//     run with it and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the
+//     same batch and does not count. A message group that is stuck stops no other.
 //
 //   - An offset that a group stored is what is found, until another is stored.
 //   - After a reset of a group's place to an offset, everything from there on is delivered (again), once more from the
-//   first attempt, and
-//     nothing before it; receipts from before it name nothing.
+//     first attempt, and nothing before it; receipts from before it name nothing.
 //   - A pull gives what stands at its offsets, and everything that does.
 //
 // What was under way when the process died may have happened or not.

@@ -20,8 +20,7 @@ namespace barid::broker {
 // those, and what is to be proved of it:
 //
 //   - Every acknowledged message is delivered to a client that reads its lite topic, until it is settled, whatever else
-//   becomes of the lite
-//     topic meanwhile.
+//     becomes of the lite topic meanwhile.
 //   - No client is given a message of a lite topic that it has not read since it began the receive.
 //   - An acknowledged settlement never comes back.
 //
