@@ -1,7 +1,6 @@
 #include "base/executor.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <sys/resource.h>
 #include <unistd.h>
 

@@ -25,6 +25,23 @@ constexpr int kMostDoublings = 10;
 
 }  // namespace
 
+namespace {
+
+double CostOf(const CarryGoal& goal) {
+  return static_cast<double>(goal.bytes) +
+         static_cast<double>(goal.pointers) * static_cast<double>(kCarriedOverheadBytes);
+}
+
+// What stands before it can be trimmed without carrying anything.
+uint64_t FirstLive(const std::vector<State::LiveRange>& ranges, uint64_t first_position) {
+  for (const State::LiveRange& range : ranges) {
+    if (range.pointers > 0) return std::max(first_position, range.position);
+  }
+  return first_position;
+}
+
+}  // namespace
+
 struct Carrier::Source {
   struct Message {
     uint32_t bytes = 0;
@@ -65,28 +82,19 @@ struct Carrier::Source {
 };
 
 CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
-                          uint64_t segment_bytes, int64_t live_percent, int64_t room) {
+                          uint64_t segment_bytes, int64_t live_percent) {
   CarryGoal best;
   CarryGoal goal;
   const uint64_t active = end_position / segment_bytes;
-  const auto cost = [](const CarryGoal& g) {
-    return static_cast<double>(g.bytes) + static_cast<double>(g.pointers) * static_cast<double>(kCarriedOverheadBytes);
-  };
-  uint64_t base = first_position;
-  for (const State::LiveRange& range : ranges) {
-    if (range.pointers == 0) continue;
-    base = std::max(base, range.position);
-    break;
-  }
+  const uint64_t base = FirstLive(ranges, first_position);
   for (const State::LiveRange& range : ranges) {
     const uint64_t segment = range.position / segment_bytes;
     if (segment >= active) break;
     goal.below = range.first;
     goal.freed_bytes = (segment - std::min(segment, base / segment_bytes)) * segment_bytes;
     const auto freed = static_cast<double>(goal.freed_bytes);
-    const bool is_worth_it = goal.pointers > 0 && cost(goal) <= static_cast<double>(room) &&
-                             cost(goal) * 100 <= freed * static_cast<double>(live_percent);
-    if (is_worth_it && (best.below == 0 || cost(goal) * static_cast<double>(best.freed_bytes) < cost(best) * freed))
+    const bool is_worth_it = goal.pointers > 0 && CostOf(goal) * 100 <= freed * static_cast<double>(live_percent);
+    if (is_worth_it && (best.below == 0 || CostOf(goal) * static_cast<double>(best.freed_bytes) < CostOf(best) * freed))
       best = goal;
     goal.pointers += range.pointers;
     goal.bytes += range.bytes;
@@ -94,15 +102,49 @@ CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t 
   return best;
 }
 
+CarryGoal FirstStepOf(LogIndex below, const std::vector<State::LiveRange>& ranges, uint64_t first_position,
+                      uint64_t segment_bytes) {
+  const uint64_t base = FirstLive(ranges, first_position) / segment_bytes;
+  std::vector<CarryGoal> prefixes;
+  CarryGoal goal;
+  for (const State::LiveRange& range : ranges) {
+    if (range.first > below) break;
+    goal.below = range.first;
+    const uint64_t segment = range.position / segment_bytes;
+    goal.freed_bytes = (segment - std::min(segment, base)) * segment_bytes;
+    prefixes.push_back(goal);
+    goal.pointers += range.pointers;
+    goal.bytes += range.bytes;
+  }
+  if (prefixes.empty() || prefixes.back().pointers == 0) return CarryGoal();
+  const uint64_t wanted = std::max(segment_bytes, prefixes.back().freed_bytes / 8);
+  for (const CarryGoal& prefix : prefixes) {
+    if (prefix.pointers > 0 && prefix.freed_bytes >= wanted) return prefix;
+  }
+  return prefixes.back();
+}
+
 void Carrier::Run() {
   if (is_busy() || !core_->leading() || core_->NowMicros() < next_try_us_) return;
-  const CarryGoal goal =
-      ChooseCarryGoal(core_->state().live_ranges(), core_->log_first_position(), core_->state().applied().end_position,
-                      core_->options().log.segment_bytes, core_->options().carry_live_percent, room_);
-  if (goal.below == 0) return;
-  LOG(INFO) << "carrying forward what is needed of an old part of the log" << KV("messages", goal.pointers)
-            << KV("bytes", goal.bytes) << KV("frees", goal.freed_bytes) << KV("below", goal.below);
-  CarryBelow(goal.below);
+  const std::vector<State::LiveRange> ranges = core_->state().live_ranges();
+  const uint64_t first_position = core_->log_first_position();
+  const uint64_t segment_bytes = core_->options().log.segment_bytes;
+  CarryGoal step = FirstStepOf(goal_, ranges, first_position, segment_bytes);
+  if (step.below == 0) {
+    const CarryGoal goal = ChooseCarryGoal(ranges, first_position, core_->state().applied().end_position, segment_bytes,
+                                           core_->options().carry_live_percent);
+    goal_ = goal.below;
+    if (goal_ == 0) return;
+    LOG(INFO) << "carrying forward what is needed of an old part of the log" << KV("messages", goal.pointers)
+              << KV("bytes", goal.bytes) << KV("frees", goal.freed_bytes) << KV("below", goal.below);
+    step = FirstStepOf(goal_, ranges, first_position, segment_bytes);
+  }
+  // Else it would fill the disk before it gives anything back.
+  if (CostOf(step) > static_cast<double>(room_)) {
+    goal_ = 0;
+    return;
+  }
+  CarryBelow(step.below);
 }
 
 void Carrier::CarryBelow(LogIndex below) {
@@ -385,6 +427,7 @@ void Carrier::End() {
     next_try_us_ =
         core_->NowMicros() + absl::ToInt64Microseconds(kTryAgain * (1 << std::min(failures_, kMostDoublings)));
     failures_ = moved_ == 0 ? failures_ + 1 : 0;
+    goal_ = 0;
   }
   below_ = 0;
   found_.clear();

@@ -31,11 +31,14 @@ struct CarryGoal {
   uint64_t freed_bytes = 0;
 };
 //
-// What is dead already is not gained by carrying: freed is counted from the first thing that is live. What would take
-// more than `room` bytes of disk, since a part and its copy are there together for a while, is left alone.
+// What is dead already is not gained by carrying: freed is counted from the first thing that is live.
 CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
-                          uint64_t segment_bytes, int64_t live_percent,
-                          int64_t room = std::numeric_limits<int64_t>::max());
+                          uint64_t segment_bytes, int64_t live_percent);
+
+// The beginning of a goal, which is carried first: an eighth of what the goal frees, at least a segment. So what is
+// freed follows what is copied, and a part and its copy are never there together for long.
+CarryGoal FirstStepOf(LogIndex below, const std::vector<State::LiveRange>& ranges, uint64_t first_position,
+                      uint64_t segment_bytes);
 
 // Carries forward what still points into an old, mostly dead part of the log, by Carry records, so that Trim can free
 // it. One pass goes over all queues of the shard, its timers and its open transactions; what it finds is read and
@@ -92,6 +95,7 @@ class Carrier {
   ShardCore* const core_;
   std::function<void()> on_done_ = [] {};
 
+  LogIndex goal_ = 0;   // Passes go on, a step each, until nothing below it is live; 0: there is none.
   LogIndex below_ = 0;  // Of the pass that is under way; 0: none is.
   Stage stage_ = Stage::kQueues;
   QueueKey queue_;  // Where it goes on: in this queue or the next one,

@@ -237,6 +237,27 @@ TEST(CarryGoalTest, NothingIsCarriedThatFreesNothingOrTooLittle) {
   EXPECT_EQ(ChooseCarryGoal({Range(1, 0, 0, 0), Range(4096, 1100, 0, 0)}, 0, 2500, kSegment, 50).below, 0u);
 }
 
+TEST(CarryGoalTest, WhatIsDeadAlreadyIsNotGained) {
+  EXPECT_EQ(
+      ChooseCarryGoal({Range(1, 0, 0, 0), Range(4096, 9000, 1, 600), Range(8192, 10100, 0, 0)}, 0, 12000, kSegment, 50)
+          .below,
+      0u);
+}
+
+TEST(CarryGoalTest, AGoalIsCarriedInSteps) {
+  std::vector<State::LiveRange> ranges;
+  for (uint64_t i = 0; i < 17; ++i) ranges.push_back(Range(1 + i * 4096, i * kSegment, 1, 100));
+  const CarryGoal step = FirstStepOf(1 + 16 * 4096, ranges, 0, kSegment);
+  EXPECT_EQ(step.below, 1 + 2 * 4096u);
+  EXPECT_EQ(step.pointers, 2);
+  // What is done with is passed over, and the last step ends at the goal.
+  for (size_t i = 0; i < 15; ++i) ranges[i].pointers = 0;
+  EXPECT_EQ(FirstStepOf(1 + 16 * 4096, ranges, 0, kSegment).below, 1 + 16 * 4096u);
+  ranges[15].pointers = 0;
+  EXPECT_EQ(FirstStepOf(1 + 16 * 4096, ranges, 0, kSegment).below, 0u);
+  EXPECT_EQ(FirstStepOf(0, ranges, 0, kSegment).below, 0u);
+}
+
 TEST(CarryGoalTest, TheSegmentThatIsWrittenIsNeverCarried) {
   const std::vector<State::LiveRange> ranges{Range(1, 0, 1, 10), Range(4096, 1100, 0, 0), Range(8192, 2200, 0, 0)};
   EXPECT_EQ(ChooseCarryGoal(ranges, 0, 1800, kSegment, 50).below, 0u);

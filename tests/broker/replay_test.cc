@@ -493,7 +493,7 @@ class CommandGenerator {
   }
   Command MakeCancel() {
     log::CancelTimer command;
-    if (random_.OneIn(3)) {
+    if (!random_.OneIn(3)) {
       // As the leader does: all of the queues that are deleted.
       state_.timers().VisitResident([&](const TimerKey& key, const Timer& timer) {
         if (!state_.FindQueue(timer.queue)->deleted) return;

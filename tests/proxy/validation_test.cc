@@ -272,13 +272,13 @@ TEST(ValidationTest, WhatIsJustAllowedIsAllowed) {
 }
 
 // Rows are messages, columns topics, both in the order NORMAL FIFO DELAY TRANSACTION LITE PRIORITY. `*`: taken; `+`:
-// taken where types are not enforced; `-`: never (LITE: not in this version).
+// taken where types are not enforced; `-`: never.
 constexpr const char* kTaken[] = {
     "*+++-+",  // NORMAL
     "+*++-+",  // FIFO
     "++*+-+",  // DELAY
     "---*--",  // TRANSACTION
-    "------",  // LITE
+    "----*-",  // LITE
     "++++-*",  // PRIORITY
 };
 
