@@ -104,7 +104,6 @@ namespace barid::broker {
   X(kCarryForgetsTransactions)     /* the same of a transaction */                                                \
   X(kCarryOffsetOff)               /* all messages of a Carry are taken for the first */                          \
   X(kCarryTooMany)                 /* the log is let go for what a Carry did not move, too */                     \
-  X(kCarryRevivesTimers)           /* a timer that fired meanwhile is there again */                              \
   X(kCheckpointForgetsCursors)     /* cursors changed since the last checkpoint are not written */                \
   X(kCheckpointForgetsDeliveries)                                                                                 \
   X(kCheckpointForgetsBlocks)                                                                                     \

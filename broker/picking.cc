@@ -173,7 +173,9 @@ void Dispatcher::Picking::PickAgain() {
   bool more = true;
   for (auto head = cursor_.again.begin(); head != cursor_.again.end() && more; ++head)
     more = !IsFull() && PickRun(*head);
-  for (auto head = cursor_.released.begin(); head != cursor_.released.end() && more && room_ > 0; ++head) {
+  const bool ignored = BARID_MUTATION(kRunIgnoresWaiting);
+  for (auto head = ignored ? cursor_.released.end() : cursor_.released.begin();
+       head != cursor_.released.end() && more && room_ > 0; ++head) {
     more = !IsFull() && PickRun(*head);
   }
   if (!unwanted_.empty()) dispatcher_.SettleUnwanted(key_, &reserved_, unwanted_);

@@ -42,10 +42,6 @@ absl::StatusOr<bool> State::CarryEntry(const log::Carry::Entry& entry, const New
 absl::StatusOr<bool> State::CarryTimer(const log::Carry::Entry& entry, const NewPlace& to) {
   const TimerKey key{entry.timer().deliver_at(), entry.timer().log_index(), entry.timer().entry()};
   ASSIGN_OR_RETURN(const std::optional<Timer> before, timers_.Get(key));
-  if (!before && BARID_MUTATION(kCarryRevivesTimers) && FindQueue(KeyOf(entry.queue())) != nullptr) {
-    AddTimer(key, {KeyOf(entry.queue()), to.position, to.offset, entry.bytes(), 0, to.index});
-    return true;
-  }
   if (!before || !IsAt(entry, before->RecordOf(key), before->offset, before->bytes)) return false;
   Timer after = *before;
   after.carried_to = to.index;

@@ -446,7 +446,7 @@ class Scenarios:
         self.assertEqual(sorted(message["priority"] for message in self.receive_until("alarms", "audit", 2)), [0, 15])
 
     def test_lite_topics_are_received_by_those_who_read_them(self):
-        self.create("sessions", kind="lite")
+        self.create("sessions", "bots", kind="lite")
         for name in ("s-1", "s-2", "s-3"):
             self.send("sessions", "--body", name, "--lite-topic", name).expect(0)
         self.receive("sessions", "bots", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)

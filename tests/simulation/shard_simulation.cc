@@ -56,7 +56,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   character_.dead_letters = !character_.storms || random_.OneIn(4);
   character_.resets = !character_.storms && random_.OneIn(3);
   if (character_.resets) character_.dead_letters = false;
-  character_.lite = !character_.storms && random_.OneIn(2);
+  character_.ordered = !character_.storms && random_.OneIn(4);
+  character_.lite = !character_.storms && !character_.ordered && random_.OneIn(2);
   character_.crash_one_in = 30 + random_.Below(300);
   character_.fault_one_in = 30 + random_.Below(300);
   character_.delete_one_in = 50 + random_.Below(500);
@@ -126,7 +127,11 @@ void ShardSimulation::AddStream(int number) {
   stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
   // Message groups wait for each other, and what waits holds the log that storms want to see trimmed.
   stream.idempotent = !random_.OneIn(6);
-  if (random_.OneIn(character_.storms ? 8 : 2)) stream.message_groups = 1 + static_cast<int>(random_.Below(8));
+  if (character_.ordered) {
+    stream.message_groups = 1 + static_cast<int>(random_.Below(3));
+  } else if (random_.OneIn(character_.storms ? 8 : 2)) {
+    stream.message_groups = 1 + static_cast<int>(random_.Below(8));
+  }
   if (character_.keeps_unsettled) {
     stream.topic.retention = {kShortAge, 0, true};
   } else if (number == 1 && !character_.steps_wall_clock) {
@@ -147,7 +152,8 @@ Checker::Group ShardSimulation::NewGroup(const Stream& stream, int number) {
   group.policy.max_attempts = group.max_attempts;
   group.policy.delays = {absl::Milliseconds(200), absl::Seconds(1)};
   group.auto_renew = random_.OneIn(2);
-  group.ordered = stream.message_groups > 0 ? !random_.OneIn(4) : random_.OneIn(character_.storms ? 16 : 4);
+  group.ordered =
+      character_.ordered || (stream.message_groups > 0 ? !random_.OneIn(4) : random_.OneIn(character_.storms ? 16 : 4));
   return group;
 }
 
