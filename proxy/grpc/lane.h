@@ -87,6 +87,22 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
     if (stream != nullptr) stream->Cancel();
   }
 
+  // There is reason to believe that a broker that was gone is back: a lane that is down makes its next attempt now, and
+  // the ones after it soon. Any thread, at once.
+  void RetryNow() {
+    executor_->Post([weak = this->weak_from_this()] {
+      const std::shared_ptr<Lane> lane = weak.lock();
+      if (lane == nullptr) return;
+      uint64_t attempt = 0;
+      {
+        MutexLock lock(&lane->mu_);
+        lane->backoff_ = lane->options_.first_backoff;
+        attempt = lane->attempt_;
+      }
+      lane->Reopen(attempt);
+    });
+  }
+
   // Waits, after Close, until every callback has run. Not from a callback.
   void AwaitEnd() {
     MutexLock lock(&mu_);
@@ -348,18 +364,28 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   // On the executor.
   void ReopenLater() {
     absl::Duration delay;
+    uint64_t attempt = 0;
     {
       MutexLock lock(&mu_);
       if (state_ != State::kDown) return;
       delay = backoff_;
       backoff_ = std::min(2 * backoff_, options_.max_backoff);
+      attempt = attempt_;
+      waits_to_reopen_ = true;
     }
     delay -= delay / 2 * (static_cast<double>(random_->Below(1000)) / 1000);
-    executor_->PostAfter(delay, [weak = this->weak_from_this()] {
-      const std::shared_ptr<Lane> lane = weak.lock();
-      if (lane == nullptr) return;
-      lane->Open();
+    executor_->PostAfter(delay, [weak = this->weak_from_this(), attempt] {
+      if (const std::shared_ptr<Lane> lane = weak.lock()) lane->Reopen(attempt);
     });
+  }
+
+  // On the executor. Ends the wait after `attempt`, unless that is over.
+  void Reopen(uint64_t attempt) {
+    {
+      MutexLock lock(&mu_);
+      if (attempt != attempt_ || !std::exchange(waits_to_reopen_, false)) return;
+    }
+    Open();
   }
 
   Executor* const executor_;
@@ -378,6 +404,7 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
   std::shared_ptr<edge::ClientStream> stream_ ABSL_GUARDED_BY(mu_);
   uint64_t attempt_ ABSL_GUARDED_BY(mu_) = 0;
   uint64_t ended_attempt_ ABSL_GUARDED_BY(mu_) = 0;
+  bool waits_to_reopen_ ABSL_GUARDED_BY(mu_) = false;  // For the back-off after attempt_.
   bool is_accepted_ ABSL_GUARDED_BY(mu_) = false;
   bool is_writable_ ABSL_GUARDED_BY(mu_) = false;  // A claim: who sets it to false writes or half-closes.
   bool must_half_close_ ABSL_GUARDED_BY(mu_) = false;

@@ -27,6 +27,11 @@ RemoteBroker::~RemoteBroker() {
   AwaitEnd();
 }
 
+void RemoteBroker::RetryNow() {
+  receives_->RetryNow();
+  exchange_->RetryNow();
+}
+
 void RemoteBroker::Close() {
   receives_->Close();
   exchange_->Close();

@@ -28,6 +28,9 @@ class RemoteBroker : public BrokerApi {
                const RemoteBrokerOptions& options = {});
   ~RemoteBroker() override;
 
+  // The broker has come back, as far as the caller knows: where there is no stream, one is tried for now and not after
+  // the back-off.
+  void RetryNow();
   // Ends what is under way soon and answers kUnavailable from now on. Does not wait.
   void Close();
   // After Close: waits until every callback has run. Not from a callback.

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "base/log.h"
 #include "base/mutex.h"
 
@@ -23,15 +24,23 @@ class RemoteBrokers::Table {
   // Brings the table in line with `metadata`. One thread at a time.
   void Follow(const Metadata& metadata) {
     std::vector<RemoteBroker*> left;
+    std::vector<RemoteBroker*> started;
     std::vector<BrokerMetadata> come;
     {
       MutexLock lock(&mu_);
       if (is_closed_ || metadata.revision() < revision_) return;
       revision_ = metadata.revision();
+      absl::flat_hash_set<std::string> new_leaders;
+      for (const ShardMetadata& shard : metadata.tables().shards) {
+        if (std::exchange(epochs_[shard.id], shard.epoch) != shard.epoch) new_leaders.insert(shard.leader);
+      }
       for (auto it = brokers_.begin(); it != brokers_.end();) {
         const auto known = it++;
         const BrokerMetadata* const broker = metadata.FindBroker(known->first);
-        if (broker != nullptr && broker->endpoint == known->second.endpoint) continue;
+        if (broker != nullptr && broker->endpoint == known->second.endpoint) {
+          if (new_leaders.contains(known->first)) started.push_back(known->second.remote.get());
+          continue;
+        }
         left.push_back(known->second.remote.get());
         left_.push_back(std::move(known->second.remote));
         brokers_.erase(known);
@@ -41,6 +50,7 @@ class RemoteBrokers::Table {
       }
     }
     for (RemoteBroker* broker : left) broker->Close();
+    for (RemoteBroker* broker : started) broker->RetryNow();
     for (const BrokerMetadata& broker : come) {
       LOG(INFO) << "broker is known" << KV("broker", broker.id) << KV("endpoint", broker.endpoint);
       auto remote = std::make_unique<RemoteBroker>(broker.id, new_channel_(broker.endpoint), context_, options_);
@@ -73,6 +83,7 @@ class RemoteBrokers::Table {
   Mutex mu_;
   bool is_closed_ ABSL_GUARDED_BY(mu_) = false;
   int64_t revision_ ABSL_GUARDED_BY(mu_) = 0;
+  absl::flat_hash_map<ShardId, Epoch> epochs_ ABSL_GUARDED_BY(mu_);
   absl::flat_hash_map<std::string, Known> brokers_ ABSL_GUARDED_BY(mu_);
   // Kept because callers may hold them: closed, without their channels, some hundred bytes each.
   std::vector<std::unique_ptr<RemoteBroker>> left_ ABSL_GUARDED_BY(mu_);

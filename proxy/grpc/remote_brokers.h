@@ -12,7 +12,8 @@
 namespace barid::proxy {
 
 // The brokers of the metadata, one RemoteBroker for each that has an endpoint. One whose endpoint changes is replaced;
-// one that leaves is closed. Nothing is connected before the first call.
+// one that leaves is closed; one that begins a new term of a shard has just started, and is tried at once. Nothing is
+// connected before the first call.
 //
 // Any thread. Destruction closes it: no caller may be left.
 class RemoteBrokers : public BrokerDirectory {

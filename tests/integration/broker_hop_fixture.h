@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,6 +27,16 @@
 namespace barid {
 
 constexpr absl::Duration kPatience = absl::Seconds(20);
+
+// Whether the call, made again and again, is OK in time.
+inline bool Succeeds(const std::function<absl::Status()>& call) {
+  const absl::Duration give_up = RealClock()->SinceBoot() + kPatience;
+  while (RealClock()->SinceBoot() < give_up) {
+    if (call().ok()) return true;
+    std::this_thread::yield();
+  }
+  return false;
+}
 
 // Something that tests wait for.
 class Changes {

@@ -59,14 +59,6 @@ class BrokerHopTest : public testing::Test {
   bool GetsAgain() {
     return Succeeds([this] { return ReceiveAndWait(Ask()).status; });
   }
-  static bool Succeeds(const std::function<absl::Status()>& call) {
-    const absl::Duration give_up = RealClock()->SinceBoot() + kPatience;
-    while (RealClock()->SinceBoot() < give_up) {
-      if (call().ok()) return true;
-      std::this_thread::yield();
-    }
-    return false;
-  }
 
   const std::shared_ptr<edge::h2::LoopThreads> loops_ = std::make_shared<edge::h2::LoopThreads>(1);
   FakeBroker broker_;

@@ -779,9 +779,7 @@ class Scenarios:
 
     def fill_the_log(self, group=None):
         self.create("orders", group)
-        # Its proxies may wait a moment before they try a broker again that was gone.
-        self.eventually(lambda: self.send("orders", "--body", "x" * 100, "--count", 80).status == 0,
-                        "every shard takes messages")
+        self.send("orders", "--body", "x" * 100, "--count", 80).expect(0)
 
     def damage(self, choose):
         """Flips one bit of the record that `choose` takes of all records of a shard."""

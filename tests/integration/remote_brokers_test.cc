@@ -9,10 +9,11 @@ namespace {
 // Metadata that the test changes; nothing else of a controller.
 class FakeController : public ControllerApi {
  public:
-  void SetBrokers(std::vector<BrokerMetadata> brokers) {
+  void SetBrokers(std::vector<BrokerMetadata> brokers, std::vector<ShardMetadata> shards = {}) {
     Metadata::Tables tables;
     tables.revision = current_->revision() + 1;
     tables.brokers = std::move(brokers);
+    tables.shards = std::move(shards);
     current_ = std::make_shared<const Metadata>(std::move(tables));
     for (auto& observer : observers_) observer(current_);
   }
@@ -81,6 +82,26 @@ TEST_F(RemoteBrokersTest, ABrokerThatStaysIsLeftAlone) {
   BrokerApi* const broker = brokers_.Find("broker-0");
   controller_.SetBrokers({{"broker-0", first_.address()}, {"broker-1", second_.address()}});
   EXPECT_EQ(brokers_.Find("broker-0"), broker);
+}
+
+TEST_F(RemoteBrokersTest, ABrokerThatBeginsANewTermIsTriedAtOnce) {
+  proxy::RemoteBrokerOptions never_by_itself;
+  never_by_itself.first_backoff = never_by_itself.max_backoff = absl::Hours(2);
+  proxy::RemoteBrokers brokers{&controller_,
+                               [this](const std::string& endpoint) { return OpenChannel(endpoint, loops_); },
+                               proxy::LaneContext{RealClock(), RealRandom(), timers_.get()}, never_by_itself};
+  auto process = std::make_unique<BrokerProcess>(&broker_);
+  const std::vector<BrokerMetadata> there = {{"broker-0", process->address()}};
+  controller_.SetBrokers(there, {{ShardId(1), "s1", "broker-0", 1}});
+  BrokerApi* const broker = brokers.Find("broker-0");
+  ASSERT_THAT(SendBy(broker), IsOk());
+  process->Kill();
+  // The second call finds that nobody listens, if the first was told of the end.
+  while (SendBy(broker).code() != absl::StatusCode::kUnavailable) continue;
+  process = std::make_unique<BrokerProcess>(&broker_, there[0].endpoint);
+  controller_.SetBrokers(there, {{ShardId(1), "s1", "broker-0", 2}});
+  EXPECT_EQ(brokers.Find("broker-0"), broker);
+  EXPECT_TRUE(Succeeds([&] { return SendBy(broker); }));
 }
 
 TEST_F(RemoteBrokersTest, ABrokerThatLeftAnswersUnavailable) {
