@@ -1052,8 +1052,8 @@ TEST(ReplayTest, EveryReplayGivesTheSameAnswersAndTheSameHash) {
     for (const std::string& fact : facts) ++runs_with[fact];
     ASSERT_FALSE(HasFailure()) << "BARID_SEED=" << seed;
   }
-  if (count == 1) return;
-  for (const std::string& fact : AllFacts()) EXPECT_GE(runs_with[fact] * 200, count) << fact << " is too rare";
+  if (count < kSeeds) return;  // Too few for what is rare.
+  for (const std::string& fact : AllFacts()) EXPECT_GE(runs_with[fact] * 100, count) << fact << " is too rare";
   for (const auto& [fact, runs] : runs_with) EXPECT_TRUE(AllFacts().contains(fact)) << fact << " is not expected";
 }
 
