@@ -406,7 +406,9 @@ void Lookup::Resolve(const JobPtr& job, size_t place) {
   found.log_position = candidate.position;
   found.stored = candidate.stored;
   if (candidate.message.deliver_at > 0) found.due = absl::FromUnixMicros(candidate.message.deliver_at);
-  if (candidate.message.carried_at && !IsDeadLetterTopic(candidate.message.carried_at->first.topic)) {
+  if (candidate.message.carried_at) {
+    // The copy of a dead letter: nothing in the message's own topic points at it, whatever it once waited for there.
+    if (IsDeadLetterTopic(candidate.message.carried_at->first.topic)) return OnResolved(job, place, std::nullopt);
     // It was in a queue already, and keeps its offset there.
     std::tie(found.queue, found.offset) = *candidate.message.carried_at;
     return ResolveCarried(job, place);
