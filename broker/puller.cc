@@ -82,6 +82,7 @@ bool Puller::Collect(uint64_t id, Pending* pull, const Queue& bounds) {
   const int64_t most_bytes = judges ? kSliceBytes : pull->call.max_bytes;
   int64_t bytes = 0;
   pull->slice.clear();
+  pull->slice_carries = core_->state().carries();
   QueueOffset& scan = pull->slice_end;
   const QueueOffset turn_end = std::min(bounds.end, pull->scan + kScanSlice);
   for (scan = pull->scan; scan < turn_end && pull->slice.size() < most; ++scan) {
@@ -185,10 +186,16 @@ void Puller::OnRead(uint64_t id, ShardCore::Bodies bodies, std::optional<std::ve
       break;
     }
     if (one.offset < first) continue;
-    // It was carried forward while the pull waited for its turn: the next slice has its new place.
+    // It was carried forward, or went back to its topic, while the pull waited for its turn: the next slice knows. If
+    // that has it at the same place, it is lost.
     if (absl::IsOutOfRange(bodies[i].status())) {
-      next = one.offset;
-      break;
+      if (pull->vanished == one.offset && pull->slice_carries == core_->state().carries()) {
+        bodies[i] = absl::DataLossError(absl::StrCat("its record was trimmed: ", bodies[i].status().message()));
+      } else {
+        pull->vanished = one.offset;
+        next = one.offset;
+        break;
+      }
     }
     if (!bodies[i].ok()) {
       // Those before it can be had; who goes on behind them meets this one again, and is told.

@@ -68,8 +68,10 @@ class Puller {
     int64_t give_up_us = 0;                        // and of a scan that finds nothing.
     QueueOffset scan = 0;                          // Everything before it, from the pull's offset on, was filtered out.
     bool waiting = false;
-    std::vector<Picked> slice;  // Being read; it reaches up to
-    QueueOffset slice_end = 0;  // here.
+    std::vector<Picked> slice;   // Being read; it reaches up to
+    QueueOffset slice_end = 0;   // here.
+    uint64_t slice_carries = 0;  // State::carries() when it was collected.
+    QueueOffset vanished = -1;   // What an earlier slice pointed at and the log did not have any more.
   };
 
   // Scans on. The pull may be gone afterwards.
