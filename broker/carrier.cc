@@ -33,8 +33,8 @@ double CostOf(const CarryGoal& goal) {
 }
 
 // What stands before it can be trimmed without carrying anything.
-uint64_t FirstLive(const std::vector<State::LiveRange>& ranges, uint64_t first_position) {
-  for (const State::LiveRange& range : ranges) {
+uint64_t FirstLive(const std::vector<LiveRange>& ranges, uint64_t first_position) {
+  for (const LiveRange& range : ranges) {
     if (range.pointers > 0) return std::max(first_position, range.position);
   }
   return first_position;
@@ -81,13 +81,13 @@ struct Carrier::Source {
   }
 };
 
-CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
+CarryGoal ChooseCarryGoal(const std::vector<LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
                           uint64_t segment_bytes, int64_t live_percent) {
   CarryGoal best;
   CarryGoal goal;
   const uint64_t active = end_position / segment_bytes;
   const uint64_t base = FirstLive(ranges, first_position);
-  for (const State::LiveRange& range : ranges) {
+  for (const LiveRange& range : ranges) {
     const uint64_t segment = range.position / segment_bytes;
     if (segment >= active) break;
     goal.below = range.first;
@@ -102,12 +102,12 @@ CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t 
   return best;
 }
 
-CarryGoal FirstStepOf(LogIndex below, const std::vector<State::LiveRange>& ranges, uint64_t first_position,
+CarryGoal FirstStepOf(LogIndex below, const std::vector<LiveRange>& ranges, uint64_t first_position,
                       uint64_t segment_bytes) {
   const uint64_t base = FirstLive(ranges, first_position) / segment_bytes;
   std::vector<CarryGoal> prefixes;
   CarryGoal goal;
-  for (const State::LiveRange& range : ranges) {
+  for (const LiveRange& range : ranges) {
     if (range.first > below) break;
     goal.below = range.first;
     const uint64_t segment = range.position / segment_bytes;
@@ -126,7 +126,7 @@ CarryGoal FirstStepOf(LogIndex below, const std::vector<State::LiveRange>& range
 
 void Carrier::Run() {
   if (is_busy() || !core_->leading() || core_->NowMicros() < next_try_us_) return;
-  const std::vector<State::LiveRange> ranges = core_->state().live_ranges();
+  const std::vector<LiveRange>& ranges = core_->state().live_ranges();
   const uint64_t first_position = core_->log_first_position();
   const uint64_t segment_bytes = core_->options().log.segment_bytes;
   CarryGoal step = FirstStepOf(goal_, ranges, first_position, segment_bytes);

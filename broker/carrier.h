@@ -32,12 +32,12 @@ struct CarryGoal {
 };
 //
 // What is dead already is not gained by carrying: freed is counted from the first thing that is live.
-CarryGoal ChooseCarryGoal(const std::vector<State::LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
+CarryGoal ChooseCarryGoal(const std::vector<LiveRange>& ranges, uint64_t first_position, uint64_t end_position,
                           uint64_t segment_bytes, int64_t live_percent);
 
 // The beginning of a goal, which is carried first: an eighth of what the goal frees, at least a segment. So what is
 // freed follows what is copied, and a part and its copy are never there together for long.
-CarryGoal FirstStepOf(LogIndex below, const std::vector<State::LiveRange>& ranges, uint64_t first_position,
+CarryGoal FirstStepOf(LogIndex below, const std::vector<LiveRange>& ranges, uint64_t first_position,
                       uint64_t segment_bytes);
 
 // Carries forward what still points into an old, mostly dead part of the log, by Carry records, so that Trim can free

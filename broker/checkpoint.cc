@@ -9,7 +9,8 @@
 //   o group topic queue             broker/offset_table.h: the offset that a group has stored
 //   l                               broker/lite_table.h: the id that was given last to a lite topic
 //   l topic queue                   the same: a lite topic's name, and when it was last written to
-//   r range                         live pointers into 4,096 log indexes, position of the first record, bytes of their messages
+//   k index                         broker/live_ranges.h: live pointers into a range of the log
+//   r range                         the same, of an older version
 //   i topic queue block             broker/index.h
 //   t due index entry               broker/timer_table.h
 //   x index entry                   broker/transaction_table.h: an open transaction
@@ -185,20 +186,7 @@ State::Checkpoint State::TakeCheckpoint() {
       operations.push_back(Sealed(std::move(name), std::move(value)));
     }
   }
-  for (const LogIndex range : dirty_ranges_) {
-    std::string name = "r";
-    PutOrdered64(&name, range);
-    const auto it = ranges_.find(range);
-    if (it == ranges_.end()) {
-      operations.push_back({std::move(name), std::nullopt});
-      continue;
-    }
-    std::string value;
-    PutFixed(&value, it->second.live);
-    PutFixed(&value, it->second.position);
-    PutFixed(&value, it->second.bytes);
-    operations.push_back(Sealed(std::move(name), std::move(value)));
-  }
+  ranges_.AppendChanges(&operations);
   transactions_.AppendChanges(&operations);
   offsets_.AppendChanges(&operations);
   lite_.AppendChanges(&operations);
@@ -207,9 +195,8 @@ State::Checkpoint State::TakeCheckpoint() {
   dirty_cursors_.clear();
   dirty_chunks_.clear();
   dirty_parked_.clear();
-  dirty_ranges_.clear();
   dirty_since_checkpoint_ = false;
-  checkpoint.kept_from = ranges_.empty() ? 0 : ranges_.begin()->second.position;
+  checkpoint.kept_from = ranges_.all().empty() ? 0 : ranges_.all().front().position;
   checkpoint.blocks = index_.TakeChanges();
   checkpoint.timers = timers_.TakeChanges();
   checkpoint.sends = sends_.TakeChanges();
@@ -332,16 +319,7 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
     }
     return true;
   }));
-  bool bytes_are_known = true;
-  RETURN_IF_ERROR(scan("r", "s", [&](absl::string_view key, absl::string_view value) {
-    uint64_t range = 0;
-    if (!GetOrdered64(&key, &range)) return false;
-    Range& state = ranges_[range];
-    if (!GetFixed(&value, &state.live) || !GetFixed(&value, &state.position)) return false;
-    // Absent from what was written before bytes were counted.
-    if (value.empty()) bytes_are_known = false;
-    return value.empty() || GetFixed(&value, &state.bytes);
-  }));
+  RETURN_IF_ERROR(ranges_.Load(store));
   RETURN_IF_ERROR(transactions_.Load(store));
   RETURN_IF_ERROR(offsets_.Load(store));
   RETURN_IF_ERROR(sends_.Load(store));
@@ -351,7 +329,8 @@ absl::Status State::Load(const storage::KeyValueStore& store) {
   dirty_parked_.clear();
   // What Link added is in it; inspect and the tests recompute the sum.
   hash_ = meta->hash - transactions_.hash() - offsets_.hash() - sends_.hash() - lite_.hash();
-  return bytes_are_known ? absl::OkStatus() : CountBytes();
+  if (ranges_.knows_bytes()) return absl::OkStatus();
+  return VisitPointers([this](LogIndex index, uint32_t bytes) { ranges_.AddBytes(index, bytes); });
 }
 
 }  // namespace barid::broker

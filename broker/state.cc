@@ -13,6 +13,9 @@
 namespace barid::broker {
 namespace {
 
+// The state's hash is remembered once for so many records.
+constexpr LogIndex kHashedRecords = 4096;
+
 // The hash of one entry of the state. The first number keeps kinds apart.
 uint64_t HashQueue(const QueueKey& key, const Queue& queue) {
   const uint64_t hash =
@@ -112,11 +115,7 @@ const InFlight* State::FindDelivery(const CursorKey& key, QueueOffset offset, Lo
 absl::StatusOr<Outcome> State::Apply(const RecordInfo& record, const Command& command) {
   CHECK_EQ(record.index, applied_.index + 1);
   CHECK_GE(record.time_us, applied_.time_us);
-  const LogIndex range = record.index / kRangeRecords;
-  if (!ranges_.contains(range)) {
-    ranges_[range].position = record.position;
-    dirty_ranges_.insert(range);
-  }
+  ranges_.Extend(record.index, record.position, applied_.position);
   sends_.Expire(record.time_us);
   absl::StatusOr<Outcome> outcome = std::visit(
       [&](const auto& c) -> absl::StatusOr<Outcome> {
@@ -133,7 +132,7 @@ absl::StatusOr<Outcome> State::Apply(const RecordInfo& record, const Command& co
   }
   applied_ = record;
   dirty_since_checkpoint_ = true;
-  if (record.index % kRangeRecords == 0) {
+  if (record.index % kHashedRecords == 0) {
     remembered_index_ = record.index;
     remembered_hash_ = hash();
   }
@@ -163,17 +162,6 @@ void State::MaybeEraseQueue(const QueueKey& key) {
   dirty_queues_.insert(key);
 }
 
-void State::AddLive(LogIndex index, int64_t change, uint32_t bytes) {
-  const LogIndex range = index / kRangeRecords;
-  const auto it = ranges_.find(range);
-  CHECK(it != ranges_.end()) << "no range for log index " << index;
-  it->second.live += change;
-  it->second.bytes += change * int64_t{bytes};
-  CHECK_GE(it->second.live, 0);
-  CHECK_GE(it->second.bytes, 0);
-  dirty_ranges_.insert(range);
-}
-
 absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::optional<Provenance> provenance) {
   Queue queue = queues_[key];
   if (IsDeadLetterTopic(key.topic) && provenance) {
@@ -181,7 +169,7 @@ absl::Status State::AddEntry(const QueueKey& key, const IndexEntry& entry, std::
   }
   RETURN_IF_ERROR(index_.Append(key, queue.end, entry, std::move(provenance)));
   hash_ += HashEntry(key, queue.end, entry);
-  AddLive(entry.index, 1, entry.bytes);
+  ranges_.Add(entry.index, 1, entry.bytes);
   ++queue.end;
   queue.bytes += entry.bytes;
   SetQueue(key, queue);
@@ -204,7 +192,7 @@ void State::CountDelayed(const QueueKey& key, int64_t change) {
 void State::AddTimer(const TimerKey& key, const Timer& timer) {
   timers_.Add(key, timer);
   hash_ += HashTimer(key, timer);
-  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(timer.RecordOf(key), 1, timer.bytes);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) ranges_.Add(timer.RecordOf(key), 1, timer.bytes);
   CountDelayed(timer.queue, 1);
 }
 
@@ -212,7 +200,7 @@ absl::StatusOr<std::optional<Timer>> State::TakeTimer(const TimerKey& key) {
   ASSIGN_OR_RETURN(const std::optional<Timer> timer, timers_.Take(key));
   if (!timer) return std::nullopt;
   hash_ -= HashTimer(key, *timer);
-  if (!BARID_MUTATION(kTimerHoldsNoLog)) AddLive(timer->RecordOf(key), -1, timer->bytes);
+  if (!BARID_MUTATION(kTimerHoldsNoLog)) ranges_.Add(timer->RecordOf(key), -1, timer->bytes);
   CountDelayed(timer->queue, -1);
   return timer;
 }
@@ -696,7 +684,7 @@ absl::Status State::ExpireTo(const QueueKey& key, QueueOffset first) {
     ASSIGN_OR_RETURN(const IndexBlock* const block, index_.Load(BlockOf(key, offset)));
     const IndexEntry& entry = block->entries[static_cast<size_t>(offset % kBlockEntries)];
     hash_ -= HashEntry(key, offset, entry);
-    if (!entry.is_redriven()) AddLive(entry.index, -1, entry.bytes);
+    if (!entry.is_redriven()) ranges_.Add(entry.index, -1, entry.bytes);
     if (!entry.is_redriven()) CountDeadLetter(key, *block, offset, -1);
     queue.bytes -= entry.bytes;
   }
@@ -715,7 +703,7 @@ absl::StatusOr<IndexEntry> State::TakeDeadLetter(const QueueKey& key, QueueOffse
   IndexEntry empty;
   empty.time_us = entry.time_us;
   hash_ += HashEntry(key, offset, empty) - HashEntry(key, offset, entry);
-  AddLive(entry.index, -1, entry.bytes);
+  ranges_.Add(entry.index, -1, entry.bytes);
   Queue queue = *FindQueue(key);
   queue.bytes -= entry.bytes;
   SetQueue(key, queue);
@@ -798,10 +786,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Trim& com
   if (command.log_start() <= log_start_) return Refused(absl::AbortedError("trimmed already"));
   hash_ += command.log_start() - log_start_;
   log_start_ = command.log_start();
-  while (!ranges_.empty() && (ranges_.begin()->first + 1) * kRangeRecords <= log_start_) {
-    dirty_ranges_.insert(ranges_.begin()->first);
-    ranges_.erase(ranges_.begin());
-  }
+  ranges_.DropBelow(log_start_);
   return Outcome();
 }
 
@@ -920,9 +905,9 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::StateHash
 
 State::TrimPoint State::trim_point() const {
   TrimPoint point;
-  for (const auto& [range, state] : ranges_) {
-    point = {std::max<LogIndex>(range * kRangeRecords, 1), state.position};
-    if (state.live > 0 && !BARID_MUTATION(kTrimIgnoresLive)) break;
+  for (const LiveRange& range : ranges_.all()) {
+    point = {range.first, range.position};
+    if (range.pointers > 0 && !BARID_MUTATION(kTrimIgnoresLive)) break;
   }
   return point;
 }
@@ -950,15 +935,21 @@ absl::StatusOr<uint64_t> State::RecomputeHash() {
 
 absl::Status State::VerifyCounts() {
   struct Count {
-    int64_t live = 0;
+    int64_t pointers = 0;
     int64_t bytes = 0;
   };
-  absl::btree_map<LogIndex, Count> live;
+  std::vector<Count> live(ranges_.all().size());
+  absl::Status outside;
   RETURN_IF_ERROR(VisitPointers([&](LogIndex index, uint32_t bytes) {
-    Count& count = live[index / kRangeRecords];
-    ++count.live;
-    count.bytes += bytes;
+    const size_t place = ranges_.PlaceOf(index);
+    if (place == live.size()) {
+      outside = absl::DataLossError(absl::StrCat("something points at record ", index, ", which no range has"));
+      return;
+    }
+    ++live[place].pointers;
+    live[place].bytes += bytes;
   }));
+  RETURN_IF_ERROR(outside);
   absl::btree_map<QueueKey, int64_t> delayed;
   RETURN_IF_ERROR(timers_.VisitAll([&](const TimerKey& key, const Timer& timer) { ++delayed[timer.queue]; }));
   RETURN_IF_ERROR(sends_.Verify());
@@ -983,17 +974,14 @@ absl::Status State::VerifyCounts() {
       RETURN_IF_ERROR(verify_group(offset, delivery.message_group));
     for (const auto& [offset, message_group] : cursor.parked) RETURN_IF_ERROR(verify_group(offset, message_group));
   }
-  for (const auto& [range, state] : ranges_) {
-    const auto it = live.find(range);
-    const Count counted = it == live.end() ? Count() : it->second;
-    if (counted.live != state.live || counted.bytes != state.bytes) {
-      return absl::DataLossError(absl::StrCat("range ", range, " counts ", state.live, " live pointers of ",
-                                              state.bytes, " bytes, there are ", counted.live, " of ", counted.bytes));
+  for (size_t i = 0; i < live.size(); ++i) {
+    const LiveRange& range = ranges_.all()[i];
+    if (live[i].pointers != range.pointers || live[i].bytes != range.bytes) {
+      return absl::DataLossError(absl::StrCat("the range from record ", range.first, " on counts ", range.pointers,
+                                              " live pointers of ", range.bytes, " bytes, there are ", live[i].pointers,
+                                              " of ", live[i].bytes));
     }
-    if (it != live.end()) live.erase(it);
   }
-  if (!live.empty())
-    return absl::DataLossError(absl::StrCat("range ", live.begin()->first, " has live pointers and is not known"));
   return absl::OkStatus();
 }
 

@@ -21,10 +21,12 @@
 #include "broker/cursor_key.h"
 #include "broker/index.h"
 #include "broker/lite_table.h"
+#include "broker/live_ranges.h"
 #include "broker/offset_table.h"
 #include "broker/send_window.h"
 #include "broker/timer_table.h"
 #include "broker/transaction_table.h"
+#include "storage/commit_log.h"
 #include "storage/key_value_store.h"
 
 namespace barid::broker {
@@ -91,8 +93,10 @@ struct Outcome {
 // Its hash is a sum over entries, kept up to date by each change, so it does not depend on what is in memory.
 class State {
  public:
-  State(const storage::KeyValueStore* store, size_t max_clean_blocks, size_t max_near_timers = 65'536)
-      : index_(store, max_clean_blocks), timers_(store, max_near_timers) {}
+  // `segment_bytes` is that of the log.
+  State(const storage::KeyValueStore* store, size_t max_clean_blocks, size_t max_near_timers = 65'536,
+        uint64_t segment_bytes = storage::CommitLogOptions().segment_bytes)
+      : ranges_(segment_bytes), index_(store, max_clean_blocks), timers_(store, max_near_timers) {}
 
   // Reads what the last checkpoint wrote. An empty store is an empty state.
   absl::Status Load(const storage::KeyValueStore& store);
@@ -106,7 +110,7 @@ class State {
   const RecordInfo& applied() const { return applied_; }
   uint64_t hash() const { return hash_ + transactions_.hash() + offsets_.hash() + sends_.hash() + lite_.hash(); }
   LogIndex log_start() const { return log_start_; }
-  // The last multiple of kRangeRecords that was applied, and what the state hashed to then: what a StateHash says.
+  // The last multiple of 4,096 log indexes that was applied, and what the state hashed to then: what a StateHash says.
   LogIndex remembered_index() const { return remembered_index_; }
   uint64_t remembered_hash() const { return remembered_hash_; }
   const absl::btree_map<QueueKey, Queue>& queues() const { return queues_; }
@@ -130,14 +134,8 @@ class State {
   };
   TrimPoint trim_point() const;
 
-  // What still points into the log, in runs of log indexes, from the log's start on.
-  struct LiveRange {
-    LogIndex first = 0;
-    uint64_t position = 0;  // Of its first record.
-    int64_t pointers = 0;
-    int64_t bytes = 0;  // Of the messages they point at.
-  };
-  std::vector<LiveRange> live_ranges() const;
+  // What still points into the log, from its start on.
+  const std::vector<LiveRange>& live_ranges() const { return ranges_.all(); }
   // Carry records applied by this object: while this stands, no message's place in the log changes.
   uint64_t carries() const { return carries_; }
 
@@ -172,13 +170,6 @@ class State {
   absl::Status VerifyCounts();
 
  private:
-  // Pointers into the log are counted per run of kRangeRecords log indexes.
-  static constexpr LogIndex kRangeRecords = 4096;
-  struct Range {
-    int64_t live = 0;
-    uint64_t position = 0;  // Of its first record.
-    int64_t bytes = 0;      // Of the messages that those pointers point at; one with two pointers counts twice.
-  };
   static constexpr QueueOffset kChunkOffsets =
       256;  // Deliveries and parked messages are stored in chunks of this many offsets.
   using ChunkKey = std::pair<CursorKey, int64_t>;
@@ -268,7 +259,6 @@ class State {
   // Whether a queue may be deleted that goes because nothing is sent to it any more.
   absl::Status CheckLiteGoes(const QueueKey& key, const Queue& queue, const log::ConfigureQueue& command) const;
   std::shared_ptr<const std::string> Intern(const std::string& client);
-  void AddLive(LogIndex index, int64_t change, uint32_t bytes);
   // Each moves what an entry of a Carry names to `to`; false, and nothing done, if it is not where the entry says.
   struct NewPlace {
     LogIndex index = 0;
@@ -278,21 +268,18 @@ class State {
   absl::StatusOr<bool> CarryEntry(const log::Carry::Entry& entry, const NewPlace& to);
   absl::StatusOr<bool> CarryTimer(const log::Carry::Entry& entry, const NewPlace& to);
   bool CarryTransaction(const log::Carry::Entry& entry, const NewPlace& to);
-  void MoveLive(LogIndex from, LogIndex to, uint32_t bytes);
   // Calls `visit` for each live pointer, with the record it points at and the bytes of its message.
   absl::Status VisitPointers(absl::FunctionRef<void(LogIndex, uint32_t)> visit);
-  // What a checkpoint did not say, since it was written before bytes were counted.
-  absl::Status CountBytes();
 
   RecordInfo applied_;
   LogIndex log_start_ = 1;
   uint64_t hash_ = 0;              // Without those of transactions_, offsets_, sends_ and lite_.
-  LogIndex remembered_index_ = 0;  // The last multiple of kRangeRecords, and
+  LogIndex remembered_index_ = 0;  // The last multiple of 4,096, and
   uint64_t remembered_hash_ = 0;   // what the state hashed to after it: StateHash is compared with that.
 
   absl::btree_map<QueueKey, Queue> queues_;
   absl::btree_map<CursorKey, Cursor> cursors_;
-  absl::btree_map<LogIndex, Range> ranges_;
+  LiveRanges ranges_;
   Index index_;
   TimerTable timers_;
   TransactionTable transactions_;
@@ -312,7 +299,6 @@ class State {
   absl::flat_hash_set<CursorKey> dirty_cursors_;
   absl::flat_hash_set<ChunkKey> dirty_chunks_;
   absl::flat_hash_set<ChunkKey> dirty_parked_;
-  absl::flat_hash_set<LogIndex> dirty_ranges_;
   bool dirty_since_checkpoint_ = false;
 };
 

@@ -1,6 +1,5 @@
 // Carrying forward: what a Carry does to a State, and what the leader reads to decide what to carry. docs/delivery.md
 // says why.
-#include <algorithm>
 
 #include "base/status.h"
 #include "broker/mutation.h"
@@ -17,11 +16,6 @@ bool IsAt(const log::Carry::Entry& entry, LogIndex index, uint32_t offset, uint3
 
 }  // namespace
 
-void State::MoveLive(LogIndex from, LogIndex to, uint32_t bytes) {
-  AddLive(from, -1, bytes);
-  AddLive(to, 1, bytes);
-}
-
 absl::StatusOr<bool> State::CarryEntry(const log::Carry::Entry& entry, const NewPlace& to) {
   const QueueKey key = KeyOf(entry.queue());
   const Queue* const queue = FindQueue(key);
@@ -35,7 +29,7 @@ absl::StatusOr<bool> State::CarryEntry(const log::Carry::Entry& entry, const New
   after.offset = to.offset;
   RETURN_IF_ERROR(index_.Replace(key, entry.offset(), after));
   hash_ += HashEntry(key, entry.offset(), after) - HashEntry(key, entry.offset(), before);
-  MoveLive(before.index, to.index, before.bytes);
+  ranges_.Move(before.index, to.index, before.bytes);
   return true;
 }
 
@@ -54,7 +48,7 @@ absl::StatusOr<bool> State::CarryTimer(const log::Carry::Entry& entry, const New
   }
   timers_.Replace(key, after);
   hash_ += HashTimer(key, after) - HashTimer(key, *before);
-  MoveLive(before->RecordOf(key), to.index, before->bytes);
+  ranges_.Move(before->RecordOf(key), to.index, before->bytes);
   return true;
 }
 
@@ -69,7 +63,7 @@ bool State::CarryTransaction(const log::Carry::Entry& entry, const NewPlace& to)
   } else {
     transactions_.Carry(key, to.index, to.position, to.offset);
   }
-  MoveLive(from, to.index, bytes);
+  ranges_.Move(from, to.index, bytes);
   return true;
 }
 
@@ -86,20 +80,11 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Carry& co
     } else {
       ASSIGN_OR_RETURN(is_moved, CarryEntry(entry, to));
     }
-    if (!is_moved && BARID_MUTATION(kCarryTooMany)) MoveLive(entry.log_index(), to.index, entry.bytes());
+    if (!is_moved && BARID_MUTATION(kCarryTooMany)) ranges_.Move(entry.log_index(), to.index, entry.bytes());
     outcome.live.push_back(is_moved);
     if (!BARID_MUTATION(kCarryOffsetOff)) to.offset += entry.bytes();
   }
   return outcome;
-}
-
-std::vector<State::LiveRange> State::live_ranges() const {
-  std::vector<LiveRange> ranges;
-  ranges.reserve(ranges_.size());
-  for (const auto& [range, state] : ranges_) {
-    ranges.push_back({std::max<LogIndex>(range * kRangeRecords, 1), state.position, state.live, state.bytes});
-  }
-  return ranges;
 }
 
 absl::Status State::VisitPointers(absl::FunctionRef<void(LogIndex, uint32_t)> visit) {
@@ -114,17 +99,6 @@ absl::Status State::VisitPointers(absl::FunctionRef<void(LogIndex, uint32_t)> vi
     }
   }
   return absl::OkStatus();
-}
-
-absl::Status State::CountBytes() {
-  for (auto& [range, state] : ranges_) {
-    state.bytes = 0;
-    dirty_ranges_.insert(range);
-  }
-  return VisitPointers([this](LogIndex index, uint32_t bytes) {
-    const auto it = ranges_.find(index / kRangeRecords);
-    if (it != ranges_.end()) it->second.bytes += bytes;
-  });
 }
 
 }  // namespace barid::broker

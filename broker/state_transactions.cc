@@ -30,12 +30,12 @@ absl::StatusOr<Resolution> ResolutionOf(const log::EndTransaction::Entry& entry)
 
 void State::OpenOne(const TransactionKey& key, const OpenTransaction& transaction) {
   transactions_.Open(key, transaction);
-  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(transaction.RecordOf(key), 1, transaction.bytes);
+  if (!BARID_MUTATION(kPrepareHoldsNoLog)) ranges_.Add(transaction.RecordOf(key), 1, transaction.bytes);
 }
 
 OpenTransaction State::CloseOne(const TransactionKey& key) {
   const OpenTransaction transaction = transactions_.Close(key);
-  if (!BARID_MUTATION(kPrepareHoldsNoLog)) AddLive(transaction.RecordOf(key), -1, transaction.bytes);
+  if (!BARID_MUTATION(kPrepareHoldsNoLog)) ranges_.Add(transaction.RecordOf(key), -1, transaction.bytes);
   return transaction;
 }
 

@@ -1,8 +1,10 @@
 // What a Carry does to the state: the place of the bytes changes, and nothing else.
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "base/coding.h"
 #include "broker/carrier.h"
 #include "broker/sealed_entry.h"
 #include "tests/broker/state_fixture.h"
@@ -49,6 +51,30 @@ class CarryStateTest : public StateTest {
     return Apply(command);
   }
   LogIndex last() const { return state_->applied_index(); }
+  // As older versions wrote them: by numbers of 4,096 records, and once without bytes.
+  void MakeRangesOld(bool with_bytes) {
+    std::vector<storage::KeyValueStore::Operation> operations;
+    ASSERT_TRUE(store_
+                    ->Scan("k", "l",
+                           [&](absl::string_view key, absl::string_view value) {
+                             operations.push_back({std::string(key), std::nullopt});
+                             key.remove_prefix(1);
+                             uint64_t first = 0;
+                             EXPECT_TRUE(GetOrdered64(&key, &first));
+                             std::string old = "r";
+                             PutOrdered64(&old, first / 4096);
+                             operations.push_back(
+                                 Sealed(std::move(old), std::string(value.substr(0, with_bytes ? 24 : 16))));
+                             return true;
+                           })
+                    .ok());
+    ASSERT_TRUE(store_->Write(std::move(operations)).ok());
+  }
+  int KeysFrom(absl::string_view first, absl::string_view end) {
+    int keys = 0;
+    EXPECT_TRUE(store_->Scan(first, end, [&](absl::string_view, absl::string_view) { return ++keys > 0; }).ok());
+    return keys;
+  }
 };
 
 TEST_F(CarryStateTest, AnEntryKeepsAllButItsPlace) {
@@ -191,21 +217,33 @@ TEST_F(CarryStateTest, ACarriedTimerIsWrittenAgainAndDeletedOnce) {
   EXPECT_THAT(Cancel({timers[4], timers[5]}).live, ElementsAre(false, false));
 }
 
+TEST_F(CarryStateTest, RangesOfAnOldCheckpointAreWrittenAnew) {
+  Configure();
+  Send({10, 20});
+  FillLogTo(5000);
+  Schedule({now_us_ + 1000 * kSecond});
+  WriteCheckpoint();
+  MakeRangesOld(/*with_bytes=*/true);
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_EQ(state_->VerifyCounts(), absl::OkStatus());
+  EXPECT_EQ(state_->trim_point().log_start, 1u);
+  Expire(2);
+  EXPECT_EQ(state_->trim_point().log_start, 4096u);
+  WriteCheckpoint();
+  EXPECT_EQ(KeysFrom("r", "s"), 0);
+  EXPECT_EQ(KeysFrom("k", "l"), 2);
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_EQ(state_->VerifyCounts(), absl::OkStatus());
+  EXPECT_EQ(state_->live_ranges().at(1).position, 4095u * 64);
+  EXPECT_EQ(state_->live_ranges().at(1).bytes, 50);
+}
+
 TEST_F(CarryStateTest, AnOldCheckpointWithoutBytesIsCountedAnew) {
   Configure();
   Send({10, 20});
   Schedule({now_us_ + 1000 * kSecond});
   WriteCheckpoint();
-  std::vector<storage::KeyValueStore::Operation> old;
-  ASSERT_TRUE(store_
-                  ->Scan("r", "s",
-                         [&](absl::string_view key, absl::string_view value) {
-                           old.push_back(Sealed(std::string(key), std::string(value.substr(0, 16))));
-                           return true;
-                         })
-                  .ok());
-  ASSERT_EQ(old.size(), 1u);
-  ASSERT_TRUE(store_->Write(std::move(old)).ok());
+  MakeRangesOld(/*with_bytes=*/false);
   ASSERT_TRUE(Reload().ok());
   EXPECT_EQ(state_->live_ranges().at(0).bytes, 80);
   EXPECT_EQ(state_->VerifyCounts(), absl::OkStatus());
@@ -215,14 +253,14 @@ TEST_F(CarryStateTest, AnOldCheckpointWithoutBytesIsCountedAnew) {
 
 constexpr uint64_t kSegment = 1000;
 
-State::LiveRange Range(LogIndex first, uint64_t position, int64_t pointers, int64_t bytes) {
+LiveRange Range(LogIndex first, uint64_t position, int64_t pointers, int64_t bytes) {
   return {first, position, pointers, bytes};
 }
 
 TEST(CarryGoalTest, TheLowestShareOfWhatIsFreedIsChosen) {
   //                                          before: 0          8/1000: no, 64 each     9/3000
-  const std::vector<State::LiveRange> ranges{Range(1, 0, 8, 80), Range(4096, 1000, 0, 0), Range(8192, 3100, 1, 900),
-                                             Range(12288, 5000, 0, 0)};
+  const std::vector<LiveRange> ranges{Range(1, 0, 8, 80), Range(4096, 1000, 0, 0), Range(8192, 3100, 1, 900),
+                                      Range(12288, 5000, 0, 0)};
   const CarryGoal goal = ChooseCarryGoal(ranges, 0, 5500, kSegment, 50);
   EXPECT_EQ(goal.below, 8192u);
   EXPECT_EQ(goal.pointers, 8);
@@ -245,7 +283,7 @@ TEST(CarryGoalTest, WhatIsDeadAlreadyIsNotGained) {
 }
 
 TEST(CarryGoalTest, AGoalIsCarriedInSteps) {
-  std::vector<State::LiveRange> ranges;
+  std::vector<LiveRange> ranges;
   for (uint64_t i = 0; i < 17; ++i) ranges.push_back(Range(1 + i * 4096, i * kSegment, 1, 100));
   const CarryGoal step = FirstStepOf(1 + 16 * 4096, ranges, 0, kSegment);
   EXPECT_EQ(step.below, 1 + 2 * 4096u);
@@ -259,7 +297,7 @@ TEST(CarryGoalTest, AGoalIsCarriedInSteps) {
 }
 
 TEST(CarryGoalTest, TheSegmentThatIsWrittenIsNeverCarried) {
-  const std::vector<State::LiveRange> ranges{Range(1, 0, 1, 10), Range(4096, 1100, 0, 0), Range(8192, 2200, 0, 0)};
+  const std::vector<LiveRange> ranges{Range(1, 0, 1, 10), Range(4096, 1100, 0, 0), Range(8192, 2200, 0, 0)};
   EXPECT_EQ(ChooseCarryGoal(ranges, 0, 1800, kSegment, 50).below, 0u);
   EXPECT_EQ(ChooseCarryGoal(ranges, 0, 2500, kSegment, 50).below, 4096u);
 }

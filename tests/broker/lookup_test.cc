@@ -395,6 +395,24 @@ TEST_F(LookupTest, FindsAndExplainsWhatWasCarriedForward) {
   EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "yes"))), ElementsAre("prepared", "transaction_committed"));
 }
 
+// The copy of the dead letter has the same origin, and stands behind the other; what says that it was due is trimmed.
+TEST_F(LookupTest, FindsAScheduledMessageThatWasCarriedWithItsDeadLetter) {
+  AppendCall::Message message = Message("soon");
+  message.deliver_at = world_.clock()->Now() + absl::Seconds(5);
+  Send({message});
+  world_.RunFor(absl::Seconds(6));
+  LetDie(1);
+  Seal();
+  world_.RunOn(shard_executor_.get(), [&] { shard_->CarryBelow(shard_->state().applied_index() + 1); });
+  ASSERT_TRUE(world_.RunUntil([&] { return shard_->carried() > 1 && !shard_->is_carrying(); }, absl::Minutes(1)));
+  Seal();
+  EXPECT_GT(shard_->state().log_start(), 10u);
+  const FoundMessage found = Get("soon");
+  EXPECT_EQ(found.state, State::kQueued);
+  EXPECT_EQ(found.offset, 0);
+  EXPECT_EQ(Get("soon", DeadLetterTopicId(kGroup)).state, State::kQueued);
+}
+
 // --- By key, place and time ---
 
 TEST_F(LookupTest, FindsMessagesByKeyPageByPage) {

@@ -440,7 +440,7 @@ class CommandGenerator {
   }
   Command MakeTrim() {
     log::Trim command;
-    command.set_log_start(state_.trim_point().log_start + (random_.OneIn(4) ? 4096 : 0));
+    command.set_log_start(state_.trim_point().log_start + (random_.OneIn(4) ? 1 + state_.applied_index() % 4096 : 0));
     return command;
   }
   Command MakeStateHash() {
@@ -812,8 +812,8 @@ const std::set<std::string>& AllFacts() {
 
 class Replica {
  public:
-  Replica(size_t max_clean_blocks, size_t max_near_timers)
-      : max_clean_blocks_(max_clean_blocks), max_near_timers_(max_near_timers) {
+  Replica(size_t max_clean_blocks, size_t max_near_timers, uint64_t segment_bytes)
+      : max_clean_blocks_(max_clean_blocks), max_near_timers_(max_near_timers), segment_bytes_(segment_bytes) {
     Restart();
   }
 
@@ -823,7 +823,7 @@ class Replica {
   void Restart() {
     pending_.reset();
     reading_.reset();
-    state_ = std::make_unique<State>(store_.get(), max_clean_blocks_, max_near_timers_);
+    state_ = std::make_unique<State>(store_.get(), max_clean_blocks_, max_near_timers_, segment_bytes_);
     CHECK_OK(state_->Load(*store_));
   }
   void BeginCheckpoint() {
@@ -859,6 +859,7 @@ class Replica {
  private:
   const size_t max_clean_blocks_;
   const size_t max_near_timers_;
+  const uint64_t segment_bytes_;
   const std::unique_ptr<storage::KeyValueStore> store_ = storage::NewMemoryStore();
   std::unique_ptr<State> state_;
   std::optional<State::Checkpoint> pending_;
@@ -867,7 +868,7 @@ class Replica {
 
 class Story {
  public:
-  explicit Story(uint64_t seed) : random_(seed) {}
+  explicit Story(uint64_t seed) : random_(seed), segment_bytes_(uint64_t{1} << (14 + seed % 10)) {}
 
   // Everything that a run proves; what happened is added to `facts`.
   void All(Facts* facts) {
@@ -879,7 +880,8 @@ class Story {
  private:
   // Random commands through a leader's state.
   void Write(Facts* facts) {
-    Replica leader(/*max_clean_blocks=*/1 + random_.Below(3), /*max_near_timers=*/1 + random_.Below(20));
+    Replica leader(/*max_clean_blocks=*/1 + random_.Below(3), /*max_near_timers=*/1 + random_.Below(20),
+                   segment_bytes_);
     CommandGenerator generator(&random_, &leader.state());
     // Records that change nothing come first, so that counts and hashes of 4,096 records are met.
     const LogIndex quiet = random_.OneIn(2) ? random_.Below(50) : 4096 * (1 + random_.Below(2)) - random_.Below(450);
@@ -966,14 +968,14 @@ class Story {
   }
 
   void ReplayInOnePiece() {
-    Replica replica(/*max_clean_blocks=*/1000, /*max_near_timers=*/1000);
+    Replica replica(/*max_clean_blocks=*/1000, /*max_near_timers=*/1000, segment_bytes_);
     for (size_t i = 0; i < records_.size(); ++i) Replay(i, &replica);
     Verify(replica.state());
   }
 
   // Batches of random lengths; between them checkpoints begin, end, and the process dies and starts from the last one.
   void ReplayWithCrashes() {
-    Replica replica(/*max_clean_blocks=*/random_.Below(2), /*max_near_timers=*/1 + random_.Below(3));
+    Replica replica(/*max_clean_blocks=*/random_.Below(2), /*max_near_timers=*/1 + random_.Below(3), segment_bytes_);
     size_t next = 0;
     while (next < records_.size() && !::testing::Test::HasFailure()) {
       const size_t end = std::min(records_.size(), next + 1 + random_.Below(next + 600 < records_.size() ? 2000 : 60));
@@ -1032,6 +1034,7 @@ class Story {
   }
 
   SeededRandom random_;
+  const uint64_t segment_bytes_;
   int64_t now_us_ = 1'000'000'000;
   std::vector<LoggedRecord> records_;
   std::vector<Answer> answers_;  // Of the leader, by record.
