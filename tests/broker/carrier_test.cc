@@ -11,97 +11,48 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
-#include "base/log.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 
 namespace barid::broker {
 namespace {
 
-constexpr ShardId kShard{1};
 constexpr TopicId kYear{1};     // Kept for a year.
 constexpr TopicId kPassing{2};  // Kept for six hours.
 constexpr TopicId kSlow{3};     // Kept until its group, which never comes, has settled it.
 constexpr TopicId kLater{4};    // Scheduled days ahead.
 constexpr GroupId kGroup{1};
 
-class CarrierTest : public testing::Test {
+class CarrierTest : public ShardFixture {
  protected:
-  CarrierTest() : world_(1), disk_(1) {
-    options_.log.log_id = 7;
+  CarrierTest() {
     options_.log.segment_bytes = uint64_t{2} << 20;
     options_.log.zero_ahead_bytes = 65536;
     options_.log.zero_slice_bytes = 65536;
-    options_.disk_reserve_bytes = 1 << 20;
     options_.retention_interval = absl::Milliseconds(500);
     options_.tail_cache_bytes = 1 << 20;
-    for (const TopicId id : {kYear, kPassing, kSlow, kLater}) topics_.push_back(id);
-    SetMinLogLevel(LogLevel::kFatal);
-    Start();
-  }
-  ~CarrierTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : Executors()) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get(),
-                         lookup_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->SetMetadata(Tables());
-      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
-    });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    ASSERT_THAT(led, IsOk());
-  }
-  void Stop() {
-    if (shard_ == nullptr) return;
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : Executors()) world_.Stop(executor->get());
-  }
-  void Crash() {
-    disk_.CutPower();
-    Stop();
-    Start();
-  }
-  std::vector<std::unique_ptr<Executor>*> Executors() {
-    return {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_, &lookup_executor_};
-  }
-  std::shared_ptr<const Metadata> Tables() {
-    Metadata::Tables tables;
-    tables.revision = ++revision_;
-    for (const TopicId id : topics_) {
-      TopicMetadata& topic = tables.topics.emplace_back();
+    for (const TopicId id : {kYear, kPassing, kSlow, kLater}) {
+      TopicMetadata& topic = tables_.topics.emplace_back();
       topic.id = id;
       topic.name = {"", absl::StrCat("topic-", id.value())};
       topic.queues_per_shard = 1;
       topic.retention.age = id == kYear ? absl::Hours(24 * 365) : id == kLater ? absl::Hours(1) : absl::Hours(6);
       topic.retention.keep_unsettled = id == kSlow;
     }
-    GroupMetadata& group = tables.groups.emplace_back();
+    GroupMetadata& group = tables_.groups.emplace_back();
     group.id = kGroup;
     group.name = {"", "slow"};
-    SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+    SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
     subscription.group = kGroup;
     subscription.topic = kSlow;
-    return std::make_shared<const Metadata>(std::move(tables));
+    Start();
   }
+
   void DeleteTopic(TopicId id) {
-    std::erase(topics_, id);
-    world_.RunOn(shard_executor_.get(), [this] { shard_->SetMetadata(Tables()); });
+    std::erase_if(tables_.topics, [id](const TopicMetadata& topic) { return topic.id == id; });
+    Tell();
   }
 
   // A message with body_bytes_.
@@ -157,13 +108,10 @@ class CarrierTest : public testing::Test {
     call.max_messages = 1000;
     call.max_bytes = 16 << 20;
     do {
-      std::optional<LookupResult> answer;
-      world_.RunOn(shard_executor_.get(),
-                   [&] { shard_->Find(call, [&answer](LookupResult result) { answer = std::move(result); }); });
-      world_.RunUntil([&] { return answer.has_value(); }, absl::Seconds(60));
-      EXPECT_THAT(answer->status, IsOk());
-      if (!answer->status.ok()) break;
-      for (const FoundMessage& found : answer->messages) {
+      const LookupResult answer = Ask(&Shard::Find, call);
+      EXPECT_THAT(answer.status, IsOk());
+      if (!answer.status.ok()) break;
+      for (const FoundMessage& found : answer.messages) {
         const auto view = DecodeStoredMessage(found.stored.view());
         if (!view.ok()) {
           ADD_FAILURE() << view.status();
@@ -175,7 +123,7 @@ class CarrierTest : public testing::Test {
         EXPECT_EQ(found.stored.view(), EncodedOf(topic, number));
         numbers.push_back(number);
       }
-      call.resume = answer->resume;
+      call.resume = answer.resume;
     } while (!call.resume.empty());
     return numbers;
   }
@@ -191,15 +139,7 @@ class CarrierTest : public testing::Test {
   // Whole files, also the one that is written.
   int64_t LogBytes() { return static_cast<int64_t>(disk_.ListDir("/shard/log")->size() * options_.log.segment_bytes); }
 
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::vector<TopicId> topics_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_, lookup_executor_;
-  std::unique_ptr<Shard> shard_;
   size_t body_bytes_ = 1024;
-  int64_t revision_ = 0;
-  Epoch epoch_ = 0;
 };
 
 // Of two topics, whose messages stand side by side in every segment.

@@ -7,14 +7,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 
 namespace barid::broker {
 namespace {
@@ -24,62 +20,25 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr ShardId kShard{1};
 constexpr TopicId kTopic{1};
 constexpr GroupId kGroup{1};
 constexpr int kGroups = 40;
 
-class FilterScanTest : public testing::Test {
+class FilterScanTest : public ShardFixture {
  protected:
-  FilterScanTest() : world_(1), disk_(1) {
-    options_.log.log_id = 7;
-    options_.log.segment_bytes = 1 << 22;
-    options_.disk_reserve_bytes = 1 << 20;
-    SetMinLogLevel(LogLevel::kError);
-  }
-  ~FilterScanTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    Metadata::Tables tables;
-    tables.revision = 1;
-    TopicMetadata& topic = tables.topics.emplace_back();
+  FilterScanTest() : ShardFixture(LogLevel::kError) {
+    TopicMetadata& topic = tables_.topics.emplace_back();
     topic.id = kTopic;
     topic.name = {"", "orders"};
     topic.queues_per_shard = 1;
     for (int i = 1; i <= kGroups; ++i) {
-      GroupMetadata& group = tables.groups.emplace_back();
+      GroupMetadata& group = tables_.groups.emplace_back();
       group.id = GroupId(static_cast<uint64_t>(i));
       group.name = {"", absl::StrCat("group-", i)};
-      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
       subscription.group = group.id;
       subscription.topic = kTopic;
     }
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
-      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
-    });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    ASSERT_THAT(led, IsOk());
-  }
-
-  void Stop() {
-    if (shard_ == nullptr) return;
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      world_.Stop(executor->get());
   }
 
   using Properties = std::map<std::string, std::string>;
@@ -97,20 +56,13 @@ class FilterScanTest : public testing::Test {
     call.shard = kShard;
     call.topic = kTopic;
     for (Buffer& message : messages) call.messages.push_back({std::move(message), 0});
-    std::optional<AppendResult> result;
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); }); });
-    world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
-    ASSERT_TRUE(result.has_value());
-    ASSERT_THAT(result->status, IsOk());
+    ASSERT_THAT(Ask(&Shard::Append, std::move(call)).status, IsOk());
   }
   void Send(const std::string& id, const Properties& properties) { Send({Message(id, properties)}); }
 
-  struct Receive {
-    std::optional<ReceiveResult> result;
-  };
-  std::shared_ptr<Receive> StartReceive(const std::string& sql, absl::Duration wait, GroupId group = kGroup,
-                                        int32_t max_messages = 32) {
+  using ShardFixture::StartReceive;
+  std::shared_ptr<std::optional<ReceiveResult>> StartReceive(const std::string& sql, absl::Duration wait,
+                                                             GroupId group = kGroup, int32_t max_messages = 32) {
     ReceiveCall call;
     call.shard = kShard;
     call.group = group;
@@ -120,26 +72,14 @@ class FilterScanTest : public testing::Test {
     call.invisible = absl::Seconds(30);
     call.client_id = "client";
     call.wait = wait;
-    auto receive = std::make_shared<Receive>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(next_receive_++, std::move(call),
-                      [receive](ReceiveResult result) { receive->result = std::move(result); });
-    });
-    return receive;
+    return StartReceive(std::move(call));
   }
   ReceiveResult Take(const std::string& sql, absl::Duration wait = absl::Seconds(5), GroupId group = kGroup,
                      int32_t max_messages = 32) {
     const auto receive = StartReceive(sql, wait, group, max_messages);
-    world_.RunUntil([&] { return receive->result.has_value(); }, wait + absl::Seconds(5));
-    CHECK(receive->result.has_value());
-    return *receive->result;
-  }
-  static std::vector<std::string> Ids(const ReceiveResult& result) {
-    std::vector<std::string> ids;
-    for (const Delivery& delivery : result.deliveries) {
-      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
-    }
-    return ids;
+    world_.RunUntil([&] { return receive->has_value(); }, wait + absl::Seconds(5));
+    CHECK(receive->has_value());
+    return **receive;
   }
   void Settle(const ReceiveResult& result, SettleKind kind, GroupId group = kGroup) {
     SettleCall call;
@@ -147,11 +87,8 @@ class FilterScanTest : public testing::Test {
     for (const Delivery& delivery : result.deliveries) {
       call.entries.push_back({group, delivery.queue, delivery.offset, delivery.nonce, kind, absl::ZeroDuration(), ""});
     }
-    std::optional<SettleResult> settled;
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); }); });
-    world_.RunUntil([&] { return settled.has_value(); }, absl::Seconds(10));
-    for (const absl::Status& entry : settled->entries) EXPECT_THAT(entry, IsOk());
+    const SettleResult settled = Ask(&Shard::Settle, std::move(call));
+    for (const absl::Status& entry : settled.entries) EXPECT_THAT(entry, IsOk());
   }
 
   QueueStats::Group Stats(GroupId group = kGroup) {
@@ -166,14 +103,6 @@ class FilterScanTest : public testing::Test {
     });
     return found;
   }
-
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
-  std::unique_ptr<Shard> shard_;
-  Epoch epoch_ = 0;
-  uint64_t next_receive_ = 1;
 };
 
 TEST_F(FilterScanTest, DeliversWhatMatchesAndSettlesTheRestInPassing) {
@@ -232,11 +161,11 @@ TEST_F(FilterScanTest, AWaitingReceiveIsWokenByWhatMatchesOnly) {
   const auto receive = StartReceive("region = 'eu'", absl::Seconds(60));
   Send("1", {{"region", "us"}});
   world_.RunFor(absl::Seconds(1));
-  EXPECT_FALSE(receive->result.has_value());
+  EXPECT_FALSE(receive->has_value());
   Send("2", {{"region", "eu"}});
-  world_.RunUntil([&] { return receive->result.has_value(); }, absl::Seconds(1));
-  ASSERT_TRUE(receive->result.has_value());
-  EXPECT_THAT(Ids(*receive->result), ElementsAre("2"));
+  world_.RunUntil([&] { return receive->has_value(); }, absl::Seconds(1));
+  ASSERT_TRUE(receive->has_value());
+  EXPECT_THAT(Ids(**receive), ElementsAre("2"));
 }
 
 TEST_F(FilterScanTest, AReceiveThatDoesNotWaitStillHasItsFilterEvaluated) {
@@ -285,7 +214,7 @@ TEST_F(FilterScanTest, AReturnedMessageThatTheNextFilterLeavesOutIsSettled) {
 TEST_F(FilterScanTest, ManyGroupsWithFiltersOfTheirOwnAllGetTheirs) {
   options_.tail_cache_bytes = 0;
   Start();
-  std::vector<std::shared_ptr<Receive>> receives;
+  std::vector<std::shared_ptr<std::optional<ReceiveResult>>> receives;
   for (int i = 1; i <= kGroups; ++i) {
     receives.push_back(StartReceive(absl::StrCat("n = ", i), absl::Seconds(60), GroupId(static_cast<uint64_t>(i))));
   }
@@ -294,9 +223,9 @@ TEST_F(FilterScanTest, ManyGroupsWithFiltersOfTheirOwnAllGetTheirs) {
   Send(std::move(messages));
   for (int i = 1; i <= kGroups; ++i) {
     const auto& receive = receives[static_cast<size_t>(i - 1)];
-    world_.RunUntil([&] { return receive->result.has_value(); }, absl::Seconds(5));
-    ASSERT_TRUE(receive->result.has_value()) << i;
-    EXPECT_THAT(Ids(*receive->result), testing::Contains(absl::StrCat("m", i))) << i;
+    world_.RunUntil([&] { return receive->has_value(); }, absl::Seconds(5));
+    ASSERT_TRUE(receive->has_value()) << i;
+    EXPECT_THAT(Ids(**receive), testing::Contains(absl::StrCat("m", i))) << i;
   }
 }
 
@@ -346,8 +275,7 @@ TEST_F(FilterScanTest, AfterARestartNothingIsFilteredTwiceOrLost) {
   Start();
   for (int i = 0; i < 10; ++i) Send(absl::StrCat("m", i), {{"n", absl::StrCat(i)}});
   Settle(Take("n >= 8 OR n < 2", absl::Seconds(1), kGroup, 2), SettleKind::kAck);  // m0, m1
-  Stop();
-  Start();
+  Restart();
   EXPECT_THAT(Ids(Take("n >= 8 OR n < 2")), ElementsAre("m8", "m9"));
 }
 

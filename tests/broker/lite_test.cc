@@ -5,12 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "base/lite_topic.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/status.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 #include "tests/broker/state_fixture.h"
 
 namespace barid::broker {
@@ -89,83 +87,29 @@ TEST_F(LiteStateTest, KnowsWhenItWasWrittenTo) {
 
 // --- A shard ---
 
-constexpr ShardId kShard{1};
 constexpr TopicId kParent{1};
 
-class LiteShardTest : public testing::Test {
+class LiteShardTest : public ShardFixture {
  protected:
-  LiteShardTest() : world_(1), disk_(1) {
-    options_.log.log_id = 7;
-    options_.log.segment_bytes = 1 << 22;
-    options_.disk_reserve_bytes = 1 << 20;
+  LiteShardTest() {
     options_.lite_topic_expiry = absl::Hours(1);
     options_.max_lite_topics = 50;
-    SetMinLogLevel(LogLevel::kFatal);
-    Start();
-  }
-  ~LiteShardTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    Tell(/*with_topic=*/true);
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); }); });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    CHECK_OK(led);
-  }
-  void Stop() {
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      world_.Stop(executor->get());
-  }
-  void Restart() {
-    Stop();
-    Start();
-  }
-  void Tell(bool with_topic) {
-    Metadata::Tables tables;
-    tables.revision = ++revision_;
-    if (with_topic) {
-      TopicMetadata& topic = tables.topics.emplace_back();
-      topic.id = kParent;
-      topic.name = {"", "sessions"};
-      topic.type = MessageType::kLite;
-      topic.queues_per_shard = 1;
-      topic.retention.age = absl::Hours(72);
-      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
-      subscription.group = kGroup;
-      subscription.topic = kParent;
-    }
+    TopicMetadata& topic = tables_.topics.emplace_back();
+    topic.id = kParent;
+    topic.name = {"", "sessions"};
+    topic.type = MessageType::kLite;
+    topic.queues_per_shard = 1;
+    topic.retention.age = absl::Hours(72);
+    SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
+    subscription.group = kGroup;
+    subscription.topic = kParent;
     for (const GroupId id : {kGroup, kOtherGroup}) {
-      GroupMetadata& group = tables.groups.emplace_back();
+      GroupMetadata& group = tables_.groups.emplace_back();
       group.id = id;
       group.name = {"", absl::StrCat("group-", id.value())};
       group.order = id == kOtherGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
     }
-    const auto metadata = std::make_shared<const Metadata>(std::move(tables));
-    world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(metadata); });
-  }
-
-  template <typename Result, typename Call>
-  Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
-    auto result = std::make_shared<std::optional<Result>>();
-    world_.RunOn(shard_executor_.get(),
-                 [&] { (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); }); });
-    world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(60));
-    CHECK(result->has_value());
-    return **result;
+    Start();
   }
 
   absl::Status Send(const std::string& lite_topic, const std::string& id) {
@@ -198,8 +142,9 @@ class LiteShardTest : public testing::Test {
     return Sync(client, LiteSyncCall::Action::kSet, std::move(names));
   }
 
-  std::shared_ptr<std::optional<ReceiveResult>> Start(const std::string& client, absl::Duration wait,
-                                                      GroupId group = kGroup, int32_t most = 32) {
+  using ShardFixture::StartReceive;
+  std::shared_ptr<std::optional<ReceiveResult>> StartReceive(const std::string& client, absl::Duration wait,
+                                                             GroupId group = kGroup, int32_t most = 32) {
     ReceiveCall call;
     call.shard = kShard;
     call.group = group;
@@ -208,11 +153,7 @@ class LiteShardTest : public testing::Test {
     call.invisible = absl::Seconds(30);
     call.client_id = client;
     call.wait = wait;
-    auto result = std::make_shared<std::optional<ReceiveResult>>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(++next_call_, std::move(call), [result](ReceiveResult got) { *result = std::move(got); });
-    });
-    return result;
+    return StartReceive(std::move(call));
   }
   std::vector<Delivery> Finish(const std::shared_ptr<std::optional<ReceiveResult>>& result) {
     world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(30));
@@ -220,13 +161,7 @@ class LiteShardTest : public testing::Test {
     return (**result).deliveries;
   }
   std::vector<Delivery> Receive(const std::string& client, GroupId group = kGroup, int32_t most = 32) {
-    return Finish(Start(client, absl::Milliseconds(100), group, most));
-  }
-  static std::vector<std::string> Ids(const std::vector<Delivery>& deliveries) {
-    std::vector<std::string> ids;
-    for (const Delivery& delivery : deliveries)
-      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
-    return ids;
+    return Finish(StartReceive(client, absl::Milliseconds(100), group, most));
   }
   absl::Status Ack(const std::vector<Delivery>& deliveries, GroupId group = kGroup) {
     SettleCall call;
@@ -238,15 +173,6 @@ class LiteShardTest : public testing::Test {
     for (const absl::Status& status : result.entries) RETURN_IF_ERROR(status);
     return result.status;
   }
-
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
-  std::unique_ptr<Shard> shard_;
-  Epoch epoch_ = 0;
-  int64_t revision_ = 0;
-  uint64_t next_call_ = 0;
 };
 
 TEST_F(LiteShardTest, AClientIsGivenWhatItReadsAndNothingElse) {
@@ -264,8 +190,8 @@ TEST_F(LiteShardTest, AClientIsGivenWhatItReadsAndNothingElse) {
 TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASendToWhatItReads) {
   EXPECT_THAT(Reads("ann", {"a"}), IsOk());
   EXPECT_THAT(Reads("bob", {"b"}), IsOk());
-  const auto ann = Start("ann", absl::Seconds(20));
-  const auto bob = Start("bob", absl::Seconds(20));
+  const auto ann = StartReceive("ann", absl::Seconds(20));
+  const auto bob = StartReceive("bob", absl::Seconds(20));
   EXPECT_THAT(Send("b", "b0"), IsOk());
   EXPECT_THAT(Ids(Finish(bob)), ElementsAre("b0"));
   EXPECT_FALSE(ann->has_value());
@@ -275,7 +201,7 @@ TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASendToWhatItReads) {
 
 TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASubscription) {
   EXPECT_THAT(Send("a", "a0"), IsOk());
-  const auto ann = Start("ann", absl::Seconds(20));
+  const auto ann = StartReceive("ann", absl::Seconds(20));
   EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"a"}), IsOk());
   EXPECT_THAT(Ids(Finish(ann)), ElementsAre("a0"));
 }
@@ -387,7 +313,9 @@ TEST_F(LiteShardTest, AnIdleLiteTopicGoesWhenAllIsSettled) {
 
 TEST_F(LiteShardTest, GoesWithItsParent) {
   EXPECT_THAT(Send("a", "a0"), IsOk());
-  Tell(/*with_topic=*/false);
+  tables_.topics.clear();
+  tables_.subscriptions.clear();
+  Tell();
   world_.RunFor(absl::Minutes(1));
   EXPECT_THAT(shard_->state().queues(), IsEmpty());
   EXPECT_THAT(shard_->state().lite().all(), IsEmpty());

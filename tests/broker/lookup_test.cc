@@ -9,14 +9,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 
 namespace barid::broker {
 namespace {
@@ -27,86 +23,37 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr ShardId kShard{1};
 constexpr TopicId kTopic{1};
 constexpr TopicId kOther{2};
 constexpr GroupId kGroup{1};
 constexpr GroupId kIdle{2};  // Subscribed, and never receives.
 
-class LookupTest : public testing::Test {
+class LookupTest : public ShardFixture {
  protected:
   using State = FoundMessage::State;
   using Kind = LookupCall::Kind;
 
-  LookupTest() : world_(1), disk_(1) {
-    options_.log.log_id = 7;
+  LookupTest() {
     options_.log.segment_bytes = 16384;
     options_.log.zero_ahead_bytes = 8192;
     options_.log.zero_slice_bytes = 4096;
-    options_.disk_reserve_bytes = 1 << 20;
     options_.lookup.memory_bytes = 4096;
-    SetMinLogLevel(LogLevel::kFatal);
-    Start();
-  }
-  ~LookupTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : Executors()) *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get(),
-                         lookup_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    Metadata::Tables& tables = tables_;
-    tables = Metadata::Tables();
-    tables.revision = 1;
     for (const auto& [id, name] : {std::pair(kTopic, "orders"), std::pair(kOther, "others")}) {
-      TopicMetadata& topic = tables.topics.emplace_back();
+      TopicMetadata& topic = tables_.topics.emplace_back();
       topic.id = id;
       topic.name = {"", name};
       topic.queues_per_shard = 1;
       topic.retention.age = absl::Hours(1);
     }
     for (const auto& [id, name] : {std::pair(kGroup, "readers"), std::pair(kIdle, "idle")}) {
-      GroupMetadata& group = tables.groups.emplace_back();
+      GroupMetadata& group = tables_.groups.emplace_back();
       group.id = id;
       group.name = {"", name};
-      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
       subscription.group = id;
       subscription.topic = kTopic;
     }
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->SetMetadata(std::make_shared<const Metadata>(tables));
-      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
-    });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    ASSERT_THAT(led, IsOk());
-  }
-  void Stop() {
-    if (shard_ == nullptr) return;
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : Executors()) world_.Stop(executor->get());
-  }
-  std::vector<std::unique_ptr<Executor>*> Executors() {
-    return {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_, &lookup_executor_};
-  }
-
-  template <typename Result, typename Call>
-  Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
-    std::optional<Result> answer;
-    world_.RunOn(shard_executor_.get(), [&] {
-      (shard_.get()->*method)(std::move(call), [&answer](Result result) { answer = std::move(result); });
-    });
-    world_.RunUntil([&] { return answer.has_value(); }, absl::Seconds(60));
-    EXPECT_TRUE(answer.has_value());
-    return answer ? *std::move(answer) : Result();
+    Start();
   }
 
   static AppendCall::Message Message(const std::string& id, const std::string& key = "", const std::string& tag = "",
@@ -125,7 +72,7 @@ class LookupTest : public testing::Test {
     call.topic = topic;
     call.prepare = prepare;
     for (AppendCall::Message& message : messages) call.messages.push_back(std::move(message));
-    AppendResult result = Ask<AppendResult>(&Shard::Append, std::move(call));
+    AppendResult result = Ask(&Shard::Append, std::move(call));
     EXPECT_THAT(result.status, IsOk());
     return result;
   }
@@ -144,20 +91,16 @@ class LookupTest : public testing::Test {
     call.invisible = absl::Seconds(30);
     call.client_id = "ann";
     call.wait = absl::Seconds(1);
-    std::optional<ReceiveResult> answer;
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(next_receive_++, std::move(call),
-                      [&answer](ReceiveResult result) { answer = std::move(result); });
-    });
-    world_.RunUntil([&] { return answer.has_value(); }, absl::Seconds(10));
-    EXPECT_TRUE(answer.has_value());
-    return answer ? *std::move(answer) : ReceiveResult();
+    const auto answer = StartReceive(std::move(call));
+    world_.RunUntil([&] { return answer->has_value(); }, absl::Seconds(10));
+    EXPECT_TRUE(answer->has_value());
+    return answer->has_value() ? **answer : ReceiveResult();
   }
   void Settle(const Delivery& delivery, SettleKind kind, absl::Duration delay = absl::ZeroDuration()) {
     SettleCall call;
     call.shard = kShard;
     call.entries.push_back({kGroup, delivery.queue, delivery.offset, delivery.nonce, kind, delay, "no good"});
-    const SettleResult result = Ask<SettleResult>(&Shard::Settle, std::move(call));
+    const SettleResult result = Ask(&Shard::Settle, std::move(call));
     ASSERT_THAT(result.status, IsOk());
     ASSERT_THAT(result.entries.at(0), IsOk());
   }
@@ -180,7 +123,7 @@ class LookupTest : public testing::Test {
     return call;
   }
   LookupResult Find(LookupCall call) {
-    LookupResult result = Ask<LookupResult>(&Shard::Find, std::move(call));
+    LookupResult result = Ask(&Shard::Find, std::move(call));
     EXPECT_THAT(result.status, IsOk());
     return result;
   }
@@ -232,15 +175,6 @@ class LookupTest : public testing::Test {
     }
     world_.RunFor(options_.retention_interval + absl::Seconds(1));
   }
-
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_, lookup_executor_;
-  Metadata::Tables tables_;
-  std::unique_ptr<Shard> shard_;
-  uint64_t next_receive_ = 1;
-  Epoch epoch_ = 0;
 };
 
 // --- By id, in every state ---
@@ -264,8 +198,7 @@ TEST_F(LookupTest, FindsAMessageInItsQueueWhereverItsRecordIs) {
     WaitForFiles();
   }
   EXPECT_GE(Files(), 2u);
-  Stop();
-  Start();
+  Restart();
   EXPECT_EQ(Get("a7").offset, 7);
 }
 
@@ -280,7 +213,7 @@ TEST_F(LookupTest, FindsScheduledMessagesAndWhatBecameOfThem) {
   EXPECT_EQ(Get("now").state, State::kQueued);
   EXPECT_EQ(Get("soon").state, State::kScheduled);
   EXPECT_EQ(absl::ToUnixMicros(Get("late").due), sent.entries[1].timer->deliver_at_us);
-  EXPECT_THAT(Ask<RecallResult>(&Shard::Recall, {kShard, *sent.entries[2].timer}).status, IsOk());
+  EXPECT_THAT(Ask(&Shard::Recall, {kShard, *sent.entries[2].timer}).status, IsOk());
   world_.RunFor(absl::Seconds(10));
   const FoundMessage soon = Get("soon");
   EXPECT_EQ(soon.state, State::kQueued);
@@ -294,13 +227,10 @@ TEST_F(LookupTest, FindsScheduledMessagesAndWhatBecameOfThem) {
 
 TEST_F(LookupTest, FindsMessagesOfTransactionsAndHowTheyEnded) {
   options_.max_transaction_age = absl::Seconds(30);
-  Stop();
-  Start();
+  Restart();
   const AppendResult sent = Send({Message("yes"), Message("no"), Message("open"), Message("lost")}, /*prepare=*/true);
   const auto end = [&](size_t place, bool commit) {
-    EXPECT_THAT(
-        Ask<EndTransactionResult>(&Shard::EndTransaction, {kShard, *sent.entries[place].transaction, commit}).status,
-        IsOk());
+    EXPECT_THAT(Ask(&Shard::EndTransaction, {kShard, *sent.entries[place].transaction, commit}).status, IsOk());
   };
   end(0, true);
   end(1, false);
@@ -317,8 +247,7 @@ TEST_F(LookupTest, ATopicSaysWhenItsProducersAreAsked) {
   tables_.topics[0].type = MessageType::kTransaction;
   tables_.topics[0].transaction_recovery = absl::Seconds(90);
   tables_.topics[1].type = MessageType::kTransaction;
-  ++tables_.revision;
-  world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(std::make_shared<const Metadata>(tables_)); });
+  Tell();
   std::vector<AppendCall::Message> messages = {Message("by-topic"), Message("by-message")};
   messages[1].check_after = absl::Seconds(300);
   Send(std::move(messages), /*prepare=*/true);
@@ -330,7 +259,7 @@ TEST_F(LookupTest, ATopicSaysWhenItsProducersAreAsked) {
     call.proxy = "p";
     call.topics = {kTopic, kOther};
     std::vector<std::string> ids;
-    for (const TransactionCheck& check : Ask<ChecksResult>(&Shard::TakeChecks, std::move(call)).checks)
+    for (const TransactionCheck& check : Ask(&Shard::TakeChecks, std::move(call)).checks)
       ids.emplace_back(DecodeStoredMessage(check.stored.view())->message_id);
     return ids;
   };
@@ -383,10 +312,8 @@ TEST_F(LookupTest, FindsAndExplainsWhatWasCarriedForward) {
   }
   EXPECT_GT(shard_->state().log_start(), 4000u);
   // Names from before are good.
-  EXPECT_THAT(Ask<RecallResult>(&Shard::Recall, {kShard, *scheduled.entries[1].timer}).status, IsOk());
-  EXPECT_THAT(
-      Ask<EndTransactionResult>(&Shard::EndTransaction, {kShard, *prepared.entries[0].transaction, true}).status,
-      IsOk());
+  EXPECT_THAT(Ask(&Shard::Recall, {kShard, *scheduled.entries[1].timer}).status, IsOk());
+  EXPECT_THAT(Ask(&Shard::EndTransaction, {kShard, *prepared.entries[0].transaction, true}).status, IsOk());
   EXPECT_EQ(Get("never").state, State::kRecalled);
   const FoundMessage committed = Get("yes");
   EXPECT_EQ(committed.state, State::kQueued);
@@ -431,7 +358,7 @@ TEST_F(LookupTest, FindsMessagesByKeyPageByPage) {
   EXPECT_EQ(Ids(call), all);
   EXPECT_THAT(Ids(CallOf(Kind::kKey, "key-1", kOther)), ElementsAre("b"));
   call.resume = "nonsense";
-  EXPECT_THAT(Ask<LookupResult>(&Shard::Find, call).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Ask(&Shard::Find, call).status, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(LookupTest, ListsMessagesByTheTimeAtWhichTheyEntered) {
@@ -522,8 +449,7 @@ TEST_F(LookupTest, ADamagedOrMissingFileIsMadeAgain) {
 
 TEST_F(LookupTest, FilesGoWithTheirSegments) {
   options_.retention_interval = absl::Seconds(1);
-  Stop();
-  Start();
+  Restart();
   for (int i = 0; i < 4; ++i) {
     SendMany(absl::StrCat("s", i), 20);
     Seal();
@@ -623,14 +549,14 @@ TEST_F(LookupTest, DeadLettersAreListedAndSentBack) {
   redrive.group = kGroup;
   redrive.sql = "KEYS = 'key-1'";
   redrive.dry_run = true;
-  RedriveResult result = Ask<RedriveResult>(&Shard::SendBack, redrive);
+  RedriveResult result = Ask(&Shard::SendBack, redrive);
   EXPECT_EQ(result.redriven, 2);
   EXPECT_EQ(result.filtered_out, 3);
   EXPECT_THAT(Ids(list), SizeIs(5)) << "nothing was changed";
   redrive.dry_run = false;
   // By their times the old place of a message is told from its new one.
   world_.RunFor(absl::Milliseconds(1));
-  result = Ask<RedriveResult>(&Shard::SendBack, redrive);
+  result = Ask(&Shard::SendBack, redrive);
   EXPECT_EQ(result.redriven, 2) << result.failure;
   EXPECT_THAT(Ids(list), ElementsAre("a0", "a2", "a3"));
   ReceiveResult got = Receive(10);
@@ -643,11 +569,11 @@ TEST_F(LookupTest, DeadLettersAreListedAndSentBack) {
   redrive.sql.clear();
   redrive.topic = kOther;
   redrive.max_messages = 2;
-  result = Ask<RedriveResult>(&Shard::SendBack, redrive);
+  result = Ask(&Shard::SendBack, redrive);
   EXPECT_EQ(result.redriven, 2);
   EXPECT_LT(result.next, result.end);
   redrive.from = result.next;
-  result = Ask<RedriveResult>(&Shard::SendBack, redrive);
+  result = Ask(&Shard::SendBack, redrive);
   EXPECT_EQ(result.redriven, 1);
   EXPECT_EQ(result.next, result.end);
   EXPECT_THAT(Ids(list), IsEmpty());
@@ -657,7 +583,7 @@ TEST_F(LookupTest, DeadLettersAreListedAndSentBack) {
   EXPECT_THAT(Words(Find(CallOf(Kind::kExplain, "a1"))),
               ElementsAre("written", "delivered", "dead_lettered", "redriven", "delivered", "acknowledged"));
   redrive.sql = "no (condition";
-  EXPECT_THAT(Ask<RedriveResult>(&Shard::SendBack, redrive).status, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(Ask(&Shard::SendBack, redrive).status, StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
 TEST_F(LookupTest, DeadLettersThatWentBackAreNotReadAnyMore) {
@@ -668,9 +594,8 @@ TEST_F(LookupTest, DeadLettersThatWentBackAreNotReadAnyMore) {
   redrive.group = kGroup;
   redrive.from = 1;
   redrive.to = 2;
-  EXPECT_EQ(Ask<RedriveResult>(&Shard::SendBack, redrive).redriven, 1);
-  Stop();
-  Start();
+  EXPECT_EQ(Ask(&Shard::SendBack, redrive).redriven, 1);
+  Restart();
   std::vector<std::string> ids;
   for (const Delivery& delivery : Receive(10, DeadLetterTopicId(kGroup), kIdle).deliveries) {
     ids.push_back(std::string(DecodeStoredMessage(delivery.stored.view())->message_id));

@@ -4,14 +4,10 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 
 namespace barid::broker {
 namespace {
@@ -21,66 +17,30 @@ using ::testing::IsEmpty;
 using ::testing::SizeIs;
 using ::testing::UnorderedElementsAre;
 
-constexpr ShardId kShard{1};
 constexpr TopicId kTopic{1};
 constexpr GroupId kGroup{1};
 constexpr GroupId kUnordered{2};
 
-class OrderTest : public testing::Test {
+class OrderTest : public ShardFixture {
  protected:
-  explicit OrderTest(MessageType type = MessageType::kFifo) : type_(type), world_(1), disk_(1) {
-    options_.log.log_id = 7;
-    options_.log.segment_bytes = 1 << 22;
-    options_.disk_reserve_bytes = 1 << 20;
-    SetMinLogLevel(LogLevel::kError);
-    Start();
-  }
-  ~OrderTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    Metadata::Tables tables;
-    tables.revision = 1;
-    TopicMetadata& topic = tables.topics.emplace_back();
+  explicit OrderTest(MessageType type = MessageType::kFifo) : ShardFixture(LogLevel::kError) {
+    TopicMetadata& topic = tables_.topics.emplace_back();
     topic.id = kTopic;
     topic.name = {"", "orders"};
-    topic.type = type_;
-    topic.queues_per_shard = type_ == MessageType::kFifo ? 1 : kPriorityLevels;
-    if (type_ == MessageType::kFifo) topic.placement = {kShard};
+    topic.type = type;
+    topic.queues_per_shard = type == MessageType::kFifo ? 1 : kPriorityLevels;
+    if (type == MessageType::kFifo) topic.placement = {kShard};
     for (const GroupId id : {kGroup, kUnordered}) {
-      GroupMetadata& group = tables.groups.emplace_back();
+      GroupMetadata& group = tables_.groups.emplace_back();
       group.id = id;
       group.name = {"", absl::StrCat("group-", id.value())};
       group.order = id == kGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
       group.retry.max_attempts = 3;
-      SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
+      SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
       subscription.group = group.id;
       subscription.topic = kTopic;
     }
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
-      shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); });
-    });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    CHECK_OK(led);
-  }
-  void Stop() {
-    if (shard_ == nullptr) return;
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      world_.Stop(executor->get());
+    Start();
   }
 
   // Messages in one call, named by message group and number: "a1".
@@ -102,18 +62,11 @@ class OrderTest : public testing::Test {
     Append(std::move(call));
   }
   AppendResult Append(AppendCall call) {
-    std::optional<AppendResult> result;
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Append(std::move(call), [&result](AppendResult got) { result = std::move(got); }); });
-    world_.RunUntil([&] { return result.has_value(); }, absl::Seconds(10));
-    CHECK(result.has_value());
-    EXPECT_THAT(result->status, IsOk());
-    return *result;
+    AppendResult result = Ask(&Shard::Append, std::move(call));
+    EXPECT_THAT(result.status, IsOk());
+    return result;
   }
 
-  struct Receive {
-    std::optional<ReceiveResult> result;
-  };
   ReceiveCall Call() const {
     ReceiveCall call;
     call.shard = kShard;
@@ -123,41 +76,23 @@ class OrderTest : public testing::Test {
     call.client_id = "ann";
     return call;
   }
-  std::shared_ptr<Receive> StartReceive(ReceiveCall call) {
-    auto receive = std::make_shared<Receive>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(next_receive_++, std::move(call),
-                      [receive](ReceiveResult result) { receive->result = std::move(result); });
-    });
-    return receive;
-  }
   ReceiveResult Take(ReceiveCall call) {
     const auto receive = StartReceive(std::move(call));
-    world_.RunUntil([&] { return receive->result.has_value(); }, absl::Seconds(10));
-    CHECK(receive->result.has_value());
-    return *receive->result;
+    world_.RunUntil([&] { return receive->has_value(); }, absl::Seconds(10));
+    CHECK(receive->has_value());
+    return **receive;
   }
   ReceiveResult Take(int32_t max_messages = 32) {
     ReceiveCall call = Call();
     call.max_messages = max_messages;
     return Take(std::move(call));
   }
-  static std::vector<std::string> Ids(const ReceiveResult& result) {
-    std::vector<std::string> ids;
-    for (const Delivery& delivery : result.deliveries) {
-      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
-    }
-    return ids;
-  }
   void Settle(const Delivery& delivery, SettleKind kind, absl::Duration delay = absl::ZeroDuration()) {
     SettleCall call;
     call.shard = kShard;
     call.entries.push_back({kGroup, delivery.queue, delivery.offset, delivery.nonce, kind, delay, ""});
-    std::optional<SettleResult> settled;
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Settle(std::move(call), [&settled](SettleResult got) { settled = std::move(got); }); });
-    world_.RunUntil([&] { return settled.has_value(); }, absl::Seconds(10));
-    EXPECT_THAT(settled->entries.at(0), IsOk());
+    const SettleResult settled = Ask(&Shard::Settle, std::move(call));
+    EXPECT_THAT(settled.entries.at(0), IsOk());
   }
   QueueStats::Group Stats() {
     world_.RunFor(
@@ -183,15 +118,6 @@ class OrderTest : public testing::Test {
     EXPECT_THAT(*counts, SizeIs(1));
     return counts->empty() ? GroupCount() : counts->front();
   }
-
-  const MessageType type_;
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
-  std::unique_ptr<Shard> shard_;
-  Epoch epoch_ = 0;
-  uint64_t next_receive_ = 1;
 };
 
 TEST_F(OrderTest, OneAnswerHasRunsOfSeveralMessageGroups) {
@@ -235,8 +161,7 @@ TEST_F(OrderTest, WhatWaitsIsCountedAndTheOldestIsDated) {
   EXPECT_EQ(count.blocked, 1);
   // Also where the index block has to be read.
   world_.RunFor(absl::Seconds(10));
-  Stop();
-  Start();
+  Restart();
   EXPECT_EQ(Count().oldest, count.oldest);
 }
 
@@ -247,11 +172,11 @@ TEST_F(OrderTest, AnAcknowledgementWakesWhoWaitsForTheNext) {
   call.wait = absl::Seconds(20);
   const auto waiting = StartReceive(call);
   world_.RunFor(absl::Seconds(3));
-  EXPECT_FALSE(waiting->result.has_value());
+  EXPECT_FALSE(waiting->has_value());
   Settle(first.deliveries[0], SettleKind::kAck);
   world_.RunFor(absl::Milliseconds(10));
-  ASSERT_TRUE(waiting->result.has_value());
-  EXPECT_THAT(Ids(*waiting->result), ElementsAre("a2", "a3"));
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_THAT(Ids(**waiting), ElementsAre("a2", "a3"));
 }
 
 TEST_F(OrderTest, WhatIsSentWhileItsMessageGroupIsLockedComesWhenItIsNot) {
@@ -262,8 +187,8 @@ TEST_F(OrderTest, WhatIsSentWhileItsMessageGroupIsLockedComesWhenItIsNot) {
   const auto waiting = StartReceive(call);
   Send({"a2", "b1"});
   world_.RunFor(absl::Milliseconds(100));
-  ASSERT_TRUE(waiting->result.has_value());
-  EXPECT_THAT(Ids(*waiting->result), ElementsAre("b1"));
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_THAT(Ids(**waiting), ElementsAre("b1"));
   EXPECT_THAT(Ids(Take()), IsEmpty());
   Settle(first.deliveries[0], SettleKind::kAck);
   EXPECT_THAT(Ids(Take()), ElementsAre("a2"));
@@ -300,8 +225,7 @@ TEST_F(OrderTest, LocksAndParkedMessagesSurviveARestart) {
   Send({"a1", "a2", "b1"});
   const ReceiveResult first = Take(1);
   EXPECT_THAT(Ids(Take()), ElementsAre("b1"));
-  Stop();
-  Start();
+  Restart();
   EXPECT_THAT(Ids(Take()), IsEmpty());
   EXPECT_EQ(Stats().parked, 1);
   Settle(first.deliveries[0], SettleKind::kAck);
@@ -369,8 +293,8 @@ TEST_F(OrderTest, TooManyParkedMessagesStopTheScanUntilSomeAreSettled) {
   const auto waiting = StartReceive(call);
   Settle(result.deliveries[0], SettleKind::kAck);
   world_.RunFor(absl::Milliseconds(100));
-  ASSERT_TRUE(waiting->result.has_value());
-  EXPECT_THAT(Ids(*waiting->result), ElementsAre("a2", "a3", "a4", "a5", "b1"));
+  ASSERT_TRUE(waiting->has_value());
+  EXPECT_THAT(Ids(**waiting), ElementsAre("a2", "a3", "a4", "a5", "b1"));
 }
 
 // --- Priority ---
@@ -464,8 +388,7 @@ TEST_F(PriorityTest, ARepeatedSendIsAnsweredWithItsFirstPlace) {
   const AppendResult again = SendAt(4, "one", 77);
   EXPECT_EQ(again.entries[0].offset, 0);
   EXPECT_EQ(again.entries[0].queue, 4);
-  Stop();
-  Start();
+  Restart();
   EXPECT_EQ(SendAt(4, "two", 88).entries[0].offset, 1);
   EXPECT_THAT(Ids(Take()), ElementsAre("one", "two"));
 }

@@ -6,15 +6,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "base/log.h"
-#include "base/simulated/disk.h"
-#include "base/simulated/executor.h"
 #include "base/status.h"
 #include "base/stored_message.h"
-#include "broker/shard.h"
 #include "gmock/gmock.h"
-#include "gtest/gtest.h"
 #include "tests/base/status_matchers.h"
+#include "tests/broker/shard_fixture.h"
 
 namespace barid::broker {
 namespace {
@@ -23,77 +19,27 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-constexpr ShardId kShard{1};
 constexpr QueueKey kQueue{TopicId(1), 0};
 constexpr QueueKey kOtherQueue{TopicId(1), 1};
 constexpr GroupId kGroup{1};
 constexpr GroupId kFifoGroup{2};
 
-class PositionsTest : public testing::Test {
+class PositionsTest : public ShardFixture {
  protected:
-  PositionsTest() : world_(1), disk_(1) {
-    options_.log.log_id = 7;
-    options_.log.segment_bytes = 1 << 22;
-    options_.disk_reserve_bytes = 1 << 20;
+  PositionsTest() {
     options_.max_clean_blocks = 1;
     options_.tail_cache_bytes = 0;
-    SetMinLogLevel(LogLevel::kFatal);
-    Start();
-  }
-  ~PositionsTest() override {
-    Stop();
-    SetMinLogLevel(LogLevel::kInfo);
-  }
-
-  void Start() {
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      *executor = world_.NewExecutor("");
-    ShardContext context{&disk_,
-                         world_.clock(),
-                         shard_executor_.get(),
-                         disk_executor_.get(),
-                         read_executor_.get(),
-                         checkpoint_executor_.get()};
-    shard_ = Shard::Open(kShard, "/shard", options_, context).value();
-    world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(Tables(/*with_topic=*/true)); });
-    absl::Status led = absl::UnknownError("no answer");
-    world_.RunOn(shard_executor_.get(),
-                 [&] { shard_->Lead(++epoch_, "broker", [&led](absl::Status status) { led = std::move(status); }); });
-    world_.RunUntil([&] { return !absl::IsUnknown(led); }, absl::Seconds(10));
-    CHECK_OK(led);
-  }
-  void Stop() {
-    world_.RunOn(shard_executor_.get(), [this] { shard_ = nullptr; });
-    for (auto* executor : {&shard_executor_, &disk_executor_, &read_executor_, &checkpoint_executor_})
-      world_.Stop(executor->get());
-  }
-  std::shared_ptr<const Metadata> Tables(bool with_topic) {
-    Metadata::Tables tables;
-    tables.revision = ++revision_;
-    if (with_topic) {
-      TopicMetadata& topic = tables.topics.emplace_back();
-      topic.id = kQueue.topic;
-      topic.name = {"", "orders"};
-      topic.queues_per_shard = 2;
-    }
+    TopicMetadata& topic = tables_.topics.emplace_back();
+    topic.id = kQueue.topic;
+    topic.name = {"", "orders"};
+    topic.queues_per_shard = 2;
     for (const GroupId id : {kGroup, kFifoGroup}) {
-      GroupMetadata& group = tables.groups.emplace_back();
+      GroupMetadata& group = tables_.groups.emplace_back();
       group.id = id;
       group.name = {"", absl::StrCat("group-", id.value())};
       group.order = id == kFifoGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
     }
-    return std::make_shared<const Metadata>(std::move(tables));
-  }
-
-  // Runs the shard's method until it answers.
-  template <typename Result, typename Call>
-  Result Ask(void (Shard::*method)(Call, Callback<Result>), Call call) {
-    auto result = std::make_shared<std::optional<Result>>();
-    world_.RunOn(shard_executor_.get(),
-                 [&] { (shard_.get()->*method)(std::move(call), [result](Result got) { *result = std::move(got); }); });
-    world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(60));
-    CHECK(result->has_value());
-    return **result;
+    Start();
   }
 
   void Send(const std::vector<std::string>& ids, const std::string& tag = "", const std::string& message_group = "") {
@@ -140,12 +86,6 @@ class PositionsTest : public testing::Test {
     CHECK(result->has_value());
     return **result;
   }
-  static std::vector<std::string> Ids(const std::vector<Delivery>& deliveries) {
-    std::vector<std::string> ids;
-    for (const Delivery& delivery : deliveries)
-      ids.emplace_back(DecodeStoredMessage(delivery.stored.view()).value().message_id);
-    return ids;
-  }
 
   std::vector<Delivery> Receive(GroupId group = kGroup, int32_t most = 32) {
     ReceiveCall call;
@@ -156,10 +96,7 @@ class PositionsTest : public testing::Test {
     call.invisible = absl::Minutes(10);
     call.client_id = "client";
     call.wait = absl::Seconds(1);
-    auto result = std::make_shared<std::optional<ReceiveResult>>();
-    world_.RunOn(shard_executor_.get(), [&] {
-      shard_->Receive(++next_call_, std::move(call), [result](ReceiveResult got) { *result = std::move(got); });
-    });
+    const auto result = StartReceive(std::move(call));
     world_.RunUntil([&] { return result->has_value(); }, absl::Seconds(10));
     return (**result).deliveries;
   }
@@ -194,15 +131,6 @@ class PositionsTest : public testing::Test {
     EXPECT_THAT(result.entries.at(0).status, IsOk());
     return result.entries.at(0);
   }
-
-  SimulatedWorld world_;
-  SimulatedDisk disk_;
-  ShardOptions options_;
-  std::unique_ptr<Executor> shard_executor_, disk_executor_, read_executor_, checkpoint_executor_;
-  std::unique_ptr<Shard> shard_;
-  Epoch epoch_ = 0;
-  int64_t revision_ = 0;
-  uint64_t next_call_ = 0;
 };
 
 // --- Pulls ---
@@ -265,7 +193,8 @@ TEST_F(PositionsTest, APullThatWaitsEndsWithItsTimeItsCallerOrItsTopic) {
   EXPECT_EQ((**over).next_offset, 0);
   EXPECT_FALSE(deleted->has_value());
   Update(0);  // Makes the queue.
-  world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(Tables(/*with_topic=*/false)); });
+  tables_.topics.clear();
+  Tell();
   world_.RunFor(absl::Seconds(1));
   ASSERT_TRUE(deleted->has_value());
   EXPECT_THAT((**deleted).status, StatusIs(absl::StatusCode::kNotFound));
@@ -340,8 +269,7 @@ TEST_F(PositionsTest, AStoredOffsetSurvivesARestart) {
   EXPECT_EQ(Get().offset, std::nullopt);
   EXPECT_THAT(Update(7).status, IsOk());
   EXPECT_THAT(Update(11).status, StatusIs(absl::StatusCode::kOutOfRange));
-  Stop();
-  Start();
+  Restart();
   EXPECT_EQ(Get().offset, 7);
   EXPECT_THAT(Update(0, kOtherQueue).status, IsOk()) << "before the first message";
   EXPECT_EQ(Get(kOtherQueue).offset, 0);
@@ -350,9 +278,8 @@ TEST_F(PositionsTest, AStoredOffsetSurvivesARestart) {
 TEST_F(PositionsTest, AStoredOffsetGoesWithItsGroup) {
   SendMany(1);
   Update(1);
-  Metadata::Tables tables = Tables(true)->tables();
-  tables.groups.erase(tables.groups.begin());
-  world_.RunOn(shard_executor_.get(), [&] { shard_->SetMetadata(std::make_shared<const Metadata>(tables)); });
+  tables_.groups.erase(tables_.groups.begin());
+  Tell();
   world_.RunFor(absl::Seconds(1));
   EXPECT_THAT(shard_->state().offsets().all(), IsEmpty());
 }
@@ -430,13 +357,11 @@ TEST_F(PositionsTest, AReceiveThatWaitsGetsWhatAResetBringsBack) {
   call.invisible = absl::Minutes(1);
   call.client_id = "client";
   call.wait = absl::Seconds(30);
-  std::optional<ReceiveResult> result;
-  world_.RunOn(shard_executor_.get(),
-               [&] { shard_->Receive(++next_call_, call, [&result](ReceiveResult got) { result = std::move(got); }); });
+  const auto result = StartReceive(call);
   Reset(To(1));
   world_.RunFor(absl::Milliseconds(50));
-  ASSERT_TRUE(result.has_value());
-  EXPECT_THAT(Ids(result->deliveries), ElementsAre("1", "2"));
+  ASSERT_TRUE(result->has_value());
+  EXPECT_THAT(Ids(**result), ElementsAre("1", "2"));
 }
 
 TEST_F(PositionsTest, AResetBeforeTheFirstReceiveIsWhereItBegins) {
