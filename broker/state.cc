@@ -641,16 +641,6 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Move& com
   return outcome;
 }
 
-absl::btree_map<CursorKey, Cursor>::iterator State::NextCursorOf(const QueueKey& key, GroupId from) {
-  auto it = cursors_.lower_bound({from, key});
-  while (it != cursors_.end() && it->first.queue != key) {
-    // In a group that begins behind the queue, or has no cursor in it.
-    const uint64_t group = it->first.group.value();
-    it = cursors_.lower_bound({GroupId(it->first.queue < key ? group : group + 1), key});
-  }
-  return it;
-}
-
 void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
   for (const Counts::Reader& reader : counts_.ReadersOf(key)) {
     const CursorKey cursor_key{reader.group, key};
@@ -805,11 +795,8 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Configure
   queue.deleted = true;
   SetQueue(key, queue);
   lite_.Erase(key);
-  for (auto it = NextCursorOf(key, GroupId()); it != cursors_.end();) {
-    const GroupId next(it->first.group.value() + 1);
-    EraseCursor(it);
-    it = NextCursorOf(key, next);
-  }
+  const std::vector<Counts::Reader> readers = counts_.ReadersOf(key);  // A copy: each that goes leaves the list.
+  for (const Counts::Reader& reader : readers) EraseCursor(cursors_.find({reader.group, key}));
   if (!BARID_MUTATION(kTransactionsOfTheDeletedStay)) DropTransactionsOf(key);
   offsets_.EraseQueue(key);
   MaybeEraseQueue(key);

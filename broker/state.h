@@ -242,9 +242,6 @@ class State {
   absl::Status CheckTakesMessages(const QueueKey& key) const;
   // The live delivery that `ref` names, or nullptr.
   InFlight* Live(const log::DeliveryRef& ref, CursorKey* key, Cursor** cursor);
-  // The first cursor in this queue of a group from `from` on. The state has one for each group, so this is linear in
-  // groups.
-  absl::btree_map<CursorKey, Cursor>::iterator NextCursorOf(const QueueKey& key, GroupId from);
   void ExpireCursors(const QueueKey& key, QueueOffset first);
   // Drops the entries of a queue below `first`, of which it has some.
   absl::Status ExpireTo(const QueueKey& key, QueueOffset first);
