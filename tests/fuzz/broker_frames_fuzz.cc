@@ -10,6 +10,7 @@
 #include "google/protobuf/io/coded_stream.h"
 #include "google/protobuf/io/zero_copy_stream_impl_lite.h"
 #include "google/protobuf/stubs/logging.h"
+#include "tests/fuzz/fill_message.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace barid {
@@ -209,51 +210,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 
 namespace {
 
-constexpr int kMaxDepth = 4;
-
-// Something in every field, so that mutations need not invent them.
-void Fill(google::protobuf::Message* message, int depth = 0) {
-  using google::protobuf::FieldDescriptor;
-  const google::protobuf::Reflection* const reflection = message->GetReflection();
-  for (int i = 0; i < message->GetDescriptor()->field_count(); ++i) {
-    const FieldDescriptor* const field = message->GetDescriptor()->field(i);
-    if (field->real_containing_oneof() != nullptr || field->is_map()) continue;
-    const bool repeated = field->is_repeated();
-    switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_MESSAGE:
-        if (depth < kMaxDepth) {
-          Fill(repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field),
-               depth + 1);
-        }
-        break;
-      case FieldDescriptor::CPPTYPE_STRING:
-        repeated ? reflection->AddString(message, field, "x") : reflection->SetString(message, field, "x");
-        break;
-      case FieldDescriptor::CPPTYPE_INT32:
-        repeated ? reflection->AddInt32(message, field, 3) : reflection->SetInt32(message, field, 3);
-        break;
-      case FieldDescriptor::CPPTYPE_UINT32:
-        repeated ? reflection->AddUInt32(message, field, 3) : reflection->SetUInt32(message, field, 3);
-        break;
-      case FieldDescriptor::CPPTYPE_INT64:
-        repeated ? reflection->AddInt64(message, field, 300) : reflection->SetInt64(message, field, 300);
-        break;
-      case FieldDescriptor::CPPTYPE_UINT64:
-        repeated ? reflection->AddUInt64(message, field, 300) : reflection->SetUInt64(message, field, 300);
-        break;
-      case FieldDescriptor::CPPTYPE_BOOL:
-        repeated ? reflection->AddBool(message, field, true) : reflection->SetBool(message, field, true);
-        break;
-      case FieldDescriptor::CPPTYPE_ENUM:
-        repeated ? reflection->AddEnumValue(message, field, 1) : reflection->SetEnumValue(message, field, 1);
-        break;
-      case FieldDescriptor::CPPTYPE_FLOAT:
-      case FieldDescriptor::CPPTYPE_DOUBLE:
-        break;  // There are none.
-    }
-  }
-}
-
 // A frame for each alternative of what stands in it.
 template <typename Frame>
 void AddSeeds(google::protobuf::Message* (*add)(Frame*), std::vector<std::string>* seeds) {
@@ -266,7 +222,7 @@ void AddSeeds(google::protobuf::Message* (*add)(Frame*), std::vector<std::string
       continue;
     Frame frame;
     google::protobuf::Message* const message = add(&frame);
-    Fill(message->GetReflection()->MutableMessage(message, field));
+    barid::FillMessage({}, message->GetReflection()->MutableMessage(message, field));
     seeds->push_back(frame.SerializeAsString());
   }
 }
@@ -281,7 +237,7 @@ std::vector<std::string> FuzzSeeds() {
   AddSeeds<DeliveryFrame>([](DeliveryFrame* frame) -> google::protobuf::Message* { return frame->add_pieces(); },
                           &seeds);
   ReceiveFrame receives;
-  Fill(&receives);
+  barid::FillMessage({}, &receives);
   seeds.push_back(receives.SerializeAsString());
   return seeds;
 }

@@ -18,6 +18,7 @@
 #include "proxy/proxy.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
+#include "tests/fuzz/fill_message.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/proxy/fakes.h"
 #include "tests/proxy/test_port.h"
@@ -146,64 +147,18 @@ void Fuzz(absl::string_view bytes) {
   cluster.world.RunUntilIdle();
 }
 
-constexpr int kMaxDepth = 4;
-
-// Something plausible in every field: names that are there, small numbers. Of a oneof, alternative `choice`.
-void Fill(Message* message, int choice, int depth = 0) {
-  const google::protobuf::Reflection* const reflection = message->GetReflection();
-  for (int i = 0; i < message->GetDescriptor()->field_count(); ++i) {
-    const FieldDescriptor* const field = message->GetDescriptor()->field(i);
-    if (field->is_map()) continue;
-    if (const auto* oneof = field->real_containing_oneof();
-        oneof != nullptr && field->index_in_oneof() != choice % oneof->field_count()) {
-      continue;
-    }
-    const bool repeated = field->is_repeated();
-    std::string text = "x";
-    if (field->name() == "name") text = "orders";
-    if (field->name() == "resource_namespace" || field->name() == "namespace") text = "";
-    if (field->name() == "expression") text = "a || b";
-    switch (field->cpp_type()) {
-      case FieldDescriptor::CPPTYPE_MESSAGE: {
-        if (depth == kMaxDepth) break;
-        Message* const inner =
-            repeated ? reflection->AddMessage(message, field) : reflection->MutableMessage(message, field);
-        Fill(inner, choice, depth + 1);
-        if (field->name() != "group") break;
-        if (const auto* name = inner->GetDescriptor()->FindFieldByName("name"); name != nullptr) {
-          inner->GetReflection()->SetString(inner, name, "workers");
-        }
-        break;
-      }
-      case FieldDescriptor::CPPTYPE_STRING:
-        repeated ? reflection->AddString(message, field, text) : reflection->SetString(message, field, text);
-        break;
-      case FieldDescriptor::CPPTYPE_INT32:
-        repeated ? reflection->AddInt32(message, field, 3) : reflection->SetInt32(message, field, 3);
-        break;
-      case FieldDescriptor::CPPTYPE_UINT32:
-        repeated ? reflection->AddUInt32(message, field, 3) : reflection->SetUInt32(message, field, 3);
-        break;
-      case FieldDescriptor::CPPTYPE_INT64:
-        repeated ? reflection->AddInt64(message, field, 30) : reflection->SetInt64(message, field, 30);
-        break;
-      case FieldDescriptor::CPPTYPE_UINT64:
-        repeated ? reflection->AddUInt64(message, field, 30) : reflection->SetUInt64(message, field, 30);
-        break;
-      case FieldDescriptor::CPPTYPE_BOOL:
-        repeated ? reflection->AddBool(message, field, true) : reflection->SetBool(message, field, true);
-        break;
-      case FieldDescriptor::CPPTYPE_ENUM:
-        repeated ? reflection->AddEnumValue(message, field, 1) : reflection->SetEnumValue(message, field, 1);
-        break;
-      case FieldDescriptor::CPPTYPE_FLOAT:
-        reflection->SetFloat(message, field, 0.5f);
-        break;
-      case FieldDescriptor::CPPTYPE_DOUBLE:
-        reflection->SetDouble(message, field, 0.5);
-        break;
-    }
-  }
+// Something plausible: names that are there, small numbers. Of a oneof, alternative `choice`.
+FillOptions Plausible(int choice) {
+  FillOptions options;
+  options.text = [](const FieldDescriptor* parent, const FieldDescriptor& field) {
+    const std::string& name = field.name();
+    if (name == "name") return parent != nullptr && parent->name() == "group" ? "workers" : "orders";
+    if (name == "resource_namespace" || name == "namespace") return "";
+    return name == "expression" ? "a || b" : "x";
+  };
+  options.large = 30;
+  options.alternative = choice;
+  return options;
 }
 
 }  // namespace
@@ -220,14 +175,14 @@ std::vector<std::string> FuzzSeeds() {
   for (size_t i = 0; i < Methods().size(); ++i) {
     for (int choice = 0; choice < 3; ++choice) {
       const std::unique_ptr<Message> request = NewMessage(Describe(Methods()[i])->input_type());
-      Fill(request.get(), choice);
+      FillMessage(Plausible(choice), request.get());
       seeds.push_back(std::string(1, static_cast<char>(i)) + request->SerializeAsString());
       if (Describe(Methods()[i])->client_streaming()) {
         seeds.back() += std::string(kSeparator) + request->SerializeAsString();
       }
     }
   }
-  // A send and a receive that are right, with the id and type that Fill does not guess.
+  // A send and a receive that are right, with the id and type that FillMessage does not guess.
   v2::SendMessageRequest send;
   v2::Message* const message = send.add_messages();
   message->mutable_topic()->set_name("orders");
