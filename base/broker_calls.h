@@ -270,6 +270,18 @@ struct ReceiveResult {
   std::vector<Delivery> deliveries;  // Empty with OK: nothing came while it waited.
 };
 
+// Where a group goes on in a lite topic.
+struct LiteStart {
+  enum class Kind : uint8_t {
+    kOffset = 0,  // At the offset `count`, brought into what the lite topic has.
+    kTail = 1,    // `count` messages before the end.
+    kTime = 2,    // At the first message that entered it at `time` or later.
+  };
+  Kind kind = Kind::kOffset;
+  int64_t count = 0;
+  absl::Time time = absl::UnixEpoch();
+};
+
 // Says which lite topics of a LITE topic a client reads; those of one shard. Receives of the client are given messages
 // of these and no others. Soft state of the shard's leader: it is forgotten some minutes after the last call, and with
 // the leader.
@@ -284,6 +296,9 @@ struct LiteSyncCall {
   std::vector<std::string> lite_topics;  // kSet: all of them, in this shard.
   int64_t version = 0;                   // Not 0: ignored if it is below that of an earlier call.
   int64_t quota = 2000;                  // How many the client may read in this shard.
+  // In those that the client did not read before; where the group was without it. What it had in flight there is
+  // dropped.
+  std::optional<LiteStart> start;
 };
 struct LiteSyncResult {
   absl::Status status;  // kResourceExhausted: more than its quota; nothing was changed.
@@ -386,6 +401,8 @@ enum class SettleKind : uint8_t {
   kExtend = 2,       // Invisible for `delay` from now on. 0: visible now.
   kUndelivered = 3,  // The answer surely did not leave: visible now, and the attempt does not count.
   kDeadLetter = 4,   // To the group's dead-letter topic, at once.
+  kSuspend = 5,  // Put off without having been tried: invisible for `delay` from now on, the attempt does not count,
+                 // and the receipt is spent.
 };
 struct SettleEntry {
   GroupId group;

@@ -421,7 +421,11 @@ void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffs
                    Reserved& reserved = reserved_[key];
                    --reserved.proposals;
                    Release(&reserved, claim);
-                   if (outcome.ok() && outcome->status.ok()) return ForgetIdle(key);
+                   if (outcome.ok() && outcome->status.ok()) {
+                     // As in OnDelivered.
+                     if (key.queue.queue >= kFirstLiteQueue && !claim.message_groups.empty()) Wake(key);
+                     return ForgetIdle(key);
+                   }
                    reserved.scanned = 0;
                    ForgetIdle(key);
                    Wake(key);

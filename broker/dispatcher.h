@@ -14,6 +14,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
+#include "absl/status/statusor.h"
 #include "base/broker_calls.h"
 #include "broker/filter_scan.h"
 #include "broker/lite_subscriptions.h"
@@ -64,6 +65,8 @@ class Dispatcher {
 
   // What a client of a LITE topic reads.
   absl::Status SyncLite(const LiteSyncCall& call);
+  // The queues of those that the call adds to what its client reads. An error is what SyncLite would answer.
+  absl::StatusOr<std::vector<QueueKey>> LiteQueuesBegunBy(const LiteSyncCall& call) const;
   void ForgetLite(const std::string& client) { lite_.Forget(client); }
   void ExpireLiteSubscriptions(int64_t now_us) { lite_.Expire(now_us); }
   int64_t lite_subscriptions() const { return lite_.subscriptions(); }

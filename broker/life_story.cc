@@ -140,6 +140,14 @@ void LifeStory::Do(const log::Settle& command) {
         event = Tell("returned", group, place);
         event->until = absl::FromUnixMicros(entry.visible_at());
         break;
+      case log::Settle::Entry::SUSPEND:
+        place->state = entry.visible_at() <= header_.time_us ? Place::State::kVisible : Place::State::kInvisible;
+        place->invisible_until = entry.visible_at();
+        place->nonce = header_.index;
+        --place->attempts;
+        event = Tell("suspended", group, place);
+        event->until = absl::FromUnixMicros(entry.visible_at());
+        break;
       case log::Settle::Entry::UNDELIVERED:
         place->state = Place::State::kVisible;
         place->nonce = header_.index;

@@ -1,6 +1,7 @@
 // How a receive of a LITE topic looks for messages: in the lite topics of its client that may have some, and in no
 // others.
 #include "base/lite_topic.h"
+#include "base/status.h"
 #include "broker/dispatcher.h"
 
 namespace barid::broker {
@@ -27,6 +28,11 @@ absl::Status Dispatcher::SyncLite(const LiteSyncCall& call) {
   WakeLine({call.topic, call.group, call.client_id});
   ServeWoken();
   return status;
+}
+
+absl::StatusOr<std::vector<QueueKey>> Dispatcher::LiteQueuesBegunBy(const LiteSyncCall& call) const {
+  RETURN_IF_ERROR(lite_.Check(call, call.quota));
+  return lite_.BegunBy(call);
 }
 
 std::vector<QueueKey> Dispatcher::LiteQueuesToRepeat(const Pending& receive) const {

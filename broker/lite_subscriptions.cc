@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "base/status.h"
 #include "broker/mutation.h"
 
 namespace barid::broker {
@@ -41,6 +42,35 @@ void LiteSubscriptions::Forget(const std::string& client) {
   }
 }
 
+const LiteSubscriptions::Client* LiteSubscriptions::Find(const ReceiveLine& line) const {
+  const auto found = clients_.find(line);
+  return found == clients_.end() ? nullptr : found->second.get();
+}
+
+absl::Status LiteSubscriptions::Check(const LiteSyncCall& call, int64_t quota) const {
+  using Action = LiteSyncCall::Action;
+  if (call.action != Action::kAdd && call.action != Action::kSet) return absl::OkStatus();
+  absl::flat_hash_set<absl::string_view> all(call.lite_topics.begin(), call.lite_topics.end());
+  const Client* const client = Find({call.topic, call.group, call.client_id});
+  if (call.action == Action::kAdd && client != nullptr) all.insert(client->names.begin(), client->names.end());
+  if (static_cast<int64_t>(all.size()) <= quota) return absl::OkStatus();
+  return absl::ResourceExhaustedError(absl::StrCat("the client would read ", all.size(), " lite topics, at most ",
+                                                   quota, " are allowed (setting proxy.max_lite_subscriptions)"));
+}
+
+std::vector<QueueKey> LiteSubscriptions::BegunBy(const LiteSyncCall& call) const {
+  using Action = LiteSyncCall::Action;
+  std::vector<QueueKey> begun;
+  if (call.action != Action::kAdd && call.action != Action::kSet) return begun;
+  const Client* const client = Find({call.topic, call.group, call.client_id});
+  if (client != nullptr && call.version != 0 && call.version < client->version) return begun;
+  for (const std::string& name : call.lite_topics) {
+    if (client != nullptr && client->names.contains(name)) continue;
+    if (const std::optional<QueueKey> queue = table_.Find(call.topic, name)) begun.push_back(*queue);
+  }
+  return begun;
+}
+
 absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, int64_t expires_us) {
   const ReceiveLine line{call.topic, call.group, call.client_id};
   const auto found = clients_.find(line);
@@ -55,14 +85,7 @@ absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, in
     clients_.erase(found);
     return absl::OkStatus();
   }
-  if (call.action == Action::kAdd || call.action == Action::kSet) {
-    absl::flat_hash_set<absl::string_view> all(call.lite_topics.begin(), call.lite_topics.end());
-    if (call.action == Action::kAdd && client != nullptr) all.insert(client->names.begin(), client->names.end());
-    if (static_cast<int64_t>(all.size()) > quota) {
-      return absl::ResourceExhaustedError(absl::StrCat("the client would read ", all.size(), " lite topics, at most ",
-                                                       quota, " are allowed (setting proxy.max_lite_subscriptions)"));
-    }
-  }
+  RETURN_IF_ERROR(Check(call, quota));
   if (client == nullptr) {
     if (call.action == Action::kRemove) return absl::OkStatus();
     client = clients_.emplace(line, std::make_unique<Client>()).first->second.get();

@@ -41,6 +41,10 @@ class LiteSubscriptions {
 
   // kResourceExhausted: the client would have more than `quota` in this shard; nothing is changed then.
   absl::Status Sync(const LiteSyncCall& call, int64_t quota, int64_t expires_us);
+  // What Sync would answer.
+  absl::Status Check(const LiteSyncCall& call, int64_t quota) const;
+  // The queues that there are of what Sync would add.
+  std::vector<QueueKey> BegunBy(const LiteSyncCall& call) const;
   // A client has said goodbye.
   void Forget(const std::string& client);
   // Forgets whom it has not heard of.
@@ -70,6 +74,8 @@ class LiteSubscriptions {
     int64_t expires_us = 0;
   };
   using Name = std::pair<TopicId, std::string>;
+
+  const Client* Find(const ReceiveLine& line) const;
 
   void Add(Client* client, const std::string& name);
   void Remove(Client* client, const std::string& name);

@@ -23,6 +23,7 @@ namespace barid::broker {
   X(kSettleAckLost)           /* an acknowledgement is answered and not applied */                                \
   X(kSettleAckNeighbour)      /* an acknowledgement also settles the next message in flight */                    \
   X(kShowAtForgotten)         /* a returned message never becomes visible */                                      \
+  X(kSuspendCounts)           /* what a member put off without trying it counts as an attempt */                  \
   X(kUndeliveredCounts)       /* an answer that did not leave counts as an attempt */                             \
   X(kMakeVisibleForgotten)    /* a lapse is not noticed */                                                        \
   X(kMakeVisibleSettles)      /* a lapse settles */                                                               \
@@ -98,6 +99,7 @@ namespace barid::broker {
   X(kSeekKeepsParked)              /* a reset leaves parked messages of an ordered group, and their locks */      \
   X(kLiteServesAll)                /* a client is given messages of lite topics that it does not read */          \
   X(kLiteUnsubscribeForgotten)     /* what a client stops to read is given to it once more */                     \
+  X(kLiteHasNoOrder)               /* an ordered group is given a lite topic without order */                     \
   X(kLiteSecondQueue)              /* a lite topic that is there is made again */                                 \
   X(kCheckpointForgetsLite)        /* lite topics that were made or written to are not written */                 \
   X(kCarryForgetsTimers)           /* the log of a carried timer is let go, but it points there still */          \

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/lite_topic.h"
 #include "base/log.h"
 #include "broker/dispatcher.h"
 #include "broker/mutation.h"
@@ -241,8 +242,13 @@ void Dispatcher::Picking::PickNew() {
     }
     const uint64_t message_group = cursor_.ordered ? entry.message_group : 0;
     if (!MayFollow(message_group)) {
+      const bool is_lite = queue.queue >= kFirstLiteQueue;
+      // Nothing behind it is of another message group, and one that is parked wakes receives when its time has come.
+      if (is_lite && (reserved_.parking > 0 || cursor_.FirstWaiting(message_group))) break;
       if (!Park(scan_, message_group)) break;
-      continue;
+      if (!is_lite) continue;
+      ++scan_;
+      break;
     }
     if (!Take(scan_, *block)) break;
     --room_;

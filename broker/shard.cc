@@ -8,6 +8,7 @@
 #include "base/lite_topic.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/stored_message.h"
 #include "broker/mutation.h"
 
 namespace barid::broker {
@@ -256,13 +257,16 @@ void Shard::Append(AppendCall call, Callback<AppendResult> done) {
   // Of a lite topic, to send again: shares the bytes.
   std::optional<AppendCall> again;
   if (!call.lite_topic.empty()) again = call;
+  // A lite topic is one message group: ordered groups get its messages one after the other.
+  const bool is_group = !call.lite_topic.empty() && !BARID_MUTATION(kLiteHasNoOrder);
+  const uint64_t lite_group = is_group ? MessageGroupHash(call.lite_topic) : 0;
   log::Append append;
   Bytes bulk;
   for (AppendCall::Message& message : call.messages) {
     log::Append::Entry* const entry = append.add_entries();
     entry->set_bytes(static_cast<uint32_t>(message.stored.size()));
     entry->set_tag_hash(message.tag_hash);
-    entry->set_message_group(message.message_group);
+    entry->set_message_group(lite_group != 0 ? lite_group : message.message_group);
     SetHashes(message, entry);
     bulk.Append(std::move(message.stored));
   }
@@ -323,7 +327,42 @@ void Shard::MakeLiteTopic(AppendCall call, Callback<AppendResult> done) {
 
 void Shard::SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done) {
   if (!leading()) return done({halted().ok() ? NotLeaderError({}, "this broker does not lead the shard") : halted()});
-  done({dispatcher_.SyncLite(call)});
+  if (!call.start) return done({dispatcher_.SyncLite(call)});
+  absl::StatusOr<std::vector<QueueKey>> begun = dispatcher_.LiteQueuesBegunBy(call);
+  if (!begun.ok()) return done({begun.status()});
+  BeginLite(std::move(call), *std::move(begun), std::move(done));
+}
+
+void Shard::BeginLite(LiteSyncCall call, std::vector<QueueKey> left, Callback<LiteSyncResult> done) {
+  // Only now, so that nothing is given from where the group was before.
+  if (left.empty()) return done({dispatcher_.SyncLite(call)});
+  const QueueKey key = left.back();
+  left.pop_back();
+  const Queue* const queue = core_->state().FindQueue(key);
+  ResetOffsetCall reset;
+  reset.group = call.group;
+  reset.topic = key.topic;
+  reset.queues = {key.queue};
+  switch (call.start->kind) {
+    case LiteStart::Kind::kOffset:
+      reset.offset = call.start->count;
+      break;
+    case LiteStart::Kind::kTail:
+      reset.offset = queue == nullptr ? 0 : std::max(queue->end - call.start->count, queue->first);
+      break;
+    case LiteStart::Kind::kTime:
+      reset.target = ResetOffsetCall::Target::kTime;
+      reset.time = call.start->time;
+      break;
+  }
+  positions_.Reset(std::move(reset), [this, call = std::move(call), left = std::move(left),
+                                      done = std::move(done)](ResetOffsetResult result) mutable {
+    absl::Status status = std::move(result.status);
+    for (ResetOffsetResult::Entry& entry : result.entries) status.Update(entry.status);
+    // It has gone meanwhile: there is nothing to begin at.
+    if (!status.ok() && !absl::IsNotFound(status)) return done({std::move(status)});
+    BeginLite(std::move(call), std::move(left), std::move(done));
+  });
 }
 
 void Shard::Schedule(AppendCall call, Callback<AppendResult> done) {

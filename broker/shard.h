@@ -79,6 +79,7 @@ class Shard {
     EnsureQueues(call.topic);
     positions_.Reset(std::move(call), std::move(done));
   }
+  // With a start the group's place is moved first: in those lite topics that the client does not read yet.
   void SyncLite(LiteSyncCall call, Callback<LiteSyncResult> done);
   void Settle(SettleCall call, Callback<SettleResult> done) { visibility_.Settle(std::move(call), std::move(done)); }
   void ReportSent(const SentReport& report) { visibility_.ReportSent(report); }
@@ -118,6 +119,8 @@ class Shard {
   void EnsureQueues(const TopicMetadata& topic);
   // If there is such a topic.
   void EnsureQueues(TopicId topic);
+  // Moves the group's place in one after the other, and then takes the call.
+  void BeginLite(LiteSyncCall call, std::vector<QueueKey> left, Callback<LiteSyncResult> done);
   // Continues with the queue of the call's lite topic, which is made if it is not there.
   void MakeLiteTopic(AppendCall call, Callback<AppendResult> done);
   // All lite topics of a topic together; of one group, or all that read it.

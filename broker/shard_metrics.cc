@@ -209,9 +209,9 @@ void ShardMetrics::OnApplied(const Command& command, const Outcome& outcome) {
     for (size_t i = 0; i < outcome.live.size(); ++i) {
       if (!outcome.live[i]) continue;
       const auto action = settle->entries(static_cast<int>(i)).action();
-      Counter* const counter = action == log::Settle::Entry::ACK       ? acknowledged_
-                               : action == log::Settle::Entry::SHOW_AT ? shown_later_
-                                                                       : undelivered_;
+      Counter* const counter = action == log::Settle::Entry::ACK           ? acknowledged_
+                               : action == log::Settle::Entry::UNDELIVERED ? undelivered_
+                                                                           : shown_later_;
       counter->Add();
     }
   } else if (std::holds_alternative<log::MakeVisible>(command)) {

@@ -531,6 +531,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Settle& c
     if (live == nullptr) continue;
     const QueueOffset offset = entry.delivery().offset();
     switch (entry.action()) {
+      case log::Settle::Entry::SUSPEND:
       case log::Settle::Entry::SHOW_AT: {
         if (BARID_MUTATION(kShowAtForgotten)) break;
         InFlight delivery = *live;
@@ -542,6 +543,11 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Settle& c
         if (cursor->ordered) delivery.attempt_id_hash = 0;
         delivery.visible = entry.visible_at() <= record.time_us;
         delivery.invisible_until = entry.visible_at();
+        if (entry.action() == log::Settle::Entry::SUSPEND) {
+          if (!BARID_MUTATION(kSuspendCounts)) --delivery.attempts;
+          // Its member has let go of it; who says so twice must not be given two attempts back.
+          delivery.nonce = record.index;
+        }
         SetDelivery(key, cursor, offset, std::move(delivery));
         break;
       }

@@ -97,6 +97,10 @@ void Visibility::Settle(SettleCall call, Callback<SettleResult> done) {
       case SettleKind::kUndelivered:
         out->set_action(log::Settle::Entry::UNDELIVERED);
         break;
+      case SettleKind::kSuspend:
+        out->set_action(log::Settle::Entry::SUSPEND);
+        out->set_visible_at(now + delay_us);
+        break;
       case SettleKind::kReturn:
       case SettleKind::kExtend:
       case SettleKind::kDeadLetter:

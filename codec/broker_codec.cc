@@ -61,6 +61,7 @@ static_assert(static_cast<int>(SettleKind::kReturn) == broker_pb::SETTLE_KIND_RE
 static_assert(static_cast<int>(SettleKind::kExtend) == broker_pb::SETTLE_KIND_EXTEND);
 static_assert(static_cast<int>(SettleKind::kUndelivered) == broker_pb::SETTLE_KIND_UNDELIVERED);
 static_assert(static_cast<int>(SettleKind::kDeadLetter) == broker_pb::SETTLE_KIND_DEAD_LETTER);
+static_assert(static_cast<int>(SettleKind::kSuspend) == broker_pb::SETTLE_KIND_SUSPEND);
 static_assert(static_cast<int>(QueryOffsetCall::Policy::kBeginning) == broker_pb::QueryOffset::BEGINNING);
 static_assert(static_cast<int>(QueryOffsetCall::Policy::kEnd) == broker_pb::QueryOffset::END);
 static_assert(static_cast<int>(QueryOffsetCall::Policy::kTime) == broker_pb::QueryOffset::TIME);
@@ -570,6 +571,19 @@ void Encode(const LiteSyncCall& in, broker_pb::SyncLite* out) {
   for (const std::string& name : in.lite_topics) out->add_lite_topics(name);
   out->set_version(in.version);
   out->set_quota(in.quota);
+  if (!in.start) return;
+  broker_pb::SyncLite::Start* const start = out->mutable_start();
+  switch (in.start->kind) {
+    case LiteStart::Kind::kOffset:
+      start->set_offset(in.start->count);
+      break;
+    case LiteStart::Kind::kTail:
+      start->set_tail(in.start->count);
+      break;
+    case LiteStart::Kind::kTime:
+      start->set_time_us(absl::ToUnixMicros(in.start->time));
+      break;
+  }
 }
 
 void Encode(const LiteSyncResult& in, broker_pb::SyncLiteAnswer* out) {
@@ -760,6 +774,21 @@ absl::StatusOr<LiteSyncCall> Decode(const broker_pb::SyncLite& in) {
   out.lite_topics.assign(in.lite_topics().begin(), in.lite_topics().end());
   out.version = in.version();
   out.quota = in.quota();
+  if (!in.has_start()) return out;
+  switch (in.start().at_case()) {
+    case broker_pb::SyncLite::Start::kOffset:
+      out.start = LiteStart{LiteStart::Kind::kOffset, in.start().offset(), absl::UnixEpoch()};
+      break;
+    case broker_pb::SyncLite::Start::kTail:
+      out.start = LiteStart{LiteStart::Kind::kTail, in.start().tail(), absl::UnixEpoch()};
+      break;
+    case broker_pb::SyncLite::Start::kTimeUs:
+      out.start = LiteStart{LiteStart::Kind::kTime, 0, absl::FromUnixMicros(in.start().time_us())};
+      break;
+    case broker_pb::SyncLite::Start::AT_NOT_SET:
+      return absl::InvalidArgumentError(
+          "a lite subscription begins at a place that is not known here: is this broker older than the proxy?");
+  }
   return out;
 }
 

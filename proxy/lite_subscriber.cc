@@ -61,6 +61,7 @@ void SyncLite(Router* router, const Metadata& metadata, const LiteSubscription& 
     call.lite_topics = subscription.lite_topics;
     call.version = subscription.version;
     call.quota = quota;
+    call.start = subscription.start;
     AskLeader<LiteSyncCall, LiteSyncResult>(router, *target, std::move(call), &BrokerApi::SyncLite,
                                             [gathering](LiteSyncResult result) { gathering->Arrived(result.status); });
   }

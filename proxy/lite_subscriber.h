@@ -1,6 +1,7 @@
 #ifndef BARID_PROXY_LITE_SUBSCRIBER_H_
 #define BARID_PROXY_LITE_SUBSCRIBER_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,6 +19,7 @@ struct LiteSubscription {
   LiteSyncCall::Action action = LiteSyncCall::Action::kAdd;
   std::vector<std::string> lite_topics;
   int64_t version = 0;
+  std::optional<LiteStart> start;
 };
 
 // Tells every shard all of it: a lite topic may have messages in the shard where it was before there were more of them.

@@ -7,13 +7,16 @@ namespace barid::proxy {
 void PendingCall::Cancel() {
   std::optional<Target> target;
   uint64_t id = 0;
+  std::vector<std::shared_ptr<PendingCall>> children;
   {
     MutexLock lock(&mu_);
     cancelled_ = true;
     target = std::exchange(target_, std::nullopt);
     id = id_;
+    children = std::exchange(children_, {});
   }
   if (target) target->broker->CancelReceive(target->shard, id);
+  for (const std::shared_ptr<PendingCall>& child : children) child->Cancel();
 }
 
 bool PendingCall::is_cancelled() const {
@@ -24,12 +27,26 @@ bool PendingCall::is_cancelled() const {
 void PendingCall::StopWaiting() {
   std::optional<Target> target;
   uint64_t id = 0;
+  std::vector<std::shared_ptr<PendingCall>> children;
   {
     MutexLock lock(&mu_);
     target = target_;
     id = id_;
+    children = children_;
   }
   if (target) target->broker->CancelReceive(target->shard, id);
+  for (const std::shared_ptr<PendingCall>& child : children) child->StopWaiting();
+}
+
+void PendingCall::Adopt(std::vector<std::shared_ptr<PendingCall>> children) {
+  {
+    MutexLock lock(&mu_);
+    if (!cancelled_) {
+      children_ = std::move(children);
+      return;
+    }
+  }
+  for (const std::shared_ptr<PendingCall>& child : children) child->Cancel();
 }
 
 std::optional<int> PendingCall::BeginAsking() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "absl/container/flat_hash_set.h"
 #include "base/mutex.h"
@@ -19,6 +20,8 @@ class PendingCall {
   bool is_cancelled() const;
   // Waits no longer: ends with what there is.
   void StopWaiting();
+  // From now on these fare as this one does: it waits at several places at once.
+  void Adopt(std::vector<std::shared_ptr<PendingCall>> children);
 
   // --- For who makes the call: at first, and again after a leader has moved. ---
   // Before the broker is asked. nullopt: it was cancelled, do not ask. Else what Asked wants.
@@ -34,6 +37,7 @@ class PendingCall {
   // The broker's call, while it can be cancelled.
   std::optional<Target> target_ ABSL_GUARDED_BY(mu_);
   uint64_t id_ ABSL_GUARDED_BY(mu_) = 0;
+  std::vector<std::shared_ptr<PendingCall>> children_ ABSL_GUARDED_BY(mu_);
   // Calls of a broker that have ended, so that an id that comes back late is not kept.
   int calls_ended_ ABSL_GUARDED_BY(mu_) = 0;
 };

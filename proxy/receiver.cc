@@ -4,25 +4,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "proxy/receive_journey.h"
 #include "proxy/refusal.h"
 
 namespace barid::proxy {
-
-struct Receiver::Journey {
-  ReceiveRequest request;
-  std::shared_ptr<PendingCall> pending;
-  Callback<ReceiveOutcome> done;
-  absl::Duration wait_until;  // By Clock::SinceBoot.
-  ReceiveOutcome outcome;     // Filled on the way.
-  TopicId topic;
-  Members* members = nullptr;  // Of whose group this receive is a member, from the moment the group is known.
-
-  void End(absl::Status status) {
-    outcome.status = std::move(status);
-    if (members != nullptr) members->End(outcome.group);
-    std::move(done)(std::move(outcome));
-  }
-};
 
 Receipt ReceiveOutcome::ReceiptOf(const Delivery& delivery) const {
   return {shard, group, delivery.queue, delivery.offset, delivery.attempt, delivery.nonce, auto_renew};
@@ -69,6 +54,12 @@ void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {
 }
 
 void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {
+  const TopicMetadata* const topic = metadata->FindTopic(journey->topic);
+  if (journey->request.everywhere && topic != nullptr && topic->type == MessageType::kLite) {
+    journey->outcome.metadata = std::move(metadata);
+    journey->outcome.auto_renew = journey->request.auto_renew;
+    return AskEverywhere(std::move(journey));
+  }
   const absl::StatusOr<Target> target = router_->ByName(*metadata, journey->request.shard_name);
   journey->outcome.metadata = std::move(metadata);
   journey->outcome.auto_renew = journey->request.auto_renew;
@@ -77,13 +68,13 @@ void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {
   Ask(std::move(journey), *target, /*tries=*/1);
 }
 
-void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
-  const ReceiveRequest& request = journey->request;
+ReceiveCall Receiver::MakeCall(const Journey& journey, ShardId shard, absl::Duration wait) {
+  const ReceiveRequest& request = journey.request;
   ReceiveCall call;
-  call.shard = target.shard;
-  call.group = journey->outcome.group;
-  call.topic = journey->topic;
-  call.metadata_revision = journey->outcome.metadata->revision();
+  call.shard = shard;
+  call.group = journey.outcome.group;
+  call.topic = journey.topic;
+  call.metadata_revision = journey.outcome.metadata->revision();
   call.tags = request.tags;
   call.sql = request.sql;
   call.max_messages = request.max_messages;
@@ -92,8 +83,12 @@ void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
   call.auto_renew = request.auto_renew;
   call.client_id = request.client_id;
   call.attempt_id = request.attempt_id;
-  call.wait = std::max(journey->wait_until - clock_->SinceBoot(), absl::ZeroDuration());
+  call.wait = std::max(wait, absl::ZeroDuration());
+  return call;
+}
 
+void Receiver::Ask(std::unique_ptr<Journey> journey, Target target, int tries) {
+  ReceiveCall call = MakeCall(*journey, target.shard, journey->wait_until - clock_->SinceBoot());
   const std::shared_ptr<PendingCall> pending = journey->pending;
   const std::optional<int> begun = pending->BeginAsking();
   if (!begun) return journey->End(absl::CancelledError("the client cancelled the call"));

@@ -1,6 +1,7 @@
 #ifndef BARID_PROXY_RECEIVER_H_
 #define BARID_PROXY_RECEIVER_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -22,6 +23,8 @@ struct ReceiveRequest {
   ResourceName topic;
   ResourceName group;
   std::string shard_name;  // As in the route; an unknown one: any shard.
+  // From a LITE topic: what any shard has, since the client asks no other one.
+  bool everywhere = false;
   std::vector<std::string> tags;
   std::string sql;
   int32_t max_messages = 32;
@@ -70,12 +73,23 @@ class Receiver {
   void Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata);
   void AskShard(std::unique_ptr<Journey> journey, Snapshot metadata);
   void Ask(std::unique_ptr<Journey> journey, Target target, int tries);
+  static ReceiveCall MakeCall(const Journey& journey, ShardId shard, absl::Duration wait);
+
+  // --- Of a receive that asks all shards (receive_everywhere.cc): first one after the other, each only for what it
+  // has; then, if there is time left, all at once. The first that has something answers, and what others give too goes
+  // back.
+  struct Race;
+  void AskEverywhere(std::unique_ptr<Journey> journey);
+  void AskNext(std::unique_ptr<Journey> journey);
+  void WaitEverywhere(std::unique_ptr<Journey> journey);
+  void OnRaced(const std::shared_ptr<Race>& race, ShardId shard, ReceiveResult result);
 
   Clock* const clock_;
   Catalog* const catalog_;
   Router* const router_;
   Members* const members_;
   PendingCalls under_way_;
+  std::atomic<size_t> turn_ = 0;  // Which shard is asked first.
 };
 
 }  // namespace barid::proxy

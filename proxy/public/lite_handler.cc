@@ -18,6 +18,43 @@ namespace {
 
 using SyncExchange = ExchangePtr<v2::SyncLiteSubscriptionRequest, v2::SyncLiteSubscriptionResponse>;
 
+// nullopt: where the group was.
+absl::StatusOr<std::optional<LiteStart>> StartOf(const v2::OffsetOption& option) {
+  const auto from = [](absl::string_view what, int64_t count,
+                       LiteStart::Kind kind) -> absl::StatusOr<std::optional<LiteStart>> {
+    if (count < 0) {
+      return Refuse(Reason::kBadRequest,
+                    absl::StrCat("the offset option's ", what, " is ", count, ", expected 0 or more"));
+    }
+    if (kind == LiteStart::Kind::kTime) return LiteStart{kind, 0, absl::FromUnixMillis(count)};
+    return LiteStart{kind, count, absl::UnixEpoch()};
+  };
+  switch (option.offset_type_case()) {
+    case v2::OffsetOption::kPolicy:
+      break;
+    case v2::OffsetOption::kOffset:
+      return from("offset", option.offset(), LiteStart::Kind::kOffset);
+    case v2::OffsetOption::kTailN:
+      return from("tail_n", option.tail_n(), LiteStart::Kind::kTail);
+    case v2::OffsetOption::kTimestamp:
+      return from("timestamp", option.timestamp(), LiteStart::Kind::kTime);
+    case v2::OffsetOption::OFFSET_TYPE_NOT_SET:
+      return std::optional<LiteStart>();
+  }
+  switch (option.policy()) {
+    case v2::OffsetOption::LAST:
+      return std::optional<LiteStart>();
+    case v2::OffsetOption::MIN:
+      return LiteStart{LiteStart::Kind::kOffset, 0, absl::UnixEpoch()};
+    case v2::OffsetOption::MAX:
+      return LiteStart{LiteStart::Kind::kTail, 0, absl::UnixEpoch()};
+    default:
+      return Refuse(Reason::kBadRequest,
+                    absl::StrCat("the offset option's policy is ", static_cast<int>(option.policy()),
+                                 ", expected LAST (0), MIN (1) or MAX (2)"));
+  }
+}
+
 absl::StatusOr<LiteSubscription> SubscriptionOf(const SyncExchange& exchange) {
   const v2::SyncLiteSubscriptionRequest& request = exchange->request();
   LiteSubscription subscription;
@@ -43,6 +80,7 @@ absl::StatusOr<LiteSubscription> SubscriptionOf(const SyncExchange& exchange) {
   subscription.client_id = std::string(exchange->caller().id);
   subscription.version = request.version();
   if (subscription.action == LiteSyncCall::Action::kRemoveAll) return subscription;
+  ASSIGN_OR_RETURN(subscription.start, StartOf(request.offset_option()));
   std::vector<std::string>& names = subscription.lite_topics;
   names.assign(request.lite_topic_set().begin(), request.lite_topic_set().end());
   for (const std::string& name : names) {

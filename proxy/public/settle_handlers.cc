@@ -93,7 +93,9 @@ void ChangeInvisibleDuration(ChangeExchange exchange) {
   std::vector<Settlement> settlements(1);
   settlements[0].receipt = OpenReceipt(*metadata, names->topic, names->group, request.receipt_handle());
   if (!settlements[0].receipt.ok()) return exchange->Answer(settlements[0].receipt.status());
-  settlements[0].kind = KindOfChange(proxy->clients().Find(exchange->caller().id), *settlements[0].receipt);
+  settlements[0].kind = request.suspend()
+                            ? SettleKind::kSuspend
+                            : KindOfChange(proxy->clients().Find(exchange->caller().id), *settlements[0].receipt);
   settlements[0].delay = delay;
   proxy->settler().Settle(std::move(settlements), [exchange = std::move(exchange)](std::vector<absl::Status> statuses) {
     exchange->Answer(statuses[0]);

@@ -126,8 +126,9 @@ class LiteShardTest : public ShardFixture {
     return Ask(&Shard::Append, std::move(call)).status;
   }
   absl::Status Sync(const std::string& client, LiteSyncCall::Action action, std::vector<std::string> names,
-                    int64_t version = 0, GroupId group = kGroup) {
+                    int64_t version = 0, GroupId group = kGroup, std::optional<LiteStart> start = std::nullopt) {
     LiteSyncCall call;
+    call.start = start;
     call.shard = kShard;
     call.group = group;
     call.topic = kParent;
@@ -228,6 +229,102 @@ TEST_F(LiteShardTest, WhatIsNotAcknowledgedComesAgain) {
   EXPECT_THAT(Ack(again), IsOk());
   world_.RunFor(absl::Seconds(31));
   EXPECT_THAT(Receive("ann"), IsEmpty());
+}
+
+TEST_F(LiteShardTest, AnOrderedGroupIsGivenALiteTopicOneMessageAfterTheOther) {
+  for (const char* id : {"a0", "a1", "a2", "a3"}) EXPECT_THAT(Send("a", id), IsOk());
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  for (const char* client : {"ann", "bob"})
+    EXPECT_THAT(Sync(client, LiteSyncCall::Action::kSet, {"a", "b"}, 0, kOtherGroup), IsOk());
+  const auto two = Receive("ann", kOtherGroup, 2);
+  EXPECT_THAT(Ids(two), ElementsAre("a0", "a1"));
+  const auto other = Receive("bob", kOtherGroup);
+  EXPECT_THAT(Ids(other), ElementsAre("b0")) << "another lite topic";
+  tables_.subscriptions.push_back({kOtherGroup, kParent, {}});
+  Tell();
+  // Many look in vain, and one message is parked for all of them.
+  EXPECT_THAT(Receive("bob", kOtherGroup), IsEmpty());
+  const auto waits = StartReceive("bob", absl::Seconds(20), kOtherGroup);
+  EXPECT_THAT(Receive("ann", kOtherGroup), IsEmpty());
+  StatsCall call;
+  call.topic = kParent;
+  int64_t parked = 0;
+  world_.RunOn(shard_executor_.get(), [&] {
+    for (const QueueStats& stats : shard_->Stats(call)) {
+      for (const auto& group : stats.groups) parked += group.parked;
+    }
+  });
+  EXPECT_EQ(parked, 1);
+  EXPECT_FALSE(waits->has_value());
+  EXPECT_THAT(Ack({two[0]}, kOtherGroup), IsOk());
+  EXPECT_FALSE(waits->has_value()) << "a1 is not settled";
+  EXPECT_THAT(Ack({two[1]}, kOtherGroup), IsOk());
+  EXPECT_THAT(Ids(Finish(waits)), ElementsAre("a2", "a3"));
+}
+
+TEST_F(LiteShardTest, AnUnorderedGroupDoesNotWait) {
+  for (const char* id : {"a0", "a1"}) EXPECT_THAT(Send("a", id), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann", kGroup, 1)), ElementsAre("a0"));
+  EXPECT_THAT(Ids(Receive("ann", kGroup, 1)), ElementsAre("a1"));
+}
+
+TEST_F(LiteShardTest, ASubscriptionSaysWhereItBegins) {
+  using Kind = LiteStart::Kind;
+  const auto adds = [this](const std::string& name, std::optional<LiteStart> start) {
+    return Sync("ann", LiteSyncCall::Action::kAdd, {name}, 0, kGroup, start);
+  };
+  const auto removes = [this](const std::string& name) { return Sync("ann", LiteSyncCall::Action::kRemove, {name}); };
+  for (const char* id : {"a0", "a1", "a2"}) EXPECT_THAT(Send("a", id), IsOk());
+  const absl::Time later = world_.clock()->Now() + absl::Seconds(1);
+  world_.RunFor(absl::Seconds(2));
+  for (const char* id : {"a3", "a4"}) EXPECT_THAT(Send("a", id), IsOk());
+  EXPECT_THAT(adds("a", LiteStart{Kind::kTail, 1, {}}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a4"));
+  // It reads it already: nothing is moved, whatever it says.
+  EXPECT_THAT(adds("a", LiteStart{Kind::kOffset, 0, {}}), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty());
+  EXPECT_THAT(removes("a"), IsOk());
+  EXPECT_THAT(adds("a", LiteStart{Kind::kTime, 0, later}), IsOk());
+  const auto by_time = Receive("ann");
+  EXPECT_THAT(Ids(by_time), ElementsAre("a3", "a4"));
+  EXPECT_THAT(Ack(by_time), IsOk());
+  EXPECT_THAT(removes("a"), IsOk());
+  EXPECT_THAT(adds("a", std::nullopt), IsOk());
+  EXPECT_THAT(Receive("ann"), IsEmpty()) << "where it was";
+  EXPECT_THAT(removes("a"), IsOk());
+  EXPECT_THAT(adds("a", LiteStart{Kind::kOffset, 3, {}}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a3", "a4"));
+  EXPECT_THAT(removes("a"), IsOk());
+  EXPECT_THAT(adds("a", LiteStart{Kind::kTail, 99, {}}), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("a0", "a1", "a2", "a3", "a4"));
+  // One that is not there yet has nothing to begin at; and what is refused moves nothing.
+  EXPECT_THAT(adds("new", LiteStart{Kind::kTail, 0, {}}), IsOk());
+  EXPECT_THAT(Send("new", "n0"), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("n0"));
+  EXPECT_THAT(Send("b", "b0"), IsOk());
+  EXPECT_THAT(Sync("ann", LiteSyncCall::Action::kAdd, {"b", "c"}, 0, kGroup, LiteStart{Kind::kTail, 0, {}}),
+              StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(adds("b", std::nullopt), IsOk());
+  EXPECT_THAT(Ids(Receive("ann")), ElementsAre("b0"));
+}
+
+TEST_F(LiteShardTest, WhatIsPutOffWasNotTried) {
+  EXPECT_THAT(Send("a", "a0"), IsOk());
+  EXPECT_THAT(Reads("ann", {"a"}), IsOk());
+  for (int i = 0; i < 20; ++i) {  // More often than the group tries.
+    const auto got = Receive("ann");
+    ASSERT_THAT(Ids(got), ElementsAre("a0"));
+    EXPECT_EQ(got[0].attempt, 1);
+    SettleCall call;
+    call.shard = kShard;
+    call.entries.push_back(
+        {kGroup, got[0].queue, got[0].offset, got[0].nonce, SettleKind::kSuspend, absl::Seconds(5), ""});
+    EXPECT_THAT(Ask(&Shard::Settle, call).entries.at(0), IsOk());
+    EXPECT_TRUE(IsStaleReceipt(Ask(&Shard::Settle, call).entries.at(0))) << "it was put off once";
+    EXPECT_THAT(Receive("ann"), IsEmpty());
+    world_.RunFor(absl::Seconds(6));
+  }
 }
 
 TEST_F(LiteShardTest, WhatAClientStopsToReadIsNotGivenToIt) {

@@ -387,7 +387,7 @@ class CommandGenerator {
     for (uint64_t entries = 1 + random_.Below(8); entries > 0; --entries) {
       log::Settle::Entry* const entry = command.add_entries();
       *entry->mutable_delivery() = AnyDelivery();
-      entry->set_action(static_cast<log::Settle::Entry::Action>(random_.Below(3)));
+      entry->set_action(static_cast<log::Settle::Entry::Action>(random_.Below(4)));
       entry->set_visible_at(Soon());
     }
     return command;

@@ -192,9 +192,13 @@ auto Fields(const UpdateOffsetCall& in) {
   const auto& [shard, group, queue, revision, offset] = in;
   return std::make_tuple(shard, group, queue, revision, offset);
 }
+std::string Words(const LiteStart& in) {
+  return absl::StrCat(static_cast<int>(in.kind), ":", in.count, ":", absl::ToUnixMicros(in.time));
+}
 auto Fields(const LiteSyncCall& in) {
-  const auto& [shard, group, topic, revision, client_id, action, lite_topics, version, quota] = in;
-  return std::make_tuple(shard, group, topic, revision, client_id, action, lite_topics, version, quota);
+  const auto& [shard, group, topic, revision, client_id, action, lite_topics, version, quota, start] = in;
+  return std::make_tuple(shard, group, topic, revision, client_id, action, lite_topics, version, quota,
+                         start.has_value(), Words(start.value_or(LiteStart())));
 }
 auto Fields(const LiteSyncResult& in) {
   const auto& [status] = in;
@@ -461,6 +465,15 @@ TEST(BrokerCodecTest, CallsAboutOffsetsSurviveTheWire) {
 
 TEST(BrokerCodecTest, ALiteSubscriptionSurvivesTheWire) {
   const auto sent = Filled<broker_pb::SyncLite>();
+  for (const LiteStart& start : {LiteStart{LiteStart::Kind::kOffset, 3, absl::UnixEpoch()},
+                                 LiteStart{LiteStart::Kind::kTail, 0, absl::UnixEpoch()},
+                                 LiteStart{LiteStart::Kind::kTime, 0, absl::FromUnixMicros(7)}}) {
+    LiteSyncCall one;
+    one.start = start;
+    broker_pb::SyncLite wire;
+    Encode(one, &wire);
+    EXPECT_EQ(Words(Decode(wire).value().start.value()), Words(start));
+  }
   const absl::StatusOr<LiteSyncCall> call = Decode(sent);
   ASSERT_TRUE(call.ok());
   ExpectAllSet(*call);

@@ -47,8 +47,7 @@ What the five official RocketMQ 5 clients were seen to do with Barid, unmodified
 NOTES = """\
 Rust has no push consumer: its simple consumer stands in. Node.js and Go leave the poll of a consumer that ended open: the next message goes to it,
 and comes again after its invisible time.
-Lite push consumers (topics of type LITE): Python, Node.js, Java and Go have them, the published Rust client has not (not offered). None of the programs uses one yet;
-tests/proxy/lite_handlers_test.cc and tests/broker/lite_test.cc speak as they do."""
+Lite topics are read by lite push consumers; none of these clients has a lite simple consumer."""
 
 
 def read(results, client):

@@ -38,11 +38,22 @@ class Traffic:
         server.create_topic(topic)
         server.create_group(options["group"])
         server.create_group(options["simple-group"])
+        self.reads_lite = client != "rust"
+        if self.reads_lite:
+            options.update({"lite-topic": f"{topic}-lite", "lite-group": f"{topic}-lite"})
+            server.create_topic(options["lite-topic"], kind="lite")
+            server.create_group(options["lite-group"])
+        self._lite_sent = {}
+        self._lite_received = set()
         self.program = Program(client, "loop", options, server, install, directory, self._on_event)
 
     def _on_event(self, event):
         with self._lock:
-            if event["event"] == "sent":
+            if event["event"] == "sent" and "lite" in event:
+                self._lite_sent[event["body"]] = event["at"]
+            elif event["event"] == "received" and event["via"] == "lite":
+                self._lite_received.add(event["body"])
+            elif event["event"] == "sent":
                 self._sent[event["body"]] = event["at"]
             elif event["event"] == "received":
                 self._received[event["via"]].setdefault(event["body"], event["at"])
@@ -68,6 +79,14 @@ class Traffic:
     def missing(self):
         with self._lock:
             return {way: self._sent.keys() - self._received[way].keys() for way in self.ways}
+
+    def missing_lite(self):
+        with self._lock:
+            return self._lite_sent.keys() - self._lite_received
+
+    def lite_sent_since(self, since):
+        with self._lock:
+            return sum(at > since for at in self._lite_sent.values())
 
     def check_running(self):
         errors = self.program.events("error")
@@ -116,7 +135,7 @@ def run(server, rounds, install, directory, check):
     wait_until(lambda: all_of(lambda traffic: traffic.program.events("stopped")), time.monotonic() + RECOVERY_SECONDS,
                "all five clients have stopped sending")
     try:
-        wait_until(lambda: all_of(lambda traffic: not any(traffic.missing().values())),
+        wait_until(lambda: all_of(lambda traffic: not any(traffic.missing().values()) and not traffic.missing_lite()),
                    time.monotonic() + DRAIN_SECONDS, "")
     except TimedOut:
         pass  # Judged below, client by client.
@@ -124,5 +143,9 @@ def run(server, rounds, install, directory, check):
         for way, missing in traffic.missing().items():
             check(not missing, f"{traffic.client}: {traffic.sends()} sends acknowledged, {len(missing)} not received by "
                   f"the {way} consumer" + (f": {shorten(missing)}" if missing else ""))
+        if traffic.reads_lite:
+            missing, fresh = traffic.missing_lite(), traffic.lite_sent_since(opened)
+            check(fresh and not missing, f"{traffic.client}: its lite subscription went on: {len(missing)} acknowledged messages of its lite topic not "
+                  f"received, {fresh} of them all were sent after the last restart" + (f": {shorten(missing)}" if missing else ""))
     for traffic in traffics:
         traffic.program.kill()

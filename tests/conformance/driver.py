@@ -204,7 +204,8 @@ def main():
                 report.check(right, sentence)
                 for client in CLIENTS:
                     if re.search(rf"\b{client}\b( again)?:", sentence):
-                        report.promise(client, "restart", right, sentence)
+                        about = "lite-restart" if "lite subscription" in sentence else "restart"
+                        report.promise(client, about, right, sentence)
 
             crash.run(server, arguments.rounds, arguments.install, directory, check)
         else:

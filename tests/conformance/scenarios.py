@@ -376,6 +376,64 @@ def check_members(run):
                   + ("" if replied == wanted else f"? {replied}"))
 
 
+LITE_TOPICS = ("a", "b", "c", "d")  # As in the programs.
+LITE_REFUSALS = {
+    "over-quota": {"python": "LiteSubscriptionQuotaExceeded", "node": "(?i)lite subscription quota exceeded", "java": "LiteSubscriptionQuotaExceeded",
+                   "go": "42902"},
+    "long-lite-topic": {"python": "exceeded max length", "node": "exceeded max length", "java": "exceeded max length", "go": "40020"},
+}
+
+
+def check_lite(run):
+    sent = run.named("sent")
+    count = run.options["count"]
+    wanted = len(LITE_TOPICS) * count + 2
+    run.check(len(sent) == wanted, f"{len(sent)} of {wanted} sends acknowledged")
+    received = run.named("received")
+    check_received(run, sent, received)
+    run.check(len(received) == len(by_body(received)), f"{len(received) - len(by_body(received))} delivered twice")
+    lite_of = {event["body"]: event["lite"] for event in sent}
+    wrong = [event["body"] for event in received if event["lite"] != lite_of.get(event["body"])]
+    run.check(not wrong, f"each came with the name of its lite topic{': not ' + shorten(wrong) if wrong else ''}")
+    for lite in LITE_TOPICS:
+        in_order = [event["body"] for event in sent if event["lite"] == lite]
+        found = [event["body"] for event in received if event["lite"] == lite]
+        run.check(found == in_order, f"lite topic {lite} came in order" + ("" if found == in_order else f"? {found}"))
+    subscribed, foreign = set(), []
+    for event in run.events:
+        if event["event"] == "subscribing":
+            subscribed.add(event["lite"])
+        elif event["event"] == "unsubscribed":
+            subscribed.remove(event["lite"])
+        elif event["event"] == "received" and event["lite"] not in subscribed:
+            foreign.append(event["body"])
+    run.check(not foreign, f"{len(foreign)} of lite topics that were not subscribed to just then" + (f": {shorten(foreign)}" if foreign else ""))
+    run.about = "lite-quota"
+    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    for case, patterns in LITE_REFUSALS.items():
+        said = refused.get(case)
+        run.check(said and re.search(patterns[run.client], said), f"{case}: {said or 'not refused'}")
+
+
+def check_lite_offset(run):
+    def body(lite, index):
+        return f"{run.options['run']}-{lite}-{index}"
+
+    count = run.options["count"]
+    for phase, wanted, why in (("tail", [body("a", index) for index in (count - 2, count - 1)], "from two before the end"),
+                               ("min", [body("a", index) for index in range(count)], "from the first"),
+                               ("max", [body("b", count)], "from the end")):
+        found = [event["body"] for event in run.named("received") if event["phase"] == phase]
+        run.check(found == wanted, f"a subscription that asks to begin {why} was given {found}, wanted {wanted}")
+
+
+def check_lite_suspend(run):
+    received = [(event["body"], event["attempt"]) for event in run.named("received")]
+    wanted = [(f"{run.options['run']}-a-0", 1)] * 4 + [(f"{run.options['run']}-a-{index}", 1) for index in range(1, run.options["count"])]
+    run.check(received == wanted, "what was put off three times came again, in its first attempt and before what follows it"
+              + ("" if received == wanted else f"? {received}"))
+
+
 # What users are promised, and the scenario that shows it. docs/compatibility.md has one row for each.
 PROMISES = {
     "normal-push": ("normal-push", "push consumer: 1,000 messages, each once, by its id"),
@@ -401,6 +459,11 @@ PROMISES = {
     "illegal-names": ("errors", "illegal topics and tags are refused"),
     "unknown-topic": ("errors", "an unknown topic is refused"),
     "end-while-polling": ("errors", "a consumer ends while it polls; nothing is lost to its poll"),
+    "lite": ("lite", "lite topics: a consumer gets what is sent to those that it subscribes to, in order, and nothing else"),
+    "lite-quota": ("lite", "a subscription to too many lite topics, or to an illegal name, is refused"),
+    "lite-offset": ("lite-offset", "a subscription says where in a lite topic it begins"),
+    "lite-suspend": ("lite-suspend", "what a listener of lite topics puts off has not been tried: its attempts are not counted"),
+    "lite-restart": ("crash", "kill -9 of the server: subscriptions to lite topics go on, nothing acknowledged is lost"),
     "restart": ("crash", "kill -9 of the server under load: the client goes on, nothing acknowledged is lost"),
 }
 
@@ -408,6 +471,9 @@ PROMISES = {
 NOT_OFFERED = {
     ("rust", "change-invisible"): "no such call",
     ("rust", "recall"): "no such call",
+    **{("rust", promise): "no lite topics" for promise in ("lite", "lite-quota", "lite-offset", "lite-suspend", "lite-restart")},
+    **{(client, "lite-offset"): "no such argument" for client in ("python", "go")},
+    **{(client, "lite-suspend"): "no such result of a listener" for client in ("python", "java")},
     **{(client, "batch-send"): "sends one message a call" for client in ("python", "node", "java", "go")},
 }
 
@@ -456,6 +522,10 @@ SCENARIOS = {
                      topic_kind="fifo"),
     # Rust's simple consumers ask one shard after the other, so they do not ask long.
     "members": Scenario(check_members, 60, {"count": 5, "await": 1}, replies=True),
+    "lite": Scenario(check_lite, 60, {"count": 10}, {"order": "fifo"}, topic_kind="lite", without=("rust",)),
+    "lite-offset": Scenario(check_lite_offset, 60, {"count": 5}, {"order": "fifo"}, topic_kind="lite", without=("rust", "python", "go")),
+    "lite-suspend": Scenario(check_lite_suspend, 60, {"count": 3}, {"order": "fifo", "max_attempts": 2}, topic_kind="lite",
+                             without=("rust", "python", "java")),
     "props": Scenario(check_props, 45, {
         "body": PROPS["body"], "tag": PROPS["tag"], "keys": ",".join(PROPS["keys"]),
         "properties": ",".join(f"{name}={value}" for name, value in PROPS["properties"].items())}),

@@ -12,8 +12,10 @@ START_SECONDS = 20
 DRAIN_SECONDS = 30
 # By default a producer is asked after 6 s, and again after 30 s.
 CHECK_SOONER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s"]
+# A client may read so few lite topics that the scenario `lite` wants one more.
+LITE_QUOTA = ["--proxy.max-lite-subscriptions=3"]
 # Groups for one member are made when they are first used: the default of standalone only.
-MEMBER_GROUPS = ["--auto-create.member-prefix=%MEMBER%"]
+PROXY = ["--auto-create.member-prefix=%MEMBER%", *LITE_QUOTA]
 
 # The ports of each role, by the names they have in the ports file; the first is the one that others come for.
 PORTS = {
@@ -100,7 +102,7 @@ class Server:
         self._baridctl = baridctl
         if shape == "standalone":
             # Off, as in a cluster: what is not there is refused, and the scenarios check how.
-            arguments = ["--auto-create.topics=false", *CHECK_SOONER, *arguments]
+            arguments = ["--auto-create.topics=false", *CHECK_SOONER, *LITE_QUOTA, *arguments]
             self.processes = [Process(barid, "standalone", "standalone", directory, arguments)]
         else:
             # Two shards a broker: enough to be several, few enough for a simple consumer to get round them in seconds.
@@ -112,7 +114,7 @@ class Server:
                 Process(barid, role, name, directory, [*reach, *more])
                 for role, name, more in (("broker", "b1", ["--broker.id", "b1", *CHECK_SOONER]),
                                          ("broker", "b2", ["--broker.id", "b2", *CHECK_SOONER]),
-                                         ("proxy", "p1", MEMBER_GROUPS), ("proxy", "p2", MEMBER_GROUPS))]
+                                         ("proxy", "p1", PROXY), ("proxy", "p2", PROXY))]
         for process in self.processes:
             if not process.ports:
                 process.start()
@@ -131,7 +133,8 @@ class Server:
         return brokers_and_proxies_first[round_number % len(self.processes)]
 
     def create_topic(self, name, queues=4, kind="normal"):
-        self._baridctl_until_it_works("topic", "create", name, "--type", kind, "--queues", queues)
+        # A LITE topic has no queues of its own.
+        self._baridctl_until_it_works("topic", "create", name, "--type", kind, *(() if kind == "lite" else ("--queues", queues)))
 
     def create_group(self, name, max_attempts=16, backoff="1s,2s", order="none"):
         self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff,

@@ -350,11 +350,11 @@ TEST_F(BrokerHopTest, SettlesCarryEveryField) {
   SettleCall call;
   call.shard = ShardId(9);
   for (const SettleKind kind : {SettleKind::kAck, SettleKind::kReturn, SettleKind::kExtend, SettleKind::kUndelivered,
-                                SettleKind::kDeadLetter}) {
+                                SettleKind::kDeadLetter, SettleKind::kSuspend}) {
     call.entries.push_back(
         {GroupId(5), {TopicId(6), 7}, 1'000'000'000'000, 8, kind, absl::Milliseconds(1500), "why \xfe"});
   }
-  broker_.settle_result = SettleResult{absl::OkStatus(), std::vector<absl::Status>(5)};
+  broker_.settle_result = SettleResult{absl::OkStatus(), std::vector<absl::Status>(6)};
   broker_.settle_result->entries[1] = StaleReceiptError("late");
   broker_.settle_result->entries[4] = RetryAfterError(absl::Seconds(2), "full");
   Outcome<SettleResult> outcome;
@@ -364,8 +364,8 @@ TEST_F(BrokerHopTest, SettlesCarryEveryField) {
   ASSERT_THAT(broker_.settles, SizeIs(1));
   const SettleCall& seen = broker_.settles[0];
   EXPECT_EQ(seen.shard, ShardId(9));
-  ASSERT_THAT(seen.entries, SizeIs(5));
-  for (size_t i = 0; i < 5; ++i) {
+  ASSERT_THAT(seen.entries, SizeIs(6));
+  for (size_t i = 0; i < 6; ++i) {
     EXPECT_EQ(seen.entries[i].group, GroupId(5));
     EXPECT_EQ(seen.entries[i].queue, (QueueKey{TopicId(6), 7}));
     EXPECT_EQ(seen.entries[i].offset, 1'000'000'000'000);
@@ -375,7 +375,7 @@ TEST_F(BrokerHopTest, SettlesCarryEveryField) {
     EXPECT_EQ(seen.entries[i].reason, "why \xfe");
   }
   EXPECT_THAT(result.status, IsOk());
-  ASSERT_THAT(result.entries, SizeIs(5));
+  ASSERT_THAT(result.entries, SizeIs(6));
   EXPECT_THAT(result.entries[0], IsOk());
   EXPECT_TRUE(IsStaleReceipt(result.entries[1]));
   EXPECT_EQ(GetRetryAfter(result.entries[4]), absl::Seconds(2));

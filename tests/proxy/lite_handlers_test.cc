@@ -123,9 +123,158 @@ TEST_F(LiteHandlersTest, AChangeIsOne) {
   EXPECT_THAT(TakeSyncs(), IsEmpty());
 }
 
+TEST_F(LiteHandlersTest, ASubscriptionSaysWhereItBegins) {
+  v2::SyncLiteSubscriptionRequest request;
+  request.set_action(v2::PARTIAL_ADD);
+  *request.mutable_topic() = Named("sessions");
+  *request.mutable_group() = Named("workers");
+  request.add_lite_topic_set("a");
+  const auto sync = [&] { return Call<v2::SyncLiteSubscriptionResponse>("SyncLiteSubscription", request).status(); };
+  v2::OffsetOption& option = *request.mutable_offset_option();
+  const auto start = [&] {
+    EXPECT_EQ(sync().code(), v2::OK);
+    return TakeSyncs().at(0).start;
+  };
+  EXPECT_EQ(start(), std::nullopt);
+  option.set_policy(v2::OffsetOption::LAST);
+  EXPECT_EQ(start(), std::nullopt);
+  const auto is = [](std::optional<LiteStart> got, LiteStart::Kind kind, int64_t count) {
+    return got && got->kind == kind && got->count == count;
+  };
+  option.set_policy(v2::OffsetOption::MIN);
+  EXPECT_TRUE(is(start(), LiteStart::Kind::kOffset, 0));
+  option.set_policy(v2::OffsetOption::MAX);
+  EXPECT_TRUE(is(start(), LiteStart::Kind::kTail, 0));
+  option.set_offset(7);
+  EXPECT_TRUE(is(start(), LiteStart::Kind::kOffset, 7));
+  option.set_tail_n(3);
+  EXPECT_TRUE(is(start(), LiteStart::Kind::kTail, 3));
+  option.set_timestamp(1'500);
+  EXPECT_EQ(start()->time, absl::UnixEpoch() + absl::Milliseconds(1'500));
+  option.set_tail_n(-1);
+  EXPECT_EQ(sync().code(), v2::BAD_REQUEST);
+  option.set_policy(static_cast<v2::OffsetOption::Policy>(9));
+  EXPECT_EQ(sync().code(), v2::BAD_REQUEST);
+  EXPECT_THAT(TakeSyncs(), IsEmpty());
+}
+
 TEST_F(LiteHandlersTest, AShardThatHasNoRoomForTheClientSaysSo) {
   for (auto& [id, broker] : directory_.brokers) broker->RefuseNext(absl::ResourceExhaustedError("too many"));
   EXPECT_EQ(Sync(v2::PARTIAL_ADD, {"a"}).code(), v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED);
+}
+
+TEST_F(LiteHandlersTest, WhatWasNotTriedIsPutOff) {
+  UseOneShard();
+  EXPECT_EQ(Send("hello").status().code(), v2::OK);
+  const std::vector<v2::Message> messages = ReceiveMessages();
+  ASSERT_THAT(messages, SizeIs(1));
+  v2::ChangeInvisibleDurationRequest request;
+  *request.mutable_topic() = Named("orders");
+  *request.mutable_group() = Named("workers");
+  request.set_receipt_handle(messages[0].system_properties().receipt_handle());
+  request.mutable_invisible_duration()->set_seconds(7);
+  request.set_suspend(true);
+  EXPECT_EQ(Call<v2::ChangeInvisibleDurationResponse>("ChangeInvisibleDuration", request).status().code(), v2::OK);
+  const SettleEntry& entry = broker(0).settles.at(0).entries.at(0);
+  EXPECT_EQ(entry.kind, SettleKind::kSuspend);
+  EXPECT_EQ(entry.delay, absl::Seconds(7));
+}
+
+// One that asks for the first queue of its route only.
+class LiteSimpleConsumerTest : public LiteHandlersTest {
+ protected:
+  LiteSimpleConsumerTest() {
+    ClientProfile profile;
+    profile.id = "client-1";
+    profile.type = ClientType::kLiteSimpleConsumer;
+    proxy_->clients().Declare(profile);
+    // A lite topic in each of the two shards.
+    for (int i = 0; here_.empty() || there_.empty(); ++i) {
+      const std::string name = absl::StrCat("session-", i);
+      (ShardOf(name) == ShardId(1) ? here_ : there_) = name;
+    }
+  }
+  void SendTo(const std::string& name) { EXPECT_EQ(Send(Lite(name, name)).status().code(), v2::OK); }
+  static v2::ReceiveMessageRequest Waiting() {
+    v2::ReceiveMessageRequest request = ReceiveRequestOf("workers", "sessions");
+    request.mutable_long_polling_timeout()->set_seconds(20);
+    return request;
+  }
+  std::vector<std::string> NamesIn(const std::shared_ptr<TestStream>& stream) {
+    world_.RunUntilIdle();
+    EXPECT_TRUE(stream->finished().has_value());
+    std::vector<std::string> names;
+    for (const v2::ReceiveMessageResponse& frame : stream->As<v2::ReceiveMessageResponse>()) {
+      if (frame.has_message()) names.push_back(frame.message().system_properties().lite_topic());
+    }
+    return names;
+  }
+  size_t waiting() { return broker(0).waiting() + broker(1).waiting(); }
+
+  std::string here_, there_;
+};
+
+TEST_F(LiteSimpleConsumerTest, IsGivenWhatAnyShardHas) {
+  SendTo(here_);
+  SendTo(there_);
+  std::vector<std::string> names;
+  for (int i = 0; i < 2; ++i) {
+    for (const v2::Message& message : ReceiveMessages(ReceiveRequestOf("workers", "sessions")))
+      names.push_back(message.system_properties().lite_topic());
+  }
+  EXPECT_THAT(names, UnorderedElementsAre(here_, there_));
+  EXPECT_EQ(ReceiveCode(ReceiveRequestOf("workers", "sessions")), v2::MESSAGE_NOT_FOUND);
+}
+
+TEST_F(LiteSimpleConsumerTest, WaitsAtAllShards) {
+  for (const std::string& name : {here_, there_, here_}) {
+    const auto stream = StartReceive(Waiting());
+    EXPECT_EQ(waiting(), 2u);
+    SendTo(name);
+    EXPECT_THAT(NamesIn(stream), ElementsAre(name));
+    EXPECT_EQ(waiting(), 0u) << "the other shard's wait is over";
+  }
+  // One shard of them is enough.
+  broker(0).RefuseNext(absl::UnavailableError("no leader"));
+  const auto stream = StartReceive(Waiting());
+  SendTo(there_);
+  EXPECT_THAT(NamesIn(stream), ElementsAre(there_));
+}
+
+TEST_F(LiteSimpleConsumerTest, WhatAnotherShardGivesTooGoesBack) {
+  const auto stream = StartReceive(Waiting());
+  broker(0).hold_deliveries = broker(1).hold_deliveries = true;
+  SendTo(here_);
+  SendTo(there_);
+  broker(0).hold_deliveries = broker(1).hold_deliveries = false;
+  broker(0).Release();
+  broker(1).Release();
+  std::vector<std::string> names = NamesIn(stream);
+  ASSERT_THAT(names, SizeIs(1));
+  for (const v2::Message& message : ReceiveMessages(ReceiveRequestOf("workers", "sessions"))) {
+    names.push_back(message.system_properties().lite_topic());
+    EXPECT_EQ(message.system_properties().delivery_attempt(), 1);
+  }
+  EXPECT_THAT(names, UnorderedElementsAre(here_, there_));
+}
+
+TEST_F(LiteSimpleConsumerTest, EndsWithItsCallAndWithItsTime) {
+  const auto gone = StartReceive(Waiting());
+  gone->Cancel();
+  world_.RunUntilIdle();
+  EXPECT_EQ(waiting(), 0u);
+  const auto over = StartReceive(Waiting());
+  broker(0).EndWaits();
+  EXPECT_FALSE(over->finished().has_value());
+  broker(1).EndWaits();
+  EXPECT_THAT(NamesIn(over), IsEmpty());
+  for (int i = 0; i < 2; ++i) broker(i).RefuseNext(absl::UnavailableError("no leader"));
+  EXPECT_EQ(ReceiveCode(ReceiveRequestOf("workers", "sessions")), v2::HA_NOT_AVAILABLE);
+}
+
+TEST_F(LiteHandlersTest, OtherClientsAskTheShardThatTheyName) {
+  const auto stream = StartReceive(ReceiveRequestOf("workers", "sessions"));
+  EXPECT_EQ(broker(0).receives.size() + broker(1).receives.size(), 1u);
 }
 
 TEST_F(LiteHandlersTest, ClientsAreToldTheirQuotas) {

@@ -1199,6 +1199,12 @@ const std::vector<StatusCase>& StatusCases() {
          request.set_action(static_cast<v2::LiteSubscriptionAction>(9));
          return w.Ask("SyncLiteSubscription", request);
        }},
+      {"SyncLiteSubscription", v2::BAD_REQUEST, "the offset option's number is negative, or its policy unknown",
+       [](W& w) {
+         v2::SyncLiteSubscriptionRequest request = w.Reads({"session-1"});
+         request.mutable_offset_option()->set_tail_n(-1);
+         return w.Ask("SyncLiteSubscription", request);
+       }},
       {"SyncLiteSubscription", v2::ILLEGAL_TOPIC, "the topic's name has a character that is not allowed",
        [](W& w) { return w.Ask("SyncLiteSubscription", w.Reads({}, "no.dots")); }},
       {"SyncLiteSubscription", v2::ILLEGAL_CONSUMER_GROUP, "the group's name has a character that is not allowed",

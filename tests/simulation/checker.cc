@@ -681,6 +681,7 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
         if (progress.fate == Fate::kOwed || progress.fate == Fate::kMaybeMoved) progress.fate = Fate::kMaybeSettled;
         break;
       case SettleKind::kUndelivered:
+      case SettleKind::kSuspend:
         progress.min_attempt = std::max(progress.min_attempt - 1, 1);
         progress.receipt_is_dead = true;
         break;
@@ -713,6 +714,11 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
           settle.at + AtLeast(std::max(settle.delay, group.group.policy.DelayAfter(std::max(receipt.attempt, 1))));
       break;
     case SettleKind::kExtend:
+      progress.invisible_until = settle.at + AtLeast(settle.delay);
+      break;
+    case SettleKind::kSuspend:
+      progress.min_attempt = progress.max_attempt = receipt.attempt;
+      progress.receipt_is_dead = true;
       progress.invisible_until = settle.at + AtLeast(settle.delay);
       break;
     case SettleKind::kUndelivered:

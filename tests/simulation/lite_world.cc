@@ -14,7 +14,8 @@ constexpr absl::Duration kLongestHold = absl::Seconds(10);
 
 }  // namespace
 
-void LiteWorld::AddTo(Metadata::Tables* tables) const {
+void LiteWorld::AddTo(Metadata::Tables* tables, bool ordered) {
+  ordered_ = ordered;
   TopicMetadata& topic = tables->topics.emplace_back();
   topic.id = kTopic;
   topic.name = {"", "sessions"};
@@ -25,6 +26,7 @@ void LiteWorld::AddTo(Metadata::Tables* tables) const {
   group.id = kGroup;
   group.name = {"", "lite"};
   group.retry.max_attempts = 100'000;
+  if (ordered) group.order = DeliveryOrder::kFifo;
   SubscriptionMetadata& subscription = tables->subscriptions.emplace_back();
   subscription.group = kGroup;
   subscription.topic = kTopic;
@@ -126,9 +128,23 @@ void LiteWorld::Receive(size_t client, absl::Duration wait) {
   });
 }
 
+bool LiteWorld::KeepsOrder(const Delivery& delivery, const std::set<QueueOffset>& before) const {
+  const auto queue = places_.find(delivery.queue);
+  if (queue == places_.end()) return true;
+  const bool is_first = !queue->second.contains(delivery.offset);
+  for (const auto& [offset, other] : queue->second) {
+    if (offset > delivery.offset) return !is_first;  // It was delivered before this one ever was.
+    const Message& message = messages_[other];
+    const bool may_be_settled = message.settled || message.maybe_settled || settling_.contains(other);
+    if (offset < delivery.offset && !may_be_settled && !before.contains(offset)) return false;
+  }
+  return true;
+}
+
 void LiteWorld::OnReceived(uint64_t number, const ReceiveResult& result) {
   const Receiving receiving = receiving_.at(number);
   receiving_.erase(number);
+  std::map<QueueKey, std::set<QueueOffset>> before;
   for (const Delivery& delivery : result.deliveries) {
     const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
     size_t message = 0;
@@ -140,6 +156,10 @@ void LiteWorld::OnReceived(uint64_t number, const ReceiveResult& result) {
     if (!receiving.allowed.contains(messages_[message].lite_topic))
       return port_.violate(absl::StrCat(what, ", which does not read it"));
     if (messages_[message].settled) return port_.violate(absl::StrCat(what, " after it had been settled"));
+    if (ordered_ && !KeepsOrder(delivery, before[delivery.queue]))
+      return port_.violate(absl::StrCat(what, " while an earlier one of its lite topic was not settled"));
+    before[delivery.queue].insert(delivery.offset);
+    places_[delivery.queue][delivery.offset] = message;
     ++came_;
     if (draining_ || !random_.OneIn(3)) Ack(message, delivery);
   }

@@ -23,6 +23,8 @@ namespace barid::broker {
 //     becomes of the lite topic meanwhile.
 //   - No client is given a message of a lite topic that it has not read since it began the receive.
 //   - An acknowledged settlement never comes back.
+//   - If the group is an ordered one: a message of a lite topic is not delivered while an earlier one is not settled,
+//     but for those in front of it in its answer.
 //
 // Clients forget what they read when the process dies, and say it again, as real ones do.
 class LiteWorld {
@@ -39,7 +41,7 @@ class LiteWorld {
   };
   LiteWorld(Random* random, Port port) : random_(*random), port_(std::move(port)) {}
 
-  void AddTo(Metadata::Tables* tables) const;
+  void AddTo(Metadata::Tables* tables, bool ordered);
 
   // One of them does something.
   void Step();
@@ -76,6 +78,8 @@ class LiteWorld {
   void Receive(size_t client, absl::Duration wait);
   void OnReceived(uint64_t number, const ReceiveResult& result);
   void Ack(size_t message, const Delivery& delivery);
+  // Whether this one may be delivered behind `before`, which are those in front of it in its answer.
+  bool KeepsOrder(const Delivery& delivery, const std::set<QueueOffset>& before) const;
 
   Random& random_;
   const Port port_;
@@ -83,6 +87,8 @@ class LiteWorld {
   std::vector<Client> clients_ = {{"l0", {}}, {"l1", {}}, {"l2", {}}};
   std::map<uint64_t, Receiving> receiving_;
   std::set<size_t> settling_;
+  bool ordered_ = false;
+  std::map<QueueKey, std::map<QueueOffset, size_t>> places_;  // Of messages that were delivered once.
   uint64_t next_receiving_ = 0;
   uint64_t generation_ = 0;
   bool draining_ = false;

@@ -58,6 +58,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   if (character_.resets) character_.dead_letters = false;
   character_.ordered = !character_.storms && random_.OneIn(4);
   character_.lite = !character_.storms && !character_.ordered && random_.OneIn(2);
+  character_.lite_ordered = character_.lite && random_.OneIn(2);
   character_.crash_one_in = 30 + random_.Below(300);
   character_.fault_one_in = 30 + random_.Below(300);
   character_.delete_one_in = 50 + random_.Below(500);
@@ -201,7 +202,7 @@ void ShardSimulation::PublishMetadata() {
       if (one.start) subscription.start = {StartFrom::Kind::kTime, *one.start};
     }
   }
-  if (character_.lite) lite_.AddTo(&tables);
+  if (character_.lite) lite_.AddTo(&tables, character_.lite_ordered);
   NowOnShard(
       [metadata = std::make_shared<const Metadata>(std::move(tables))](Shard* shard) { shard->SetMetadata(metadata); });
 }
@@ -770,8 +771,10 @@ void ShardSimulation::SettleSomething() {
     Settle(receipt, SettleKind::kReturn, random_.OneIn(2) ? absl::ZeroDuration() : RandomDuration(kLongestHold));
   } else if (dice < 17) {
     Settle(receipt, SettleKind::kExtend, random_.OneIn(3) ? absl::ZeroDuration() : RandomDuration(kLongestHold));
-  } else if (dice < 19) {
+  } else if (dice < 18) {
     Settle(receipt, SettleKind::kUndelivered, absl::ZeroDuration());
+  } else if (dice < 19) {
+    Settle(receipt, SettleKind::kSuspend, random_.OneIn(3) ? absl::ZeroDuration() : RandomDuration(kLongestHold));
   } else if (!is_dead_letter && character_.dead_letters) {
     Settle(receipt, SettleKind::kDeadLetter, absl::ZeroDuration());
   }

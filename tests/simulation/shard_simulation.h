@@ -72,8 +72,9 @@ class ShardSimulation {
     bool keeps_unsettled = false;
     bool clients_stay = false;  // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
-    bool ordered = false;  // Only topics with few message groups, and ordered groups.
-    bool lite = false;     // There is a topic with lite topics; what waits in them holds the log.
+    bool ordered = false;       // Only topics with few message groups, and ordered groups.
+    bool lite_ordered = false;  // Its group is an ordered one.
+    bool lite = false;          // There is a topic with lite topics; what waits in them holds the log.
     bool resets =
         false;  // Places of groups are reset; then nothing goes to the dead letters, from where nothing comes back.
     bool far_timers = false;  // An hour and more ahead.

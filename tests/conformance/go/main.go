@@ -31,6 +31,7 @@ const (
 	largeBody     = maxBodyBytes - 4096 // An answer with it stays below 4 MiB.
 	bytesTag      = "bytes"             // Of messages whose body is no text.
 	messageGroups = 4
+	liteEvery     = 10 // Sends of loop.
 )
 
 var (
@@ -39,6 +40,7 @@ var (
 	stopped  atomic.Bool
 
 	memberNames = []string{"a", "b"}
+	liteTopics  = []string{"a", "b", "c", "d"}
 )
 
 type fields map[string]any
@@ -124,7 +126,7 @@ func (t *tally) wait(bodies, times int) {
 type options struct {
 	endpoint, consumerEndpoint           string
 	topic, group, simpleGroup, deadGroup string
-	replyTopic                           string
+	replyTopic, liteTopic, liteGroup     string
 	run                                  string
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
@@ -697,11 +699,126 @@ func errors(o options) {
 	acked.wait(1, 1)
 }
 
+func startLite(o options, topic, group string, consume func(*rmq.MessageView)) rmq.LitePushConsumer {
+	return startLiteOf(o, topic, group, func(message *rmq.MessageView) rmq.ConsumerResult {
+		consume(message)
+		return rmq.SUCCESS
+	})
+}
+
+func startLiteOf(o options, topic, group string, consume func(*rmq.MessageView) rmq.ConsumerResult) rmq.LitePushConsumer {
+	listener := &rmq.FuncMessageListener{Consume: consume}
+	return started("start lite push consumer", func() (rmq.LitePushConsumer, error) {
+		return rmq.NewLitePushConsumer(config(o.consumerEndpoint, group), rmq.NewLitePushConsumerConfig(topic, 30*time.Second),
+			rmq.WithPushAwaitDuration(o.await), rmq.WithPushMessageListener(listener))
+	})
+}
+
+func sendLite(producer rmq.Producer, topic, lite, body string) error {
+	message := &rmq.Message{Topic: topic, Body: []byte(body)}
+	message.SetLiteTopic(lite)
+	receipts, err := producer.Send(context.Background(), message)
+	if err != nil {
+		return err
+	}
+	emit("sent", fields{"id": receipts[0].MessageID, "body": body, "tag": nil, "lite": lite})
+	return nil
+}
+
+func emitReceivedLite(message *rmq.MessageView) {
+	emit("received", with(received(message, "lite"), "lite", message.GetLiteTopic()))
+}
+
+func lite(o options) {
+	bodies := newTally()
+	consumer := startLite(o, o.topic, o.group, func(message *rmq.MessageView) {
+		if indexOf(string(message.GetBody())) == 0 {
+			time.Sleep(300 * time.Millisecond) // What follows would overtake it.
+		}
+		emitReceivedLite(message)
+		bodies.add(string(message.GetBody()))
+	})
+	producer := startProducer(o)
+	subscribe := func(lite string) {
+		emit("subscribing", fields{"lite": lite})
+		if err := consumer.SubscribeLite(lite); err != nil {
+			fail("subscribe", err)
+		}
+	}
+	unsubscribe := func(lite string) {
+		if err := consumer.UnSubscribeLite(lite); err != nil {
+			fail("unsubscribe", err)
+		}
+		emit("unsubscribed", fields{"lite": lite})
+	}
+	attempt := func(name, lite string) {
+		if err := consumer.SubscribeLite(lite); err != nil {
+			emit("refused", with(describe(err), "case", name))
+		} else {
+			emit("accepted", fields{"case": name})
+		}
+	}
+	sendOne := func(lite string, index int) {
+		if err := sendLite(producer, o.topic, lite, fmt.Sprintf("%s-%s-%d", o.run, lite, index)); err != nil {
+			fail("send", err)
+		}
+	}
+
+	subscribe("a")
+	subscribe("b")
+	for index := 0; index < o.count; index++ {
+		for _, lite := range liteTopics {
+			sendOne(lite, index)
+		}
+	}
+	bodies.wait(2*o.count, 1)
+	subscribe("c")
+	bodies.wait(3*o.count, 1)
+	unsubscribe("a")
+	sendOne("a", o.count)
+	sendOne("b", o.count)
+	bodies.wait(3*o.count+1, 1)
+	subscribe("d")
+	bodies.wait(4*o.count+1, 1)
+	attempt("over-quota", "e")
+	attempt("long-lite-topic", strings.Repeat("x", 65))
+	unsubscribe("c")
+	subscribe("a")
+	bodies.wait(4*o.count+2, 1)
+}
+
+// The first message is put off three times.
+func liteSuspend(o options) {
+	seen, done := newTally(), newTally()
+	consumer := startLiteOf(o, o.topic, o.group, func(message *rmq.MessageView) rmq.ConsumerResult {
+		emitReceivedLite(message)
+		body := string(message.GetBody())
+		if times := seen.add(body); indexOf(body) == 0 && times <= 3 {
+			return rmq.NewConsumerResultSuspend(200 * time.Millisecond)
+		}
+		done.add(body)
+		return rmq.SUCCESS
+	})
+	if err := consumer.SubscribeLite("a"); err != nil {
+		fail("subscribe", err)
+	}
+	producer := startProducer(o)
+	for index := 0; index < o.count; index++ {
+		if err := sendLite(producer, o.topic, "a", fmt.Sprintf("%s-a-%d", o.run, index)); err != nil {
+			fail("send", err)
+		}
+	}
+	done.wait(o.count, 1)
+}
+
 func loop(o options) {
 	startPush(o, func(message *rmq.MessageView) bool {
 		emit("received", received(message, "push"))
 		return true
 	})
+	if err := startLite(o, o.liteTopic, o.liteGroup, emitReceivedLite).SubscribeLite("a"); err != nil {
+		fail("subscribe", err)
+	}
 	consumer := startSimple(o, o.topic, o.simpleGroup)
 	producer := startProducer(o)
 
@@ -729,6 +846,12 @@ func loop(o options) {
 		body := fmt.Sprintf("%s-%d", o.run, index)
 		if err := send(producer, &rmq.Message{Topic: o.topic, Body: []byte(body)}); err != nil {
 			emit("send-failed", with(describe(err), "body", body))
+		}
+		if index%liteEvery == 0 {
+			body := fmt.Sprintf("%s-lite-%d", o.run, index)
+			if err := sendLite(producer, o.liteTopic, "a", body); err != nil {
+				emit("send-failed", with(describe(err), "body", body))
+			}
 		}
 		time.Sleep(o.pause)
 	}
@@ -923,7 +1046,7 @@ func obeyStdin() {
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
 	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-	"props": props, "errors": errors, "loop": loop, "mixed": mixed}
+	"props": props, "errors": errors, "lite": lite, "lite-suspend": liteSuspend, "loop": loop, "mixed": mixed}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
@@ -935,6 +1058,8 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
 	flags.StringVar(&o.topic, "topic", "", "")
 	flags.StringVar(&o.replyTopic, "reply-topic", "", "")
+	flags.StringVar(&o.liteTopic, "lite-topic", "", "")
+	flags.StringVar(&o.liteGroup, "lite-group", "", "")
 	flags.StringVar(&o.group, "group", "", "")
 	flags.StringVar(&o.simpleGroup, "simple-group", "", "")
 	flags.StringVar(&o.deadGroup, "dead-group", "", "")

@@ -19,7 +19,9 @@ import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import java.util.function.BooleanSupplier;
+import java.util.function.Consumer;
 import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
@@ -30,6 +32,8 @@ import org.apache.rocketmq.client.apis.ClientServiceProvider;
 import org.apache.rocketmq.client.apis.consumer.ConsumeResult;
 import org.apache.rocketmq.client.apis.consumer.FilterExpression;
 import org.apache.rocketmq.client.apis.consumer.FilterExpressionType;
+import org.apache.rocketmq.client.apis.consumer.LitePushConsumer;
+import org.apache.rocketmq.client.apis.consumer.OffsetOption;
 import org.apache.rocketmq.client.apis.consumer.SimpleConsumer;
 import org.apache.rocketmq.client.apis.message.Message;
 import org.apache.rocketmq.client.apis.message.MessageBuilder;
@@ -58,6 +62,8 @@ public final class Conformance {
   private static final String BYTES = "bytes"; // The tag of messages whose body is no text.
   private static final int MESSAGE_GROUPS = 4;
   private static final String[] MEMBERS = {"a", "b"};
+  private static final String[] LITE_TOPICS = {"a", "b", "c", "d"};
+  private static final int LITE_EVERY = 10; // Sends of `loop`.
 
   private static volatile boolean sending = true;
 
@@ -676,11 +682,112 @@ public final class Conformance {
     }
   }
 
+  private LitePushConsumer startLite(String topic, String group, Consumer<MessageView> consume) throws Exception {
+    return PROVIDER.newLitePushConsumerBuilder().setClientConfiguration(consumerConfiguration())
+        .setConsumerGroup(group).bindTopic(topic).setMessageListener(message -> {
+          consume.accept(message);
+          return ConsumeResult.SUCCESS;
+        }).build();
+  }
+
+  private static void sendLite(Producer producer, String topic, String lite, String body) throws Exception {
+    SendReceipt receipt = producer.send(PROVIDER.newMessageBuilder().setTopic(topic).setLiteTopic(lite)
+        .setBody(body.getBytes(StandardCharsets.UTF_8)).build());
+    emit("sent", fields("id", receipt.getMessageId().toString(), "body", body, "tag", null, "lite", lite));
+  }
+
+  private static Map<String, Object> receivedLite(MessageView message) {
+    return with(received(message, "lite"), "lite", message.getLiteTopic().orElse(null));
+  }
+
+  private void lite() throws Exception {
+    Tally bodies = new Tally();
+    LitePushConsumer consumer = startLite(text("topic"), text("group"), message -> {
+      if (indexOf(bodyOf(message)) == 0) {
+        pause(0.3); // What follows would overtake it.
+      }
+      emit("received", receivedLite(message));
+      bodies.add(bodyOf(message));
+    });
+    Producer producer = startProducer();
+    subscribe(consumer, "a");
+    subscribe(consumer, "b");
+    for (int index = 0; index < count(); index++) {
+      for (String lite : LITE_TOPICS) {
+        sendLite(producer, lite, index);
+      }
+    }
+    bodies.await(2 * count(), 1);
+    subscribe(consumer, "c");
+    bodies.await(3 * count(), 1);
+    unsubscribe(consumer, "a");
+    sendLite(producer, "a", count());
+    sendLite(producer, "b", count());
+    bodies.await(3 * count() + 1, 1);
+    subscribe(consumer, "d");
+    bodies.await(4 * count() + 1, 1);
+    attemptLite(consumer, "over-quota", "e");
+    attemptLite(consumer, "long-lite-topic", "x".repeat(65));
+    unsubscribe(consumer, "c");
+    subscribe(consumer, "a");
+    bodies.await(4 * count() + 2, 1);
+  }
+
+  private void sendLite(Producer producer, String lite, int index) throws Exception {
+    sendLite(producer, text("topic"), lite, text("run") + "-" + lite + "-" + index);
+  }
+
+  private static void subscribe(LitePushConsumer consumer, String lite) throws Exception {
+    emit("subscribing", fields("lite", lite));
+    consumer.subscribeLite(lite);
+  }
+
+  private static void unsubscribe(LitePushConsumer consumer, String lite) throws Exception {
+    consumer.unsubscribeLite(lite);
+    emit("unsubscribed", fields("lite", lite));
+  }
+
+  private static void attemptLite(LitePushConsumer consumer, String name, String lite) {
+    try {
+      consumer.subscribeLite(lite);
+      emit("accepted", fields("case", name));
+    } catch (Exception error) {
+      emit("refused", with(describe(error), "case", name));
+    }
+  }
+
+  /** What was there before the subscription, from where it says on. */
+  private void liteOffset() throws Exception {
+    Tally bodies = new Tally();
+    AtomicReference<String> phase = new AtomicReference<>("");
+    LitePushConsumer consumer = startLite(text("topic"), text("group"), message -> {
+      emit("received", with(receivedLite(message), "phase", phase.get()));
+      bodies.add(phase.get() + bodyOf(message));
+    });
+    Producer producer = startProducer();
+    for (int index = 0; index < count(); index++) {
+      sendLite(producer, "a", index);
+      sendLite(producer, "b", index);
+    }
+    phase.set("tail");
+    consumer.subscribeLite("a", OffsetOption.ofTailN(2));
+    bodies.await(2, 1);
+    consumer.unsubscribeLite("a");
+    phase.set("min");
+    consumer.subscribeLite("a", OffsetOption.MIN_OFFSET);
+    bodies.await(2 + count(), 1);
+    phase.set("max");
+    consumer.subscribeLite("b", OffsetOption.MAX_OFFSET);
+    sendLite(producer, "b", count());
+    bodies.await(2 + count() + 1, 1);
+  }
+
   private void loop() throws Exception {
     startPush(message -> {
       emit("received", received(message, "push"));
       return true;
     });
+    startLite(text("lite-topic"), text("lite-group"), message -> emit("received", receivedLite(message))).subscribeLite("a");
     SimpleConsumer consumer = startSimple(text("topic"), text("simple-group"));
     Producer producer = startProducer();
     for (int i = 0; i < number("receivers", 1); i++) {
@@ -692,6 +799,9 @@ public final class Conformance {
       String body = text("run") + "-" + index;
       try {
         send(producer, messageWith(body).build(), body);
+        if (index % LITE_EVERY == 0) {
+          sendLite(producer, text("lite-topic"), "a", text("run") + "-lite-" + index);
+        }
       } catch (Throwable error) {
         emit("send-failed", with(describe(error), "body", body));
       }
@@ -908,7 +1018,8 @@ public final class Conformance {
         Map.entry("transaction", conformance::transaction), Map.entry("fifo", conformance::fifo),
         Map.entry("members", conformance::members),
         Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
-        Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
+        Map.entry("lite", conformance::lite),
+        Map.entry("lite-offset", conformance::liteOffset), Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

@@ -8,7 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import rocketmq from 'rocketmq-client-nodejs';
 
-const { ConsumeResult, FilterExpression, Producer, PushConsumer, SimpleConsumer } = rocketmq;
+const { ConsumeResult, ConsumeResultSuspend, FilterExpression, LitePushConsumerBuilder, OffsetOption, Producer, PushConsumer, SimpleConsumer }
+  = rocketmq;
 
 // The client does not export its own enumerations.
 const SQL = 2;
@@ -21,6 +22,8 @@ const LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // This client takes no answer o
 const BYTES = 'bytes'; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS = 4;
 const MEMBERS = ['a', 'b'];
+const LITE_TOPICS = ['a', 'b', 'c', 'd'];
+const LITE_EVERY = 10; // Sends of `loop`.
 
 let sending = true;
 
@@ -510,6 +513,123 @@ async function errors(options) {
   await acked.wait(1);
 }
 
+const indexOf = body => Number(body.slice(body.lastIndexOf('-') + 1));
+
+// consume(message) may return what becomes of it; nothing means that it is done with.
+function startLite(options, topic, group, consume) {
+  return new LitePushConsumerBuilder()
+    .setClientConfiguration(connection(options.consumerEndpoint))
+    .setConsumerGroup(group)
+    .bindTopic(topic)
+    .setMessageListener({ consume: message => consume(message) ?? ConsumeResult.SUCCESS })
+    .build();
+}
+
+async function sendLite(producer, topic, lite, body) {
+  const receipt = await producer.send({ topic, body: Buffer.from(body), liteTopic: lite });
+  emit('sent', { id: receipt.messageId, body, tag: null, lite });
+}
+
+function emitReceivedLite(message) {
+  emit('received', {
+    via: 'lite', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, lite: message.liteTopic,
+  });
+}
+
+async function lite(options) {
+  const received = new Tally();
+  const consumer = await startLite(options, options.topic, options.group, async message => {
+    if (indexOf(bodyOf(message)) === 0) await sleep(300); // What follows would overtake it.
+    emitReceivedLite(message);
+    received.add(bodyOf(message));
+    return ConsumeResult.SUCCESS;
+  });
+  const producer = await startProducer(options);
+  const subscribe = async lite => {
+    emit('subscribing', { lite });
+    await consumer.subscribeLite(lite);
+  };
+  const unsubscribe = async lite => {
+    await consumer.unsubscribeLite(lite);
+    emit('unsubscribed', { lite });
+  };
+  const attempt = async (kase, lite) => {
+    try {
+      await consumer.subscribeLite(lite);
+      emit('accepted', { case: kase });
+    } catch (error) {
+      emit('refused', { case: kase, ...describe(error) });
+    }
+  };
+  const sendOne = (lite, index) => sendLite(producer, options.topic, lite, `${options.run}-${lite}-${index}`);
+
+  await subscribe('a');
+  await subscribe('b');
+  for (let index = 0; index < options.count; index++) {
+    for (const lite of LITE_TOPICS) await sendOne(lite, index);
+  }
+  await received.wait(2 * options.count);
+  await subscribe('c');
+  await received.wait(3 * options.count);
+  await unsubscribe('a');
+  await sendOne('a', options.count);
+  await sendOne('b', options.count);
+  await received.wait(3 * options.count + 1);
+  await subscribe('d');
+  await received.wait(4 * options.count + 1);
+  await attempt('over-quota', 'e');
+  await attempt('long-lite-topic', 'x'.repeat(65));
+  await unsubscribe('c');
+  await subscribe('a');
+  await received.wait(4 * options.count + 2);
+}
+
+// The first message is put off three times.
+async function liteSuspend(options) {
+  const seen = new Tally();
+  const done = new Tally();
+  const consumer = await startLite(options, options.topic, options.group, message => {
+    emitReceivedLite(message);
+    const times = seen.add(bodyOf(message));
+    if (indexOf(bodyOf(message)) === 0 && times <= 3) return ConsumeResultSuspend.of(200);
+    done.add(bodyOf(message));
+  });
+  await consumer.subscribeLite('a');
+  const producer = await startProducer(options);
+  for (let index = 0; index < options.count; index++) {
+    await sendLite(producer, options.topic, 'a', `${options.run}-a-${index}`);
+  }
+  await done.wait(options.count);
+}
+
+// What was there before the subscription, from where it says on.
+async function liteOffset(options) {
+  const received = new Tally();
+  let phase = '';
+  const consumer = await startLite(options, options.topic, options.group, message => {
+    emit('received', {
+      via: 'lite', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, lite: message.liteTopic, phase,
+    });
+    received.add(phase + bodyOf(message));
+  });
+  const producer = await startProducer(options);
+  const sendOne = (lite, index) => sendLite(producer, options.topic, lite, `${options.run}-${lite}-${index}`);
+  for (let index = 0; index < options.count; index++) {
+    for (const lite of ['a', 'b']) await sendOne(lite, index);
+  }
+  phase = 'tail';
+  await consumer.subscribeLite('a', OffsetOption.ofTailN(2));
+  await received.wait(2);
+  await consumer.unsubscribeLite('a');
+  phase = 'min';
+  await consumer.subscribeLite('a', OffsetOption.MIN_OFFSET);
+  await received.wait(2 + options.count);
+  phase = 'max';
+  await consumer.subscribeLite('b', OffsetOption.MAX_OFFSET);
+  await sendOne('b', options.count);
+  await received.wait(2 + options.count + 1);
+}
+
 async function loop(options) {
   await startPush(options, options.group, message => {
     emitReceived(message, 'push');
@@ -532,12 +652,14 @@ async function loop(options) {
     }
   };
   for (let i = 0; i < options.receivers; i++) receiveForever();
+  await (await startLite(options, options.liteTopic, options.liteGroup, emitReceivedLite)).subscribeLite('a');
 
   let index = 0;
   for (; sending; index++) {
     const body = `${options.run}-${index}`;
     try {
       await send(producer, { topic: options.topic, body: Buffer.from(body) });
+      if (index % LITE_EVERY === 0) await sendLite(producer, options.liteTopic, 'a', `${options.run}-lite-${index}`);
     } catch (error) {
       emit('send-failed', { body, ...describe(error) });
     }
@@ -554,11 +676,12 @@ function obeyStdin() {
 }
 
 const SCENARIOS = {
-  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, members, props, errors, loop,
+  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, members, props, errors, lite,
+  'lite-offset': liteOffset, 'lite-suspend': liteSuspend, loop,
 };
 
 const DEFAULTS = {
-  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
+  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'lite-topic': '', 'lite-group': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
   'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
   'expression': '*', 'sql': '', 'sql-count': '0', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
@@ -572,6 +695,8 @@ function parseOptions(args) {
     ...values,
     consumerEndpoint: values['consumer-endpoint'] || values.endpoint,
     replyTopic: values['reply-topic'],
+    liteTopic: values['lite-topic'],
+    liteGroup: values['lite-group'],
     simpleGroup: values['simple-group'],
     sqlCount: values['sql-count'],
     deadGroup: values['dead-group'],

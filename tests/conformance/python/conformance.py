@@ -14,7 +14,7 @@ import time
 import zlib
 from concurrent.futures import ThreadPoolExecutor
 
-from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, Message,
+from rocketmq import (ClientConfiguration, ConsumeResult, Credentials, FilterExpression, LitePushConsumer, Message,
                       MessageListener, Producer, PushConsumer, SimpleConsumer, TransactionChecker,
                       TransactionResolution)
 
@@ -31,6 +31,8 @@ LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096  # What is left when an answer with it 
 BYTES = "bytes"  # The tag of messages whose body is no text.
 MESSAGE_GROUPS = 4
 MEMBERS = ("a", "b")
+LITE_TOPICS = ("a", "b", "c", "d")
+LITE_EVERY = 10  # Sends of `loop`.
 
 
 def emit(event, **fields):
@@ -547,12 +549,90 @@ def errors(options):
     acked.wait(1)
 
 
+def start_lite(options, topic, group, consume):
+    consumer = LitePushConsumer(configuration(options.consumer_endpoint), group, topic, Listener(consume))
+    consumer.startup()
+    return consumer
+
+
+def send_lite(producer, topic, lite, body):
+    message = Message()
+    message.topic = topic
+    message.body = body.encode()
+    message.lite_topic = lite
+    receipt = producer.send(message)
+    emit("sent", id=receipt.message_id, body=body, tag=None, lite=lite)
+
+
+def emit_received_lite(message):
+    emit("received", via="lite", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+         lite=message.lite_topic)
+
+
+def lite(options):
+    received = Tally()
+
+    def consume(message):
+        if index_of(body_of(message)) == 0:
+            time.sleep(0.3)  # What follows would overtake it.
+        emit_received_lite(message)
+        received.add(body_of(message))
+        return True
+
+    consumer = start_lite(options, options.topic, options.group, consume)
+    producer = start_producer(options)
+
+    def subscribe(lite):
+        emit("subscribing", lite=lite)
+        consumer.subscribe_lite(lite)
+
+    def unsubscribe(lite):
+        consumer.unsubscribe_lite(lite)
+        emit("unsubscribed", lite=lite)
+
+    def attempt(case, lite):
+        try:
+            consumer.subscribe_lite(lite)
+            emit("accepted", case=case)
+        except Exception as error:
+            emit("refused", case=case, **describe(error))
+
+    def send_one(lite, index):
+        send_lite(producer, options.topic, lite, f"{options.run}-{lite}-{index}")
+
+    subscribe("a")
+    subscribe("b")
+    for index in range(options.count):
+        for lite in LITE_TOPICS:
+            send_one(lite, index)
+    received.wait(2 * options.count)
+    subscribe("c")
+    received.wait(3 * options.count)
+    unsubscribe("a")
+    send_one("a", options.count)
+    send_one("b", options.count)
+    received.wait(3 * options.count + 1)
+    subscribe("d")
+    received.wait(4 * options.count + 1)
+    attempt("over-quota", "e")
+    attempt("long-lite-topic", "x" * 65)
+    unsubscribe("c")
+    subscribe("a")
+    received.wait(4 * options.count + 2)
+
+
 def loop(options):
     def consume(message):
         emit_received(message, "push")
         return True
 
     start_push(options, options.group, consume)
+
+    def consume_lite(message):
+        emit_received_lite(message)
+        return True
+
+    start_lite(options, options.lite_topic, options.lite_group, consume_lite).subscribe_lite("a")
     consumer = start_simple(options, options.topic, options.simple_group)
     producer = start_producer(options)
 
@@ -573,6 +653,8 @@ def loop(options):
     while not STOP_SENDING.wait(options.pause):
         try:
             send(producer, message_for(options, f"{options.run}-{index}"))
+            if index % LITE_EVERY == 0:
+                send_lite(producer, options.lite_topic, "a", f"{options.run}-lite-{index}")
         except Exception as error:
             emit("send-failed", body=f"{options.run}-{index}", **describe(error))
         index += 1
@@ -717,7 +799,7 @@ def obey_stdin():
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
              "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-             "props": props, "errors": errors, "loop": loop, "mixed": mixed}
+             "props": props, "errors": errors, "lite": lite, "loop": loop, "mixed": mixed}
 
 
 def main():
@@ -727,6 +809,8 @@ def main():
     parser.add_argument("--consumer-endpoint")
     parser.add_argument("--topic", required=True)
     parser.add_argument("--reply-topic")
+    parser.add_argument("--lite-topic")
+    parser.add_argument("--lite-group")
     parser.add_argument("--group", required=True)
     parser.add_argument("--simple-group")
     parser.add_argument("--dead-group")
