@@ -219,6 +219,9 @@ std::vector<storage::KeyValueStore::Operation> TakeOperations(State::Checkpoint*
   }
   TimerTable::AppendOperations(checkpoint->timers, &operations);
   SendWindow::AppendOperations(checkpoint->sends, &operations);
+  // What changed comes out of hash maps. In the order of keys, LevelDB does the same work for the same state, so that a
+  // simulation repeats, and inserts faster than in any other.
+  std::stable_sort(operations.begin(), operations.end(), [](const auto& a, const auto& b) { return a.key < b.key; });
   return operations;
 }
 

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "broker/mutation.h"
 #include "broker/queue_lookup.h"
 
 namespace barid::broker {
@@ -140,7 +141,8 @@ int64_t Dispatcher::OldestIn(GroupId group, const QueueKey& queue) const {
   if (const auto reserved = reserved_.find({group, queue}); reserved != reserved_.end()) {
     oldest = std::max({oldest, reserved->second.next, reserved->second.scanned});
   }
-  if (!cursor->again.empty()) oldest = std::min(oldest, *cursor->again.begin());
+  if (!cursor->again.empty() && !BARID_MUTATION(kPriorityForgetsReturned))
+    oldest = std::min(oldest, *cursor->again.begin());
   if (!cursor->released.empty()) oldest = std::min(oldest, *cursor->released.begin());
   if (oldest >= bounds.end) return std::numeric_limits<int64_t>::max();
   // What is not in memory is older than what is.
@@ -155,9 +157,10 @@ std::vector<QueueKey> Dispatcher::InOrderOf(const Pending& receive, std::vector<
     std::rotate(queues.begin(), queues.begin() + static_cast<ptrdiff_t>(turn_++ % queues.size()), queues.end());
     return queues;
   }
-  std::reverse(queues.begin(), queues.end());
   const int64_t turn = priority_turns_[{receive.call.topic, receive.call.group}];
-  const int64_t every = core_->options().priority_oldest_every;
+  int64_t every = core_->options().priority_oldest_every;
+  if (BARID_MUTATION(kPriorityNobodyIsOldest)) every = 0;
+  if (BARID_MUTATION(kPriorityOldestTooOften)) every = std::min<int64_t>(every, 1);
   if (every == 0 || (turn + 1) % every != 0) return queues;
   std::vector<std::pair<int64_t, QueueKey>> by_age;
   by_age.reserve(queues.size());
@@ -176,21 +179,24 @@ Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
   receive->invisible_until_us = core_->NowMicros() + absl::ToInt64Microseconds(invisible);
   const TopicMetadata* const topic = metadata_->FindTopic(receive->call.topic);
   const bool is_lite = topic != nullptr && topic->type == MessageType::kLite;
-  const std::vector<QueueKey> queues = is_lite ? LiteQueuesToRepeat(*receive) : QueuesOf(receive->call.topic);
+  std::vector<QueueKey> queues = is_lite ? LiteQueuesToRepeat(*receive) : QueuesOf(receive->call.topic);
+  // The highest first, also of a batch that is repeated.
+  const bool is_priority = topic != nullptr && topic->type == MessageType::kPriority;
+  if (is_priority && !BARID_MUTATION(kPriorityLowestFirst)) std::reverse(queues.begin(), queues.end());
   const Served repeated = RepeatAttempt(id, receive, queues);
   if (repeated == Served::kLater) return repeated;
   bool later = false;
   if (repeated == Served::kNothing && is_lite) {
     later = PickLite(id, receive, &messages_left, &bytes_left);
   } else if (repeated == Served::kNothing) {
-    for (const QueueKey& queue : InOrderOf(*receive, queues)) {
+    for (const QueueKey& queue : InOrderOf(*receive, std::move(queues))) {
       if (messages_left <= 0 || bytes_left <= 0) break;
       later |= PickFrom(id, receive, queue, &messages_left, &bytes_left) == Served::kLater;
     }
   }
   if (receive->proposals > 0) {
     if (const auto turn = priority_turns_.find({receive->call.topic, receive->call.group});
-        turn != priority_turns_.end()) {
+        turn != priority_turns_.end() && repeated == Served::kNothing) {
       ++turn->second;
     }
     if (receive->waiting) deadlines_.erase({receive->deadline_us, id});
@@ -396,7 +402,10 @@ void Dispatcher::ExpireWaiting(int64_t now_us) {
 }
 
 void Dispatcher::RecordScans() {
-  for (const CursorKey& key : std::exchange(scans_ahead_, {})) {
+  std::vector<CursorKey> keys(scans_ahead_.begin(), scans_ahead_.end());
+  scans_ahead_.clear();
+  std::sort(keys.begin(), keys.end());  // So that a simulation repeats.
+  for (const CursorKey& key : keys) {
     const Cursor* const cursor = core_->state().FindCursor(key);
     if (cursor == nullptr || seeking_.contains(key)) continue;
     Reserved* const reserved = ReservedFor(key, *cursor);

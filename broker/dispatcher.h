@@ -131,7 +131,8 @@ class Dispatcher {
   class Picking;
 
   Served Serve(uint64_t id, Pending* receive);
-  // The topic's queues in the order in which this receive looks at them.
+  // The topic's queues in the order in which this receive looks at them. Of a PRIORITY topic `queues` has the highest
+  // first.
   std::vector<QueueKey> InOrderOf(const Pending& receive, std::vector<QueueKey> queues);
   // Leader time of the first message that the group may be given of this queue; the largest int64 if there is none.
   int64_t OldestIn(GroupId group, const QueueKey& queue) const;
@@ -186,8 +187,9 @@ class Dispatcher {
   absl::btree_set<ReceiveLine> woken_;
   absl::flat_hash_map<CursorKey, Reserved> reserved_;
   absl::flat_hash_set<CursorKey> opening_;
-  absl::flat_hash_map<CursorKey, int32_t> seeking_;  // Records that are to move it.
-  absl::flat_hash_set<CursorKey> scans_ahead_;       // Cursors whose scans are not written down.
+  absl::flat_hash_set<std::pair<BlockKey, Subscription>> awaited_;  // Index blocks on their way, and who is woken then.
+  absl::flat_hash_map<CursorKey, int32_t> seeking_;                 // Records that are to move it.
+  absl::flat_hash_set<CursorKey> scans_ahead_;                      // Cursors whose scans are not written down.
   bool draining_ = false;
   uint64_t turn_ = 0;  // Which queue of a topic is looked at first.
   absl::flat_hash_map<Subscription, int64_t>

@@ -123,6 +123,11 @@ Index::Resident_* Index::Touch(const BlockKey& key) {
   return &it->second;
 }
 
+const IndexBlock* Index::Peek(const BlockKey& key) const {
+  const auto it = blocks_.find(key);
+  return it == blocks_.end() ? nullptr : it->second.block.get();
+}
+
 const IndexBlock* Index::Resident(const BlockKey& key) {
   Resident_* const resident = Touch(key);
   return resident == nullptr ? nullptr : resident->block.get();

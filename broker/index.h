@@ -89,6 +89,8 @@ class Index {
 
   // The block, if it is in memory.
   const IndexBlock* Resident(const BlockKey& key);
+  // The same, and does not count as a use of it.
+  const IndexBlock* Peek(const BlockKey& key) const;
   // The block, read from the store if need be. Blocks the caller: use Resident and Install where that matters.
   absl::StatusOr<const IndexBlock*> Load(const BlockKey& key);
   // Puts in a block that was read from the store, unless a newer one is here. What was read elsewhere belongs to the

@@ -1,6 +1,8 @@
 #include "broker/lite_subscriptions.h"
 
 #include <algorithm>
+#include <iterator>
+#include <tuple>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -31,14 +33,18 @@ void LiteSubscriptions::RemoveAll(Client* client) {
     Remove(client, name);
 }
 
+LiteSubscriptions::Clients::iterator LiteSubscriptions::Erase(Clients::iterator it) {
+  RemoveAll(it->second.get());
+  lines_of_.erase({it->first.client, it->first.topic, it->first.group});
+  return clients_.erase(it);
+}
+
+// Whoever says goodbye may be anyone, and mostly reads no lite topics: it is not looked for among all that do.
 void LiteSubscriptions::Forget(const std::string& client) {
-  for (auto it = clients_.begin(); it != clients_.end();) {
-    if (it->first.client != client) {
-      ++it;
-      continue;
-    }
-    RemoveAll(it->second.get());
-    it = clients_.erase(it);
+  for (auto it = lines_of_.lower_bound({client, TopicId(), GroupId()});
+       it != lines_of_.end() && std::get<0>(*it) == client;
+       it = lines_of_.lower_bound({client, TopicId(), GroupId()})) {
+    Erase(clients_.find({std::get<1>(*it), std::get<2>(*it), client}));
   }
 }
 
@@ -80,9 +86,7 @@ absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, in
 
   using Action = LiteSyncCall::Action;
   if (call.action == Action::kRemoveAll) {
-    if (client == nullptr) return absl::OkStatus();
-    RemoveAll(client);
-    clients_.erase(found);
+    if (client != nullptr) Erase(found);
     return absl::OkStatus();
   }
   RETURN_IF_ERROR(Check(call, quota));
@@ -90,6 +94,7 @@ absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, in
     if (call.action == Action::kRemove) return absl::OkStatus();
     client = clients_.emplace(line, std::make_unique<Client>()).first->second.get();
     client->line = line;
+    lines_of_.emplace(line.client, line.topic, line.group);
   }
   client->version = std::max(client->version, call.version);
   client->expires_us = expires_us;
@@ -113,13 +118,7 @@ absl::Status LiteSubscriptions::Sync(const LiteSyncCall& call, int64_t quota, in
 
 void LiteSubscriptions::Expire(int64_t now_us) {
   for (auto it = clients_.begin(); it != clients_.end();) {
-    Client* const client = it->second.get();
-    if (client->expires_us > now_us) {
-      ++it;
-      continue;
-    }
-    RemoveAll(client);
-    it = clients_.erase(it);
+    it = it->second->expires_us > now_us ? std::next(it) : Erase(it);
   }
 }
 

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -82,7 +83,12 @@ class LiteSubscriptions {
   void RemoveAll(Client* client);
 
   const LiteTable& table_;
-  absl::btree_map<ReceiveLine, std::unique_ptr<Client>> clients_;
+  using Clients = absl::btree_map<ReceiveLine, std::unique_ptr<Client>>;
+  // Returns what is behind it.
+  Clients::iterator Erase(Clients::iterator it);
+
+  Clients clients_;
+  absl::btree_set<std::tuple<std::string, TopicId, GroupId>> lines_of_;  // The same by client id, for Forget.
   absl::flat_hash_map<Name, absl::flat_hash_set<Client*>> readers_;
   int64_t subscriptions_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/broker_calls.h"
 #include "broker/lookup_index.h"
@@ -132,7 +133,7 @@ class Lookup {
   ShardCore* const core_;
   const std::shared_ptr<LookupIndex> index_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
-  absl::flat_hash_map<uint64_t, Callback<LookupResult>> waiting_;
+  absl::btree_map<uint64_t, Callback<LookupResult>> waiting_;
   uint64_t next_id_ = 1;
 };
 

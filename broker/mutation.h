@@ -87,6 +87,8 @@ namespace barid::broker {
   X(kRepeatIgnoresContent)         /* an id alone makes a repeat */                                               \
   X(kRepeatAnswersAnew)            /* a repeat is answered as if it were stored again */                          \
   X(kWindowOneShort)               /* one send less is remembered */                                              \
+  X(kWindowEndsEarly)              /* a send is remembered for half of the time */                                \
+  X(kWindowNeverEnds)              /* a repeated send is none however late it comes */                            \
   X(kWindowSharesOffset)           /* of several messages in one record the first offset is remembered for all */ \
   X(kCheckpointForgetsSends)       /* which sends are remembered is not written */                                \
   X(kCheckpointForgetsOutcomes)    /* how transactions ended is not written */                                    \
@@ -106,6 +108,10 @@ namespace barid::broker {
   X(kCarryForgetsTransactions)     /* the same of a transaction */                                                \
   X(kCarryOffsetOff)               /* all messages of a Carry are taken for the first */                          \
   X(kCarryTooMany)                 /* the log is let go for what a Carry did not move, too */                     \
+  X(kPriorityLowestFirst)          /* the lowest priority comes first */                                          \
+  X(kPriorityNobodyIsOldest)       /* no receive begins with the oldest message */                                \
+  X(kPriorityOldestTooOften)       /* every receive does */                                                       \
+  X(kPriorityForgetsReturned)      /* what came back is not among the oldest */                                   \
   X(kCheckpointForgetsCursors)     /* cursors changed since the last checkpoint are not written */                \
   X(kCheckpointForgetsDeliveries)                                                                                 \
   X(kCheckpointForgetsBlocks)                                                                                     \

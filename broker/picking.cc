@@ -300,7 +300,10 @@ Dispatcher::Served Dispatcher::Picking::Propose() {
 
 const IndexBlock* Dispatcher::FindBlock(const Subscription& subscription, const BlockKey& key) {
   if (const IndexBlock* const block = core_->state().index().Resident(key)) return block;
+  // Once: whoever is woken by one block asks again for all others, and would be woken by each as often as it has asked.
+  if (!awaited_.emplace(key, subscription).second) return nullptr;
   core_->WithBlock(key, [this, subscription, key](absl::StatusOr<const IndexBlock*> block) {
+    awaited_.erase({key, subscription});
     if (!block.ok()) {
       const Queue* const left = core_->state().FindQueue(key.queue);
       const bool expired = left == nullptr || (key.block + 1) * kBlockEntries <= left->first;

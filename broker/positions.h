@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
 #include "base/broker_calls.h"
 #include "base/metadata.h"
 #include "broker/dispatcher.h"
@@ -53,8 +53,8 @@ class Positions {
   ShardCore* const core_;
   Dispatcher* const dispatcher_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
-  absl::flat_hash_map<uint64_t, Callback<OffsetResult>> queries_;
-  absl::flat_hash_map<uint64_t, Resetting> resets_;
+  absl::btree_map<uint64_t, Callback<OffsetResult>> queries_;
+  absl::btree_map<uint64_t, Resetting> resets_;
   uint64_t next_id_ = 1;
 };
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
 #include "base/broker_calls.h"
 #include "broker/shard_core.h"
 #include "filter/filter.h"
@@ -67,7 +67,7 @@ class Redrive {
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   std::function<void(const TopicMetadata&)> ensure_queues_;
-  absl::flat_hash_map<uint64_t, Callback<RedriveResult>> waiting_;
+  absl::btree_map<uint64_t, Callback<RedriveResult>> waiting_;
   uint64_t next_id_ = 1;
 };
 

@@ -140,6 +140,7 @@ class State {
   uint64_t carries() const { return carries_; }
 
   Index& index() { return index_; }
+  const Index& index() const { return index_; }
   TimerTable& timers() { return timers_; }
   const TimerTable& timers() const { return timers_; }
   const TransactionTable& transactions() const { return transactions_; }

@@ -5,7 +5,7 @@
 #include <utility>
 #include <vector>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
 #include "broker/shard_core.h"
@@ -55,7 +55,7 @@ class Timers {
   bool reading_near_ = false;
   int64_t next_reading_us_ = 0;  // After one that failed.
   bool cancelling_deleted_ = false;
-  absl::flat_hash_map<uint64_t, Callback<RecallResult>> recalls_;
+  absl::btree_map<uint64_t, Callback<RecallResult>> recalls_;
   uint64_t next_recall_ = 1;
 };
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
@@ -77,8 +78,8 @@ class Transactions {
   // on them.
   absl::flat_hash_map<TransactionKey, std::string> asked_;
   absl::flat_hash_map<std::string, int64_t> proxies_;
-  absl::flat_hash_map<uint64_t, Callback<ChecksResult>> takings_;
-  absl::flat_hash_map<uint64_t, Callback<TransactionsResult>> listings_;
+  absl::btree_map<uint64_t, Callback<ChecksResult>> takings_;
+  absl::btree_map<uint64_t, Callback<TransactionsResult>> listings_;
   uint64_t next_id_ = 1;
 };
 

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/container/flat_hash_set.h"
 #include "base/broker_calls.h"
@@ -58,7 +59,7 @@ class Visibility {
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::flat_hash_set<Name> lapsing_;  // Proposed to become visible, not applied.
-  absl::flat_hash_map<Name, std::vector<Buried>> burying_;
+  absl::btree_map<Name, std::vector<Buried>> burying_;
   std::deque<DueHold> holds_;  // In order of due_us.
   absl::flat_hash_map<std::string, int64_t> last_heard_us_;
   int64_t leading_since_us_ = 0;

@@ -49,6 +49,9 @@ class KeyValueStore : public KeyValueReader {
 struct KeyValueStoreOptions {
   size_t write_buffer_bytes = size_t{4} << 20;
   size_t block_cache_bytes = size_t{8} << 20;
+  // Compactions are part of the call after which they are due, instead of running on a thread beside it: the same calls
+  // then make the same calls to the Env. For simulations.
+  bool compacts_in_calls = false;
 };
 
 // Opens or creates a LevelDB in `dir`, all its files through `env`. Every block that is read is verified.

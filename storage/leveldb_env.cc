@@ -113,7 +113,7 @@ class DebugLogger : public leveldb::Logger {
 
 class LevelDbEnv : public leveldb::Env {
  public:
-  explicit LevelDbEnv(barid::Env* env) : env_(env) {}
+  LevelDbEnv(barid::Env* env, LaterWork* later) : env_(env), later_(later) {}
 
   leveldb::Status NewSequentialFile(const std::string& path, leveldb::SequentialFile** result) override {
     return OpenAs(path, OpenMode::kRead, result,
@@ -191,6 +191,7 @@ class LevelDbEnv : public leveldb::Env {
   }
 
   void Schedule(void (*function)(void*), void* argument) override {
+    if (later_ != nullptr) return later_->Add(function, argument);
     leveldb::Env::Default()->Schedule(function, argument);
   }
   void StartThread(void (*function)(void*), void* argument) override {
@@ -215,12 +216,33 @@ class LevelDbEnv : public leveldb::Env {
   }
 
   barid::Env* const env_;
+  LaterWork* const later_;
   std::atomic<bool> is_rename_in_doubt_ = false;
 };
 
 }  // namespace
 
-std::unique_ptr<leveldb::Env> NewLevelDbEnv(Env* env) { return std::make_unique<LevelDbEnv>(env); }
+std::unique_ptr<leveldb::Env> NewLevelDbEnv(Env* env, LaterWork* later) {
+  return std::make_unique<LevelDbEnv>(env, later);
+}
+
+void LaterWork::Add(void (*function)(void*), void* argument) {
+  MutexLock lock(&mu_);
+  work_.emplace_back(function, argument);
+}
+
+void LaterWork::Do() {
+  while (true) {
+    std::pair<void (*)(void*), void*> next;
+    {
+      MutexLock lock(&mu_);
+      if (work_.empty()) return;
+      next = work_.front();
+      work_.pop_front();
+    }
+    next.first(next.second);
+  }
+}
 
 absl::Status FromLevelDb(const leveldb::Status& status) {
   if (status.ok()) return absl::OkStatus();

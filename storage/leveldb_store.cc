@@ -2,6 +2,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/cleanup/cleanup.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -60,18 +61,24 @@ absl::Status ScanOf(leveldb::DB* db, const leveldb::Snapshot* snapshot, const st
 
 class LevelDbSnapshot : public KeyValueReader {
  public:
-  LevelDbSnapshot(leveldb::DB* db, const std::string& dir) : db_(db), dir_(dir), snapshot_(db->GetSnapshot()) {}
+  LevelDbSnapshot(leveldb::DB* db, const std::string& dir, LaterWork* later)
+      : db_(db), dir_(dir), later_(*later), snapshot_(db->GetSnapshot()) {}
   ~LevelDbSnapshot() override { db_->ReleaseSnapshot(snapshot_); }
 
-  absl::StatusOr<std::string> Get(absl::string_view key) const override { return GetFrom(db_, snapshot_, dir_, key); }
+  absl::StatusOr<std::string> Get(absl::string_view key) const override {
+    const absl::Cleanup compact = [this] { later_.Do(); };
+    return GetFrom(db_, snapshot_, dir_, key);
+  }
   absl::Status Scan(absl::string_view first, absl::string_view end,
                     absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
+    const absl::Cleanup compact = [this] { later_.Do(); };
     return ScanOf(db_, snapshot_, dir_, first, end, visit);
   }
 
  private:
   leveldb::DB* const db_;
   const std::string dir_;
+  LaterWork& later_;
   const leveldb::Snapshot* const snapshot_;
 };
 
@@ -85,25 +92,29 @@ class LevelDbStore : public KeyValueStore {
     leveldb::DB* db = nullptr;
     const leveldb::Status opened = leveldb::DB::Open(store->options_, store->dir_, &db);
     store->db_.reset(db);
+    store->later_.Do();
     if (!opened.ok()) return Annotate(FromLevelDb(opened), absl::StrCat("opening the store in ", dir));
     return store;
   }
 
   absl::StatusOr<std::string> Get(absl::string_view key) const override {
+    const absl::Cleanup compact = [this] { later_.Do(); };
     return GetFrom(db_.get(), nullptr, dir_, key);
   }
 
   absl::Status Scan(absl::string_view first, absl::string_view end,
                     absl::FunctionRef<bool(absl::string_view, absl::string_view)> visit) const override {
+    const absl::Cleanup compact = [this] { later_.Do(); };
     return ScanOf(db_.get(), nullptr, dir_, first, end, visit);
   }
 
   std::unique_ptr<KeyValueReader> Snapshot() const override {
-    return std::make_unique<LevelDbSnapshot>(db_.get(), dir_);
+    return std::make_unique<LevelDbSnapshot>(db_.get(), dir_, &later_);
   }
 
   absl::StatusOr<std::pair<std::string, std::string>> Last(absl::string_view first,
                                                            absl::string_view end) const override {
+    const absl::Cleanup compact = [this] { later_.Do(); };
     const std::unique_ptr<leveldb::Iterator> it(db_->NewIterator(Verified()));
     if (end.empty()) {
       it->SeekToLast();
@@ -137,6 +148,7 @@ class LevelDbStore : public KeyValueStore {
     leveldb::WriteOptions options;
     options.sync = true;
     const absl::Status status = Annotate(FromLevelDb(db_->Write(options, &batch)), dir_);
+    later_.Do();
     if (!status.ok()) {
       LOG(ERROR) << "store refuses writes" << KV("cause", status);
       MutexLock lock(&mu_);
@@ -148,7 +160,7 @@ class LevelDbStore : public KeyValueStore {
  private:
   LevelDbStore(Env* env, absl::string_view dir, const KeyValueStoreOptions& options)
       : dir_(dir),
-        env_(NewLevelDbEnv(env)),
+        env_(NewLevelDbEnv(env, options.compacts_in_calls ? &later_ : nullptr)),
         filter_(leveldb::NewBloomFilterPolicy(kBloomBitsPerKey)),
         cache_(leveldb::NewLRUCache(options.block_cache_bytes)) {
     leveldb::Logger* logger = nullptr;
@@ -166,6 +178,7 @@ class LevelDbStore : public KeyValueStore {
   }
 
   const std::string dir_;
+  mutable LaterWork later_;  // Empty, but for what a call adds that is under way.
   // LevelDB borrows these until it is destroyed: before them, being declared after them.
   const std::unique_ptr<leveldb::Env> env_;
   const std::unique_ptr<const leveldb::FilterPolicy> filter_;

@@ -168,6 +168,93 @@ TEST_F(CarryStateTest, ATransactionKeepsItsNameAndCommitsFromItsNewPlace) {
   EXPECT_THAT(Carry({Pointer(0, kDiscarded)}).live, ElementsAre(true));
 }
 
+// The carrier looks, and proposes later: what it found may be over by then.
+TEST_F(CarryStateTest, ATimerThatFiredOrWasRecalledMeanwhileStaysGone) {
+  Configure();
+  const int64_t due = now_us_ + 60 * kSecond;
+  Schedule({due, due, due + kSecond});
+  const LogIndex scheduled = last();
+  const log::TimerRef fires = LastTimer(due, 0);
+  const log::TimerRef recalled = LastTimer(due, 1);
+  const log::TimerRef stays = LastTimer(due + kSecond, 2);
+  const std::vector<log::Carry::Entry> looked_at{Pointer(fires), Pointer(recalled), Pointer(stays)};
+  EXPECT_THAT(Cancel({recalled}).live, ElementsAre(true));
+  now_us_ = due;
+  EXPECT_THAT(Fire({fires}).live, ElementsAre(true));
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false, true));
+  EXPECT_EQ(queue().delayed, 1);
+  EXPECT_EQ(Entry(0).index, scheduled);  // What it has become is a pointer of its own.
+  now_us_ = due + kSecond;
+  EXPECT_THAT(Fire({fires, recalled, stays}).live, ElementsAre(false, false, true));
+  EXPECT_EQ(queue().end, 2);
+  EXPECT_NE(Entry(1).index, scheduled);
+  // Nor the other way round: carried, then fired, then the same Carry again.
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false, false));
+  EXPECT_EQ(queue().delayed, 0);
+}
+
+// The same of far ones, which only the store has; and what a checkpoint writes does not bring them back.
+TEST_F(CarryStateTest, AFarTimerThatWentMeanwhileStaysGoneAfterARestart) {
+  Configure();
+  std::vector<log::TimerRef> timers;
+  for (int i = 0; i < 6; ++i) {
+    Schedule({now_us_ + (1000 + i) * kSecond});
+    timers.push_back(LastTimer(now_us_ + (1000 + i) * kSecond));
+  }
+  WriteCheckpoint();  // The far ones leave memory.
+  const std::vector<log::Carry::Entry> looked_at{Pointer(timers[4]), Pointer(timers[5])};
+  EXPECT_THAT(Cancel({timers[5]}).live, ElementsAre(true));
+  now_us_ += 1004 * kSecond;
+  EXPECT_THAT(Fire({timers[4]}).live, ElementsAre(true));
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false));
+  WriteCheckpoint();
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false));
+  EXPECT_EQ(queue().delayed, 4);
+  EXPECT_THAT(Fire({timers[4], timers[5]}).live, ElementsAre(false, false));
+  EXPECT_EQ(queue().end, 1);
+}
+
+TEST_F(CarryStateTest, ATransactionThatEndedMeanwhileStaysEnded) {
+  Configure();
+  Prepare({now_us_, now_us_, now_us_});
+  const LogIndex prepared = last();
+  const TransactionKey committed = LastTransaction(0);
+  const TransactionKey rolled_back = LastTransaction(1);
+  const TransactionKey discarded = LastTransaction(2);
+  const std::vector<log::Carry::Entry> looked_at{Pointer(committed), Pointer(rolled_back), Pointer(discarded)};
+  Commit(committed);
+  RollBack(rolled_back);
+  Discard(discarded);
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false, false));
+  EXPECT_TRUE(state_->transactions().open().empty());
+  EXPECT_EQ(Entry(0).index, prepared);
+  EXPECT_EQ(Entry(0, kDiscarded).index, prepared);
+  WriteCheckpoint();
+  ASSERT_TRUE(Reload().ok());
+  EXPECT_TRUE(state_->transactions().open().empty());
+  Commit(rolled_back);  // The first end stands.
+  EXPECT_EQ(queue().end, 1);
+}
+
+// Of a deleted queue nothing is kept, and another of its name has other messages at the same offsets.
+TEST_F(CarryStateTest, WhatWentWithItsQueueIsNotMovedIntoTheNextOfItsName) {
+  Configure();
+  Send({10});
+  const int64_t due = now_us_ + 1000 * kSecond;
+  Schedule({due});
+  const log::TimerRef timer = LastTimer(due);
+  const std::vector<log::Carry::Entry> looked_at{Pointer(0), Pointer(timer)};
+  Delete();
+  Expire(1);
+  Cancel({timer});
+  Configure();
+  Send({10});
+  const LogIndex sent = last();
+  EXPECT_THAT(Carry(looked_at).live, ElementsAre(false, false));
+  EXPECT_EQ(Entry(queue().end - 1).index, sent);
+}
+
 TEST_F(CarryStateTest, WhatWasEmptiedMayBeTrimmed) {
   Configure();
   Send({10});

@@ -7,6 +7,7 @@
 #include "base/lite_topic.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "broker/lite_subscriptions.h"
 #include "tests/base/status_matchers.h"
 #include "tests/broker/shard_fixture.h"
 #include "tests/broker/state_fixture.h"
@@ -83,6 +84,35 @@ TEST_F(LiteStateTest, KnowsWhenItWasWrittenTo) {
   now_us_ += kSecond;
   Send({10}, key);
   EXPECT_EQ(state_->lite().Get(key)->written_us, made + kSecond);
+}
+
+// --- Who reads what ---
+
+TEST(LiteSubscriptionsTest, AGoodbyeForgetsAllThatTheClientReadsAndNobodyElse) {
+  LiteTable table;
+  LiteSubscriptions subscriptions(&table);
+  const auto read = [&](uint64_t topic, uint64_t group, const std::string& client) {
+    LiteSyncCall call;
+    call.topic = TopicId(topic);
+    call.group = GroupId(group);
+    call.client_id = client;
+    call.action = LiteSyncCall::Action::kSet;
+    call.lite_topics = {"a", "b"};
+    EXPECT_THAT(subscriptions.Sync(call, /*quota=*/10, /*expires_us=*/5), IsOk());
+  };
+  for (const char* client : {"ann", "an", "anna"}) read(1, 1, client);
+  read(1, 2, "ann");
+  read(2, 1, "ann");
+  subscriptions.Forget("ann");
+  subscriptions.Forget("nobody");
+  EXPECT_EQ(subscriptions.clients(), 2);
+  EXPECT_EQ(subscriptions.subscriptions(), 4);
+  read(1, 1, "ann");
+  EXPECT_EQ(subscriptions.clients(), 3);
+  subscriptions.Expire(5);
+  EXPECT_EQ(subscriptions.clients(), 0);
+  subscriptions.Forget("ann");
+  EXPECT_EQ(subscriptions.subscriptions(), 0);
 }
 
 // --- A shard ---

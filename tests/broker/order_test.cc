@@ -28,7 +28,9 @@ class OrderTest : public ShardFixture {
     topic.id = kTopic;
     topic.name = {"", "orders"};
     topic.type = type;
-    topic.queues_per_shard = type == MessageType::kFifo ? 1 : kPriorityLevels;
+    topic.queues_per_shard = type == MessageType::kFifo       ? 1
+                             : type == MessageType::kPriority ? kPriorityLevels
+                                                              : kMaxQueuesPerShard;
     if (type == MessageType::kFifo) topic.placement = {kShard};
     for (const GroupId id : {kGroup, kUnordered}) {
       GroupMetadata& group = tables_.groups.emplace_back();
@@ -297,6 +299,35 @@ TEST_F(OrderTest, TooManyParkedMessagesStopTheScanUntilSomeAreSettled) {
   EXPECT_THAT(Ids(**waiting), ElementsAre("a2", "a3", "a4", "a5", "b1"));
 }
 
+// --- Many queues ---
+
+class ManyQueuesTest : public OrderTest {
+ protected:
+  ManyQueuesTest() : OrderTest(MessageType::kNormal) {}
+};
+
+// Each block that comes wakes the receive, which asks for all others again: that must not add up.
+TEST_F(ManyQueuesTest, AReceiveThatFindsNothingLooksAtEachColdQueueAFewTimes) {
+  for (int32_t queue = 0; queue < kMaxQueuesPerShard; ++queue) {
+    MessageDraft draft;
+    draft.message_id = "one";
+    draft.tag = "unwanted";
+    draft.body = "body";
+    AppendCall call;
+    call.shard = kShard;
+    call.topic = kTopic;
+    call.queue = queue;
+    call.messages.push_back({EncodeStoredMessage(draft), TagHash("unwanted")});
+    Append(std::move(call));
+  }
+  world_.RunFor(absl::Seconds(10));  // A checkpoint has them.
+  Stop();
+  Start();
+  ReceiveCall call = Call();
+  call.tags = {"wanted"};
+  EXPECT_THAT(Ids(Take(call)), IsEmpty());
+}
+
 // --- Priority ---
 
 class PriorityTest : public OrderTest {
@@ -343,6 +374,34 @@ TEST_F(PriorityTest, WhatComesBackKeepsItsPriority) {
   EXPECT_THAT(Ids(first), ElementsAre("high"));
   Settle(first.deliveries[0], SettleKind::kExtend, absl::ZeroDuration());
   EXPECT_THAT(Ids(Take(1)), ElementsAre("high"));
+}
+
+TEST_F(PriorityTest, ABatchThatIsRepeatedStandsInTheSameOrder) {
+  SendAt(3, "low");
+  SendAt(12, "high");
+  SendAt(7, "middle");
+  ReceiveCall call = Call();
+  call.attempt_id = "attempt-1";
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("high", "middle", "low"));
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("high", "middle", "low"));
+  // Of a shorter one the first are given.
+  call.max_messages = 2;
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("high", "middle"));
+}
+
+TEST_F(PriorityTest, ABatchThatIsRepeatedTakesNoTurnFromTheOldest) {
+  Stop();
+  options_.priority_oldest_every = 2;
+  Start();
+  SendAt(0, "oldest");
+  for (int i = 0; i < 3; ++i) SendAt(15, absl::StrCat("high ", i));
+  ReceiveCall call = Call();
+  call.max_messages = 1;
+  call.attempt_id = "attempt-1";
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("high 0"));
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("high 0"));
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("oldest"));
+  EXPECT_THAT(Ids(Take(1)), ElementsAre("high 1"));
 }
 
 TEST_F(PriorityTest, OneReceiveOfTenBeginsWithTheOldest) {

@@ -451,6 +451,8 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
   if (!result.status.ok() || !powered) ++group->second.silent;
   if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages)
     Violate("more messages than were asked for");
+  const auto topic = topics_.find(receive.call.topic);
+  if (topic != topics_.end() && topic->second.is_priority) CheckPriorities(result);
   for (const Delivery& delivery : result.deliveries) {
     const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(delivery.stored.view());
     const std::optional<Number> number = view.ok() ? NumberOf(view->message_id) : std::nullopt;
@@ -464,6 +466,20 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
     ++delivered_;
   }
   return receipts;
+}
+
+void Checker::CheckPriorities(const ReceiveResult& result) {
+  std::set<int32_t> seen;
+  int32_t last = -1;
+  for (const Delivery& delivery : result.deliveries) {
+    const int32_t priority = delivery.queue.queue;
+    if (priority == last) continue;
+    if (!oldest_first_ && last >= 0 && priority > last)
+      return Violate(absl::StrCat("an answer has a message of priority ", priority, " behind one of ", last));
+    if (!seen.insert(priority).second)
+      return Violate(absl::StrCat("an answer has messages of priority ", priority, " in two places"));
+    last = priority;
+  }
 }
 
 bool Checker::Matches(const Group& group, const Sent& sent) const {

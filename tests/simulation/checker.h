@@ -54,6 +54,9 @@ struct TransactionFate {
 //     run with it and behind it; nor while somebody else holds any of the message group. A repeated attempt gives the
 //     same batch and does not count. A message group that is stuck stops no other.
 //
+//   - In an answer the messages of one priority stand together; where no receive begins with the oldest, the higher
+//     come first. (What is left behind a receive is looked at in priorities.cc.)
+//   - A message with the id and the content of one that is not remembered any more is a message of its own.
 //   - An offset that a group stored is what is found, until another is stored.
 //   - After a reset of a group's place to an offset, everything from there on is delivered (again), once more from the
 //     first attempt, and nothing before it; receipts from before it name nothing.
@@ -69,6 +72,7 @@ class Checker {
   struct Topic {
     TopicId id;
     ::barid::Retention retention;
+    bool is_priority = false;
   };
   struct Group {
     GroupId id;
@@ -112,6 +116,8 @@ class Checker {
   // The leader's time is not the clients': whether something is due is not known to the second.
   void ExpectInexactTime() { exact_time_ = false; }
 
+  void ExpectNobodyIsOldest() { oldest_first_ = false; }
+
   // --- Calls and answers. Each call has a number, given back with its answer. ---
 
   Number next_number() const { return static_cast<Number>(sent_.size()); }
@@ -149,6 +155,7 @@ class Checker {
   void OnRecallAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
 
   uint64_t OnReceive(const ReceiveCall& call, absl::Duration now);
+  int64_t PendingReceivesOf(GroupId group, TopicId topic) const;
   // The receipts of what was delivered. `powered`: while the disk works, everything that was delivered is answered.
   std::vector<Receipt> OnReceiveAnswer(uint64_t id, const ReceiveResult& result, absl::Duration now, bool powered);
 
@@ -292,7 +299,7 @@ class Checker {
   bool MayHaveExpired(const Sent& sent, TopicId topic, absl::Duration now) const;
   bool MayHaveAged(const Sent& sent, TopicId topic, absl::Duration now) const;
   bool Matches(const Group& group, const Sent& sent) const;
-  int64_t PendingReceivesOf(GroupId group, TopicId topic) const;
+  void CheckPriorities(const ReceiveResult& result);
   std::string Name(const Receipt& receipt) const;
   void CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now);
   // What an ordered group may be given of a message group.
@@ -329,6 +336,7 @@ class Checker {
   int64_t resets_done_ = 0;
   Checks checks_;
   bool exact_time_ = true;
+  bool oldest_first_ = true;  // Some receives of PRIORITY topics begin with the oldest.
   uint64_t next_id_ = 1;
   int64_t delivered_ = 0;
   int64_t repeated_ = 0;

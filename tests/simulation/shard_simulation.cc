@@ -34,8 +34,8 @@ std::vector<QueueStats> StatsOf(const Shard& shard) {
 
 }  // namespace
 
-ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
-    : trace_(trace),
+ShardSimulation::ShardSimulation(uint64_t seed, Watch watch)
+    : watch_(watch),
       world_(seed),
       random_(*world_.random()),
       disk_(seed ^ 0x9e3779b9),
@@ -57,6 +57,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   character_.resets = !character_.storms && random_.OneIn(3);
   if (character_.resets) character_.dead_letters = false;
   character_.ordered = !character_.storms && random_.OneIn(4);
+  character_.priorities = !character_.storms && !character_.ordered && random_.OneIn(6);
   character_.lite = !character_.storms && !character_.ordered && random_.OneIn(2);
   character_.lite_ordered = character_.lite && random_.OneIn(2);
   character_.crash_one_in = 30 + random_.Below(300);
@@ -67,12 +68,15 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
   options_.log.zero_ahead_bytes = 32768;
   options_.log.zero_slice_bytes = 8192;
   options_.log.log_id = 7 + seed;
-  options_.max_clean_blocks = 1 + random_.Below(2);
+  options_.store.compacts_in_calls = true;
+  // With fewer blocks than a receive looks at, it would read them in turn for ever.
+  options_.max_clean_blocks = character_.priorities ? 4 * kPriorityLevels : 1 + random_.Below(2);
   options_.checkpoint_log_bytes = int64_t{2048} << random_.Below(7);
   options_.checkpoint_interval = absl::Milliseconds(100) + RandomDuration(absl::Seconds(4));
   options_.max_near_timers = 1 + static_cast<int64_t>(random_.Below(random_.OneIn(3) ? 100 : 6));
   options_.tail_cache_bytes = static_cast<int64_t>(random_.Below(3)) * 20'000;
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
+  options_.priority_oldest_every = random_.OneIn(3) ? 0 : 1 + static_cast<int64_t>(random_.Below(6));
   options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
   options_.disk_reserve_bytes = 1 << 20;
   options_.lite_topic_expiry =
@@ -106,6 +110,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, bool trace)
                          options_.max_transaction_age, options_.remembered_transactions > 1000});
 
   if (character_.steps_wall_clock) checker_.ExpectInexactTime();
+  if (options_.priority_oldest_every == 0) checker_.ExpectNobodyIsOldest();
 
   AddStream(0);
   AddStream(1);
@@ -117,7 +122,16 @@ ShardSimulation::~ShardSimulation() {
 }
 
 void ShardSimulation::TraceLine(const std::string& line) {
-  std::fprintf(stderr, "%10.3f %s\n", absl::ToDoubleSeconds(Now() - absl::Hours(1)), line.c_str());
+  digest_ = StableHash({digest_, static_cast<uint64_t>(absl::ToInt64Nanoseconds(Now())), StableHash(line)});
+  if (watch_ == Watch::kPrint)
+    std::fprintf(stderr, "%10.3f %s\n", absl::ToDoubleSeconds(Now() - absl::Hours(1)), line.c_str());
+}
+
+void ShardSimulation::DigestWorld() {
+  const State* const state = process_->shard == nullptr ? nullptr : &process_->shard->state();
+  digest_ = StableHash({digest_, state == nullptr ? 0 : state->applied_index(), state == nullptr ? 0 : state->hash(),
+                        static_cast<uint64_t>(disk_.calls()), static_cast<uint64_t>(disk_.changes()),
+                        static_cast<uint64_t>(absl::ToInt64Nanoseconds(Now())), random_.Next()});
 }
 
 // --- Who is there ---
@@ -125,12 +139,13 @@ void ShardSimulation::TraceLine(const std::string& line) {
 void ShardSimulation::AddStream(int number) {
   Stream& stream = streams_.emplace_back();
   stream.topic.id = TopicId(next_id_++);
-  stream.queues = 1 + static_cast<int32_t>(random_.Below(2));
+  stream.is_priority = character_.priorities && number == 0;
+  stream.queues = stream.is_priority ? kPriorityLevels : 1 + static_cast<int32_t>(random_.Below(2));
   // Message groups wait for each other, and what waits holds the log that storms want to see trimmed.
   stream.idempotent = !random_.OneIn(6);
   if (character_.ordered) {
     stream.message_groups = 1 + static_cast<int>(random_.Below(3));
-  } else if (random_.OneIn(character_.storms ? 8 : 2)) {
+  } else if (!stream.is_priority && random_.OneIn(character_.storms ? 8 : 2)) {
     stream.message_groups = 1 + static_cast<int>(random_.Below(8));
   }
   if (character_.keeps_unsettled) {
@@ -139,6 +154,7 @@ void ShardSimulation::AddStream(int number) {
     stream.topic.retention = {kShortAge, 0, false};
   }
   stream.reader = GroupId(next_id_++);
+  stream.topic.is_priority = stream.is_priority;
   checker_.AddTopic(stream.topic);
   for (int i = 0; i < 2 + static_cast<int>(random_.Below(2)); ++i) AddGroup(&stream, NewGroup(stream, i));
 }
@@ -183,6 +199,7 @@ void ShardSimulation::PublishMetadata() {
       topic.name = {"", absl::StrCat("topic-", stream.topic.id.value())};
       // A shard leaves it to the proxy what is sent; so the discarded are kept. What nobody reads takes dead letters.
       topic.type = stream.groups.empty() ? MessageType::kNormal : MessageType::kTransaction;
+      if (stream.is_priority) topic.type = MessageType::kPriority;
       topic.queues_per_shard = stream.queues;
       topic.retention = stream.topic.retention;
     }
@@ -290,6 +307,7 @@ bool ShardSimulation::Restart() {
 void ShardSimulation::Crash() {
   ++generation_;
   ++counts_.crashes;
+  DigestWorld();
   counts_.records += static_cast<int64_t>(process_->shard->state().applied_index());
   if (process_->shard->state().log_start() > 1) ++counts_.trims;
   counts_.carried += process_->shard->carried();
@@ -304,6 +322,9 @@ void ShardSimulation::Crash() {
   }
   checker_.OnCrash();
   lite_.OnCrash();
+  for (SentCall& sent : sent_calls_) {
+    if (std::exchange(sent.under_way, 0) > 0) sent.known_by = Now();
+  }
   for (Executor* executor : {process_->shard_executor.get(), process_->disk_executor.get(),
                              process_->read_executor.get(), process_->checkpoint_executor.get()}) {
     world_.Stop(executor);
@@ -315,22 +336,29 @@ void ShardSimulation::Crash() {
 
 // --- Clients ---
 
-void ShardSimulation::Send() {
+// Mostly high ones, so that the low ones would wait.
+int32_t ShardSimulation::RandomPriority() {
+  const uint64_t drawn = random_.OneIn(2) ? kPriorityLevels - 1 - random_.Below(2) : random_.Below(kPriorityLevels);
+  return static_cast<int32_t>(drawn);
+}
+
+void ShardSimulation::SendTo(const Stream& stream) {
   static const char* const kTags[] = {"x", "y", "z", ""};
-  const Stream& stream = streams_[random_.Below(streams_.size())];
   AppendCall call;
   call.shard = kShard;
   call.topic = stream.topic.id;
   if (stream.message_groups > 0) {
     const auto drawn = static_cast<int>(random_.Below(static_cast<uint64_t>(stream.message_groups)));
     call.queue = QueueOf(stream, absl::StrCat("g", drawn));
+  } else if (stream.is_priority) {
+    call.queue = RandomPriority();
   } else if (random_.OneIn(2)) {
     call.queue = static_cast<int32_t>(random_.Below(static_cast<uint64_t>(stream.queues)));
   }
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
-  const bool scheduled = stream.message_groups == 0 && random_.OneIn(3);
-  call.prepare = stream.message_groups == 0 && !scheduled && (outlasts_ || random_.OneIn(3));
+  const bool scheduled = stream.message_groups == 0 && !stream.is_priority && random_.OneIn(3);
+  call.prepare = stream.message_groups == 0 && !stream.is_priority && !scheduled && (outlasts_ || random_.OneIn(3));
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
     const std::string tag = kTags[random_.Below(4)];
@@ -374,15 +402,19 @@ void ShardSimulation::Send() {
     }
   }
   Trace("send m", numbers.front(), "-", numbers.back(), " to topic ", call.topic.value());
-  if (stream.idempotent) {
-    SentCall& sent = sent_calls_.emplace_back();
-    sent.call = call;
-    sent.numbers = numbers;
-    for (size_t i = 0; i < numbers.size(); ++i) sent.issues.push_back(issued_++);
-    sent.at = Now();
-    if (sent_calls_.size() > 30) sent_calls_.pop_front();
-  }
-  Post(std::move(call), numbers);
+  if (!stream.idempotent) return Post(std::move(call), numbers, std::nullopt);
+  Remember(call, numbers);
+  Post(std::move(call), numbers, sent_calls_.back().number);
+}
+
+void ShardSimulation::Remember(const AppendCall& call, const std::vector<Checker::Number>& numbers) {
+  SentCall& sent = sent_calls_.emplace_back();
+  sent.number = next_sent_call_++;
+  sent.call = call;
+  sent.numbers = numbers;
+  for (size_t i = 0; i < numbers.size(); ++i) sent.issues.push_back(issued_++);
+  sent.at = sent.known_by = Now();
+  if (sent_calls_.size() > 30) sent_calls_.pop_front();
 }
 
 void ShardSimulation::SendAgain() {
@@ -421,15 +453,64 @@ void ShardSimulation::SendAgain() {
   if (numbers.empty()) return;
   counts_.sent_again += static_cast<int64_t>(numbers.size());
   Trace("send again m", numbers.front(), "-", numbers.back());
-  Post(std::move(call), numbers);
+  Post(std::move(call), numbers, sent.number);
   world_.RunUntilIdle();
 }
 
-void ShardSimulation::Post(AppendCall call, const std::vector<Checker::Number>& numbers) {
-  OnShard([this, call = std::move(call), numbers, generation = generation_](Shard* shard) mutable {
+void ShardSimulation::SendAfterWindow() {
+  std::vector<SentCall*> forgotten;
+  for (SentCall& sent : sent_calls_) {
+    const bool is_plain =
+        !sent.is_replaced && !sent.call.prepare &&
+        std::none_of(sent.call.messages.begin(), sent.call.messages.end(),
+                     [](const AppendCall::Message& message) { return message.deliver_at.has_value(); });
+    // A repeat does not prolong it, unless it was the first that came. The leader's clock is steered by up to 1 %.
+    const absl::Duration since = (Now() - sent.known_by) * 0.98 - absl::Milliseconds(50);
+    if (is_plain && sent.under_way == 0 && since > options_.idempotence_window && !checker_.IsVoid(sent.numbers[0]))
+      forgotten.push_back(&sent);
+  }
+  if (forgotten.empty()) return;
+  SentCall& old = *forgotten[random_.Below(forgotten.size())];
+  old.is_replaced = true;
+  const AppendCall::Message& twin = old.call.messages[random_.Below(old.call.messages.size())];
+  const absl::StatusOr<StoredMessageView> view = DecodeStoredMessage(twin.stored.view());
+  CHECK_OK(view.status());
+  const std::string id = absl::StrCat("m", checker_.next_number());
+  MessageDraft draft;
+  draft.message_id = id;
+  draft.tag = view->tag;
+  draft.message_group = view->message_group;
+  draft.body = "late";
+  draft.born_time = world_.clock()->Now();
+  draft.born_host = "simulated";
+  const Buffer stored = EncodeStoredMessage(draft);
+  AppendCall call = old.call;
+  call.messages = {twin};
+  call.messages[0].stored = stored;
+  const std::vector<Checker::Number> numbers = {checker_.OnSend(call.topic, std::string(view->tag.value_or("")),
+                                                                std::string(view->message_group.value_or("")),
+                                                                std::string(stored.view()), std::nullopt, Now())};
+  ++counts_.sent_after_window;
+  Trace("send m", numbers[0], " with a forgotten id");
+  Remember(call, numbers);
+  Post(std::move(call), numbers, sent_calls_.back().number);
+  if (random_.OneIn(2)) SendAgain();
+}
+
+void ShardSimulation::Post(AppendCall call, const std::vector<Checker::Number>& numbers, std::optional<uint64_t> sent) {
+  const auto find = [this, sent]() -> SentCall* {
+    if (!sent || *sent < sent_calls_.front().number) return nullptr;
+    return &sent_calls_[*sent - sent_calls_.front().number];
+  };
+  if (SentCall* const under_way = find()) ++under_way->under_way;
+  OnShard([this, call = std::move(call), numbers, find, generation = generation_](Shard* shard) mutable {
     const TopicId topic = call.topic;
-    shard->Append(std::move(call), [this, numbers, topic, generation](AppendResult result) {
+    shard->Append(std::move(call), [this, numbers, topic, find, generation](AppendResult result) {
       if (generation != generation_) return;
+      if (SentCall* const known = find()) {
+        --known->under_way;
+        known->known_by = Now();
+      }
       Trace("sent m", numbers.front(), "-", numbers.back(), ": ", result.status.ToString(), " offset ",
             result.entries.empty() ? -1 : result.entries[0].offset, " queue ",
             result.entries.empty() ? -1 : result.entries[0].queue);
@@ -986,6 +1067,7 @@ void ShardSimulation::Step() {
   if (dice < 22) {
     Send();
     if (random_.OneIn(3)) SendAgain();
+    if (random_.OneIn(3)) SendAfterWindow();
   } else if (dice < 50) {
     ReceiveSomewhere();
   } else if (dice < 53) {
@@ -1020,6 +1102,7 @@ void ShardSimulation::Step() {
     Storm();
   }
   if (character_.lite && random_.OneIn(2)) lite_.Step();
+  if (character_.priorities && random_.OneIn(8)) ReceiveByPriority();
   if (random_.OneIn(character_.delete_one_in)) DeleteSomething();
   if (random_.OneIn(15)) CarrySomething();
   if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
@@ -1139,6 +1222,7 @@ std::string ShardSimulation::Run() {
   counts_.repeated = checker_.repeated();
   counts_.resets = checker_.resets();
   if (!checker_.violation().empty()) Trace("VIOLATION: ", checker_.violation());
+  DigestWorld();
   return checker_.violation();
 }
 

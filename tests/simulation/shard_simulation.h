@@ -22,8 +22,7 @@ namespace barid::broker {
 // syncs, time jumps, deletions. At the end everything heals and all groups consume until nothing comes. What is proved
 // is said in checker.h.
 //
-// A run follows from its seed, but for the moment at which LevelDB compacts, on a thread of its own, after several
-// restarts.
+// A run follows from its seed: nothing depends on addresses, on the order of hash maps, or on another thread.
 class ShardSimulation {
  public:
   struct Counts {
@@ -40,28 +39,37 @@ class ShardSimulation {
     int64_t rolled_back = 0;
     int64_t checked = 0;  // Checks given out.
     int64_t discarded = 0;
-    int64_t repeated = 0;        // Deliveries again by attempt id.
-    int64_t stored_offsets = 0;  // Acknowledged.
-    int64_t resets = 0;          // Acknowledged resets of places.
-    int64_t pulled = 0;          // Messages.
-    int64_t redriven = 0;        // Dead letters sent back.
-    int64_t found = 0;           // Messages looked up by id.
-    int64_t sent_again = 0;      // Messages,
-    int64_t last_in_window = 0;  // and those of them that were the oldest to be remembered.
+    int64_t repeated = 0;           // Deliveries again by attempt id.
+    int64_t stored_offsets = 0;     // Acknowledged.
+    int64_t resets = 0;             // Acknowledged resets of places.
+    int64_t pulled = 0;             // Messages.
+    int64_t redriven = 0;           // Dead letters sent back.
+    int64_t found = 0;              // Messages looked up by id.
+    int64_t sent_again = 0;         // Messages,
+    int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
+    int64_t sent_after_window = 0;  // With the id and content of one that is not remembered any more.
     int64_t reused_ids = 0;
+    int64_t by_priority = 0;   // Receives of PRIORITY topics of which it was known what they were to give,
+    int64_t oldest_first = 0;  // and those of them that gave what no order by priority does.
     int64_t audited = 0;       // Counts that an audit compared.
     int64_t lite_settled = 0;  // Messages of lite topics.
     int64_t stuck = 0;         // Runs in which a message group was stuck, and others had to pass.
   };
 
-  // `trace`: every call and answer goes to stderr.
-  explicit ShardSimulation(uint64_t seed, bool trace = false);
+  enum class Watch {
+    kNothing,
+    kDigest,  // Of every call and answer, too, not of the world alone.
+    kPrint,   // The same, and every call and answer goes to stderr.
+  };
+  explicit ShardSimulation(uint64_t seed, Watch watch = Watch::kNothing);
   ~ShardSimulation();
 
   // The first violation; empty: none.
   std::string Run();
 
   const Counts& counts() const { return counts_; }
+  // Of all that has happened: two runs with the same digest were the same.
+  uint64_t digest() const { return digest_; }
 
  private:
   // Drawn once per run: what makes this world different from others.
@@ -73,6 +81,7 @@ class ShardSimulation {
     bool clients_stay = false;  // To the end; else they fall silent, and what they hold must come back.
     bool dead_letters = false;
     bool ordered = false;       // Only topics with few message groups, and ordered groups.
+    bool priorities = false;    // There is a PRIORITY topic.
     bool lite_ordered = false;  // Its group is an ordered one.
     bool lite = false;          // There is a topic with lite topics; what waits in them holds the log.
     bool resets =
@@ -88,6 +97,7 @@ class ShardSimulation {
     int32_t queues = 1;
     int message_groups = 0;  // 0: its messages have none.
     bool idempotent = true;
+    bool is_priority = false;            // Then a message's queue is its priority.
     std::vector<Checker::Group> groups;  // With those that read their dead letters.
     GroupId reader;                      // Stores offsets, and is not delivered to.
   };
@@ -103,10 +113,16 @@ class ShardSimulation {
 
   // --- Clients ---
   void Step();
-  void Send();
-  void Post(AppendCall call, const std::vector<Checker::Number>& numbers);
+  void Send() { SendTo(streams_[random_.Below(streams_.size())]); }
+  void SendTo(const Stream& stream);
+  int32_t RandomPriority();
+  // `sent`: the number of the call among sent_calls_, if it is there.
+  void Post(AppendCall call, const std::vector<Checker::Number>& numbers, std::optional<uint64_t> sent);
+  void Remember(const AppendCall& call, const std::vector<Checker::Number>& numbers);
   // Some messages of an earlier send, while they are remembered for sure.
   void SendAgain();
+  // A message with the id and content of one that is forgotten for sure, which is a new one.
+  void SendAfterWindow();
   // Of one queue of the stream.
   std::string RandomMessageGroup(const Stream& stream, int32_t queue);
   static int32_t QueueOf(const Stream& stream, const std::string& message_group);
@@ -165,6 +181,17 @@ class ShardSimulation {
   // All messages of a topic that are in its queues; false if the shard went down.
   bool List(TopicId topic, std::vector<FoundMessage>* messages);
 
+  // --- Priorities (priorities.cc) ---
+  // One member reads some messages of a PRIORITY topic, call after call, while nobody else does.
+  void ReceiveByPriority();
+  // What a receive that begins now is to give.
+  struct Offers {
+    bool known = true;  // Nothing has to be opened or read first.
+    std::vector<std::pair<int32_t, QueueOffset>> by_priority;
+    std::vector<std::pair<int32_t, QueueOffset>> by_age;  // Where it begins with the oldest.
+  };
+  Offers OffersOf(const Shard& shard, const Checker::Group& group, size_t most) const;
+
   Checker::Group NewGroup(const Stream& stream, int number);
   void AddGroup(Stream* stream, Checker::Group group);
   void AddStream(int number);
@@ -175,11 +202,14 @@ class ShardSimulation {
   }
   template <typename... T>
   void Trace(const T&... what) {
-    if (trace_) TraceLine(absl::StrCat(what...));
+    if (watch_ != Watch::kNothing) TraceLine(absl::StrCat(what...));
   }
   void TraceLine(const std::string& line);
+  // Adds the world to the digest: the shard's state, the calls to the disk, the time, and what is drawn next.
+  void DigestWorld();
 
-  const bool trace_;
+  const Watch watch_;
+  uint64_t digest_ = 0;
   SimulatedWorld world_;
   Random& random_;
   SimulatedDisk disk_;
@@ -208,12 +238,17 @@ class ShardSimulation {
 
   // What was sent, to be sent again.
   struct SentCall {
+    uint64_t number = 0;
     AppendCall call;
     std::vector<Checker::Number> numbers;
     std::vector<uint64_t> issues;  // How many messages had been sent before each, repeated ones included.
     absl::Duration at;
+    bool is_replaced = false;      // A later one has its id and content.
+    int under_way = 0;             // Sends of it without an answer,
+    absl::Duration known_by = at;  // and when it was last known what became of one.
   };
   std::deque<SentCall> sent_calls_;
+  uint64_t next_sent_call_ = 0;
   uint64_t issued_ = 0;
 
   std::vector<Checker::Receipt> receipts_;

@@ -1,4 +1,5 @@
 // BARID_SEED=n runs one seed, with every call and answer on stderr.
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 
@@ -11,7 +12,7 @@
 namespace barid::broker {
 namespace {
 
-constexpr uint64_t kSeeds = 1500;
+constexpr uint64_t kSeeds = 1200;
 
 TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   uint64_t first = 1;
@@ -26,8 +27,11 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   SetMinLogLevel(trace ? LogLevel::kInfo : LogLevel::kFatal);
   ShardSimulation::Counts all;
   for (uint64_t seed = first; seed < first + count; ++seed) {
-    ShardSimulation simulation(seed, trace);
+    ShardSimulation simulation(seed, trace ? ShardSimulation::Watch::kPrint : ShardSimulation::Watch::kNothing);
     const std::string violation = simulation.Run();
+    if (trace)
+      std::fprintf(stderr, "digest of seed %llu: %016llx\n", static_cast<unsigned long long>(seed),
+                   static_cast<unsigned long long>(simulation.digest()));
     ASSERT_EQ(violation, "") << "BARID_SEED=" << seed;
     all.delivered += simulation.counts().delivered;
     all.crashes += simulation.counts().crashes;
@@ -45,6 +49,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.found += simulation.counts().found;
     all.sent_again += simulation.counts().sent_again;
     all.last_in_window += simulation.counts().last_in_window;
+    all.sent_after_window += simulation.counts().sent_after_window;
+    all.by_priority += simulation.counts().by_priority;
+    all.oldest_first += simulation.counts().oldest_first;
     all.reused_ids += simulation.counts().reused_ids;
     all.stuck += simulation.counts().stuck;
     all.audited += simulation.counts().audited;
@@ -71,6 +78,9 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.found, static_cast<int64_t>(count));
   EXPECT_GT(all.sent_again, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.last_in_window, static_cast<int64_t>(count));
+  EXPECT_GT(all.sent_after_window, static_cast<int64_t>(count) / 4);
+  EXPECT_GT(all.by_priority, static_cast<int64_t>(count));
+  EXPECT_GT(all.oldest_first, static_cast<int64_t>(count) / 40);
   EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
   EXPECT_GT(all.audited, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
@@ -79,6 +89,23 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.resets, static_cast<int64_t>(count) / 8);
   EXPECT_GT(all.pulled, static_cast<int64_t>(count) * 5);
   RecordProperty("delivered", std::to_string(all.delivered));
+  RecordProperty("by_priority", std::to_string(all.by_priority));
+  RecordProperty("oldest_first", std::to_string(all.oldest_first));
+  RecordProperty("sent_after_window", std::to_string(all.sent_after_window));
+}
+
+// Not only with the same addresses and the same heap: so a failing seed fails again, wherever it is run.
+TEST(ShardSimulationTest, ASeedRepeats) {
+  SetMinLogLevel(LogLevel::kFatal);
+  for (uint64_t seed = 1; seed <= 25; ++seed) {
+    uint64_t digests[2] = {};
+    for (uint64_t& digest : digests) {
+      ShardSimulation simulation(seed, ShardSimulation::Watch::kDigest);
+      EXPECT_EQ(simulation.Run(), "");
+      digest = simulation.digest();
+    }
+    EXPECT_EQ(digests[0], digests[1]) << "seed " << seed;
+  }
 }
 
 }  // namespace

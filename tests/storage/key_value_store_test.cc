@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <map>
 #include <string>
+#include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "base/overlay_env.h"
 #include "base/random.h"
 #include "storage/leveldb_journal.h"
@@ -193,6 +195,28 @@ TEST_F(LevelDbStoreTest, IsReadThroughAnOverlayWithoutAChange) {
   EXPECT_EQ(disk_.changes(), changes);
   Reopen();
   EXPECT_EQ(ScanAll(*store_), expected);
+}
+
+// A simulation repeats: there is no thread beside the caller's, and compactions come at the same places.
+TEST_F(LevelDbStoreTest, CompactionsInCallsRepeat) {
+  options_.compacts_in_calls = true;
+  std::vector<std::string> runs[2];
+  for (std::vector<std::string>& calls : runs) {
+    SimulatedDisk disk(1);
+    const std::thread::id caller = std::this_thread::get_id();
+    disk.SetCallObserver([&](const SimulatedDisk::Call& call) {
+      EXPECT_EQ(std::this_thread::get_id(), caller);
+      calls.push_back(absl::StrCat(static_cast<int>(call.kind), " ", call.path));
+    });
+    ASSERT_THAT(TryReopen(&disk), IsOk());
+    for (int i = 0; i < 3; ++i) WriteMuch();
+    EXPECT_EQ(ScanAll(*store_).size(), 80u);
+    EXPECT_THAT(store_->Snapshot()->Get("key7"), IsOk());
+    ASSERT_THAT(store_->Write({{"last", "one"}}), IsOk());
+    store_.reset();
+  }
+  EXPECT_EQ(runs[0], runs[1]);
+  EXPECT_GT(runs[0].size(), 200u);
 }
 
 TEST_F(LevelDbStoreTest, WhatWasWrittenIsThereAfterAPowerCut) {
