@@ -426,9 +426,9 @@ void Carrier::End() {
   if (failed_) {
     next_try_us_ =
         core_->NowMicros() + absl::ToInt64Microseconds(kTryAgain * (1 << std::min(failures_, kMostDoublings)));
-    failures_ = moved_ == 0 ? failures_ + 1 : 0;
     goal_ = 0;
   }
+  failures_ = failed_ && moved_ == 0 ? failures_ + 1 : 0;
   below_ = 0;
   found_.clear();
   found_bytes_ = 0;
