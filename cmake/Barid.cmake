@@ -39,12 +39,6 @@ if(BARID_SANITIZE)
   target_link_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE})
 endif()
 
-if(CMAKE_BUILD_TYPE STREQUAL Release)
-  # What nothing calls, most of it generated, stays out of the programs.
-  add_compile_options(-ffunction-sections -fdata-sections)
-  add_link_options(-Wl,--gc-sections)
-endif()
-
 # Two precompiled headers for the whole tree: what most files include, and the same with GoogleTest. One for each target would
 # cost more than all that it saves.
 set(BARID_PCH <algorithm> <deque> <functional> <map> <memory> <optional> <set> <string> <utility> <variant> <vector>
