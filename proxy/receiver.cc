@@ -54,15 +54,14 @@ void Receiver::Subscribe(std::unique_ptr<Journey> journey, Snapshot metadata) {
 }
 
 void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {
-  const TopicMetadata* const topic = metadata->FindTopic(journey->topic);
-  if (journey->request.everywhere && topic != nullptr && topic->type == MessageType::kLite) {
-    journey->outcome.metadata = std::move(metadata);
-    journey->outcome.auto_renew = journey->request.auto_renew;
-    return AskEverywhere(std::move(journey));
-  }
-  const absl::StatusOr<Target> target = router_->ByName(*metadata, journey->request.shard_name);
   journey->outcome.metadata = std::move(metadata);
   journey->outcome.auto_renew = journey->request.auto_renew;
+  const Metadata& known = *journey->outcome.metadata;
+  const TopicMetadata* const topic = known.FindTopic(journey->topic);
+  if (journey->request.everywhere && topic != nullptr && topic->type == MessageType::kLite) {
+    return AskEverywhere(std::move(journey));
+  }
+  const absl::StatusOr<Target> target = router_->ByName(known, journey->request.shard_name);
   if (!target.ok()) return journey->End(target.status());
   journey->outcome.shard = target->shard;
   Ask(std::move(journey), *target, /*tries=*/1);
