@@ -51,6 +51,16 @@ class CarryStateTest : public StateTest {
     return Apply(command);
   }
   LogIndex last() const { return state_->applied_index(); }
+  // Of messages a second apart, all on the store and the far ones on it only.
+  std::vector<log::TimerRef> SixTimers() {
+    std::vector<log::TimerRef> timers;
+    for (int i = 0; i < 6; ++i) {
+      Schedule({now_us_ + (1000 + i) * kSecond});
+      timers.push_back(LastTimer(now_us_ + (1000 + i) * kSecond));
+    }
+    WriteCheckpoint();  // The far ones leave memory.
+    return timers;
+  }
   // As older versions wrote them: by numbers of 4,096 records, and once without bytes.
   void MakeRangesOld(bool with_bytes) {
     std::vector<storage::KeyValueStore::Operation> operations;
@@ -196,12 +206,7 @@ TEST_F(CarryStateTest, ATimerThatFiredOrWasRecalledMeanwhileStaysGone) {
 // The same of far ones, which only the store has; and what a checkpoint writes does not bring them back.
 TEST_F(CarryStateTest, AFarTimerThatWentMeanwhileStaysGoneAfterARestart) {
   Configure();
-  std::vector<log::TimerRef> timers;
-  for (int i = 0; i < 6; ++i) {
-    Schedule({now_us_ + (1000 + i) * kSecond});
-    timers.push_back(LastTimer(now_us_ + (1000 + i) * kSecond));
-  }
-  WriteCheckpoint();  // The far ones leave memory.
+  const std::vector<log::TimerRef> timers = SixTimers();
   const std::vector<log::Carry::Entry> looked_at{Pointer(timers[4]), Pointer(timers[5])};
   EXPECT_THAT(Cancel({timers[5]}).live, ElementsAre(true));
   now_us_ += 1004 * kSecond;
@@ -280,12 +285,7 @@ TEST_F(CarryStateTest, WhatWasEmptiedMayBeTrimmed) {
 // The store has the timer as it was; a checkpoint writes it again, and one that is under way is none of that.
 TEST_F(CarryStateTest, ACarriedTimerIsWrittenAgainAndDeletedOnce) {
   Configure();
-  std::vector<log::TimerRef> timers;
-  for (int i = 0; i < 6; ++i) {
-    Schedule({now_us_ + (1000 + i) * kSecond});
-    timers.push_back(LastTimer(now_us_ + (1000 + i) * kSecond));
-  }
-  WriteCheckpoint();  // The far ones leave memory.
+  const std::vector<log::TimerRef> timers = SixTimers();
   Carry({Pointer(timers[5])});
   const State::Checkpoint under_way = state_->TakeCheckpoint();
   Carry({Pointer(timers[5]), Pointer(timers[0])});
