@@ -103,6 +103,13 @@ std::optional<ClientProfile> Clients::Find(absl::string_view id) {
   return it->second.profile;
 }
 
+ClientType Clients::TypeOf(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  return it == stripe.clients.end() ? ClientType::kUnspecified : it->second.profile.type;
+}
+
 void Clients::OpenSession(absl::string_view id, std::shared_ptr<ClientSession> session) {
   std::shared_ptr<ClientSession> replaced;  // Destroyed without the lock.
   Stripe& stripe = StripeOf(id);

@@ -98,6 +98,8 @@ class Clients {
   using Producers = absl::flat_hash_map<ResourceName, std::vector<std::shared_ptr<ClientSession>>>;
   Producers LiveProducers();
   std::optional<ClientProfile> Find(absl::string_view id);
+  // kUnspecified for a client that is not known. Copies nothing.
+  ClientType TypeOf(absl::string_view id);
 
   void OpenSession(absl::string_view id, std::shared_ptr<ClientSession> session);
   // `session` is over. The client stays.

@@ -95,8 +95,7 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
     RETURN_IF_ERROR(CheckReceiveInvisible(request.invisible, options));
   }
   request.client_id = std::string(caller_.id);
-  const std::optional<ClientProfile> client = proxy_->clients().Find(caller_.id);
-  request.everywhere = client && client->type == ClientType::kLiteSimpleConsumer;
+  request.everywhere = proxy_->clients().TypeOf(caller_.id) == ClientType::kLiteSimpleConsumer;
   request.attempt_id = proto.attempt_id();
   const absl::Duration asked = proto.has_long_polling_timeout()
                                    ? std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration())
