@@ -74,9 +74,11 @@ class Stream {
   virtual void Resume(absl::AnyInvocable<void()> task) = 0;
 };
 
+constexpr absl::Duration kDeadlineNotice = absl::Milliseconds(250);
+
 // The server's side of a streaming call. The transport calls one method at a time; they must not block.
 //
-//   OnMessage*  OnHalfClose?  interleaved with  OnWritable (Write OnWritable)*   and at last  OnDone
+//   OnMessage*  OnHalfClose?  OnDeadlineNear?  interleaved with  OnWritable (Write OnWritable)*   and at last  OnDone
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
@@ -87,6 +89,10 @@ class StreamHandler {
   virtual void OnHalfClose() = 0;
   // The peer can take a message: call Write once, now or later. Called first when the stream is open.
   virtual void OnWritable() = 0;
+  // The deadline of the call is kDeadlineNotice away, or half of its time for a call that has less than twice that:
+  // what the peer is to hear it must be told now, before the transport ends the call. At most once. gRPC C++ tells
+  // nothing.
+  virtual void OnDeadlineNear() {}
   // The call is over; nothing is called after it. `delivered` is true if the server finished it with OK and all that
   // was written left for the peer on a stream that ended cleanly; false if the peer cancelled, died or let its deadline
   // pass, so that what was written may or may not have arrived.

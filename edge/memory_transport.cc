@@ -113,6 +113,13 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
     }
     Run();
   }
+  void NearDeadline() {
+    {
+      MutexLock lock(&mu_);
+      deadline_near_ = true;
+    }
+    Run();
+  }
   void Grant(int messages) {
     {
       MutexLock lock(&mu_);
@@ -215,6 +222,9 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
       } else if (half_closed_ && !told_half_close_) {
         told_half_close_ = true;
         tell = [](StreamHandler* h) { h->OnHalfClose(); };
+      } else if (deadline_near_ && !told_deadline_near_) {
+        told_deadline_near_ = true;
+        tell = [](StreamHandler* h) { h->OnDeadlineNear(); };
       } else {
         running_ = false;
         return false;
@@ -239,6 +249,8 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
   std::deque<Bytes> to_client_ ABSL_GUARDED_BY(mu_);
   bool half_closed_ ABSL_GUARDED_BY(mu_) = false;
   bool told_half_close_ ABSL_GUARDED_BY(mu_) = false;
+  bool deadline_near_ ABSL_GUARDED_BY(mu_) = false;
+  bool told_deadline_near_ ABSL_GUARDED_BY(mu_) = false;
   bool delivered_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> status_ ABSL_GUARDED_BY(mu_);
 };
@@ -267,6 +279,7 @@ MemoryStream::~MemoryStream() {
 void MemoryStream::Send(Bytes message) { core_->Send(std::move(message)); }
 void MemoryStream::HalfClose() { core_->HalfClose(); }
 void MemoryStream::Cancel() { core_->End(absl::CancelledError("cancelled by the client")); }
+void MemoryStream::NearDeadline() { core_->NearDeadline(); }
 void MemoryStream::ExpireDeadline() { core_->End(absl::DeadlineExceededError("deadline passed")); }
 void MemoryStream::Grant(int messages) { core_->Grant(messages); }
 std::optional<Bytes> MemoryStream::Read() { return core_->Read(); }

@@ -53,6 +53,7 @@ class MemoryStream {
   void Send(Bytes message);
   void HalfClose();
   void Cancel();
+  void NearDeadline();
   void ExpireDeadline();
   // Lets the server write `messages` more.
   void Grant(int messages);
@@ -72,7 +73,7 @@ class MemoryStream {
 
 // Serves a MethodTable to callers in the same process: what a test uses in place of sockets. It has no thread: a
 // handler runs on the thread that calls, sends, grants or answers, and on one thread the order of events is fixed. The
-// limits on message sizes are kept; deadlines are not (a test lets them pass with ExpireDeadline).
+// limits on message sizes are kept; deadlines are not (a test lets them pass with NearDeadline and ExpireDeadline).
 //
 // Calls and streams may outlive the transport.
 class MemoryTransport {

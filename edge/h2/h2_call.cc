@@ -217,7 +217,10 @@ void H2StreamCall::Begin(const StreamFactory& factory) {
   self_ = shared_from_this();
   handler_ = factory(self_);
   CHECK(handler_ != nullptr) << head_.method;
-  if (head_.deadline != absl::InfiniteFuture()) loop_->Set(this, loop_->now() + (head_.deadline - absl::Now()));
+  if (head_.deadline == absl::InfiniteFuture()) return;
+  const absl::Duration left = head_.deadline - absl::Now();
+  deadline_ = loop_->now() + left;
+  loop_->Set(this, deadline_ - std::min(kDeadlineNotice, left / 2));
 }
 
 template <typename T, void (H2StreamCall::*take)(T)>
@@ -289,7 +292,13 @@ void H2StreamCall::OnTaken() {
   handler_->OnWritable();
 }
 
-void H2StreamCall::OnAlarm() { Abort(absl::DeadlineExceededError("the deadline of the call has passed")); }
+void H2StreamCall::OnAlarm() {
+  if (std::exchange(is_deadline_near_, true)) {
+    return Abort(absl::DeadlineExceededError("the deadline of the call has passed"));
+  }
+  loop_->Set(this, deadline_);
+  handler_->OnDeadlineNear();  // May end the call.
+}
 
 void H2StreamCall::OnOver(bool delivered) {
   loop_->Unset(this);

@@ -161,7 +161,7 @@ class H2StreamCall final : public H2Call,
   void OnHalfClose() override;
   void OnTaken() override;
   void OnOver(bool delivered) override;
-  void OnAlarm() override;  // The deadline.
+  void OnAlarm() override;  // The deadline is near, then it is here.
 
   void TakeMessage(Bytes message);
   void TakeStatus(absl::Status status);
@@ -189,6 +189,8 @@ class H2StreamCall final : public H2Call,
   std::shared_ptr<StreamHandler> handler_;  // The same.
   bool is_asked_ = false;                   // OnWritable was called and Write has not answered it.
   bool is_finished_ = false;                // By the handler.
+  absl::Duration deadline_;                 // By Loop::now; set if there is one.
+  bool is_deadline_near_ = false;           // The handler has been told.
 };
 
 }  // namespace barid::edge::h2

@@ -24,6 +24,14 @@ Bytes NextOffsetFrame(QueueOffset offset) {
   return Serialize(frame);
 }
 
+// The answer without messages; the reader goes on at `offset`.
+std::vector<Bytes> NothingFrom(QueueOffset offset) {
+  v2::PullMessageResponse nothing;
+  nothing.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
+  nothing.mutable_status()->set_message("there is no message from this offset on that the filter leaves");
+  return {Serialize(nothing), NextOffsetFrame(offset)};
+}
+
 class PullStream : public edge::StreamHandler, public std::enable_shared_from_this<PullStream> {
  public:
   PullStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
@@ -42,6 +50,13 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
   }
 
   void OnWritable() override { writer_.OnWritable(); }
+
+  // As a receive does.
+  void OnDeadlineNear() override {
+    if (pending_ == nullptr) return;
+    pending_->Cancel();
+    writer_.PushLast(NothingFrom(offset_));
+  }
 
   void OnDone(bool delivered) override {
     writer_.Close();
@@ -64,6 +79,7 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
   // Set in Start, before the result can come.
   std::shared_ptr<PendingCall> pending_;
   ResourceName topic_as_named_;
+  QueueOffset offset_ = 0;            // That was asked for.
   std::optional<GroupId> member_of_;  // One that expires.
 };
 
@@ -93,7 +109,7 @@ absl::Status PullStream::Start(const Bytes& message) {
   call.shard = place.target.shard;
   call.queue = place.queue;
   call.metadata_revision = place.metadata_revision;
-  call.offset = proto.offset();
+  call.offset = offset_ = proto.offset();
   call.max_messages = std::clamp(proto.batch_size(), 1, options.limits.max_receive_messages);
   call.max_bytes = options.limits.max_receive_bytes;
   const absl::Duration asked = std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration());
@@ -128,12 +144,7 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
   if (!result.status.ok()) return {StatusFrame(result.status)};
   std::vector<Bytes> frames;
   frames.reserve(result.deliveries.size() + 2);
-  if (result.deliveries.empty()) {
-    v2::PullMessageResponse nothing;
-    nothing.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
-    nothing.mutable_status()->set_message("there is no message from this offset on that the filter leaves");
-    return {Serialize(nothing), NextOffsetFrame(result.next_offset)};
-  }
+  if (result.deliveries.empty()) return NothingFrom(result.next_offset);
   frames.push_back(StatusFrame(absl::OkStatus()));
   for (const Delivery& delivery : result.deliveries) {
     DeliveryFields fields;

@@ -38,6 +38,8 @@ class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from
 
   void OnWritable() override { writer_.OnWritable(); }
 
+  void OnDeadlineNear() override;
+
   void OnDone(bool delivered) override;
 
  private:
@@ -118,7 +120,7 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
 
 void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
   proxy_->clients().EndReceive(caller_.id, pending_.get());
-  // The call is over, or its client has said goodbye and will not process what it is given.
+  // The call is over or answered, or its client has said goodbye and will not process what it is given.
   if (pending_->is_cancelled()) {
     proxy_->receiver().GiveBack(outcome);
     return writer_.PushLast({EmptyFrame()});
@@ -132,6 +134,18 @@ void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
   }
   if (over) return proxy_->receiver().GiveBack(outcome);
   writer_.PushLast(std::move(frames));
+}
+
+// The poll itself ends earlier. Who is late makes a group first, or waits for a shard that is stuck: of Rust's client,
+// whose deadline is its poll, that would be an error.
+void ReceiveStream::OnDeadlineNear() {
+  if (pending_ == nullptr) return;
+  {
+    MutexLock lock(&mu_);
+    if (outcome_) return;
+  }
+  pending_->Cancel();
+  writer_.PushLast({EmptyFrame()});
 }
 
 void ReceiveStream::OnDone(bool delivered) {

@@ -521,7 +521,7 @@ SCENARIOS = {
     "fifo": Scenario(check_fifo, 180, {"count": 24, "change": CHANGED_SECONDS}, {"backoff": f"{FIFO_BACKOFF}s", "order": "fifo"},
                      topic_kind="fifo"),
     # Rust's simple consumers ask one shard after the other, so they do not ask long.
-    "members": Scenario(check_members, 60, {"count": 5, "await": 1}, replies=True),
+    "members": Scenario(check_members, 60, {"count": 5, "await": 2}, replies=True),
     "lite": Scenario(check_lite, 60, {"count": 10}, {"order": "fifo"}, topic_kind="lite", without=("rust",)),
     "lite-offset": Scenario(check_lite_offset, 60, {"count": 5}, {"order": "fifo"}, topic_kind="lite", without=("rust", "python", "go")),
     "lite-suspend": Scenario(check_lite_suspend, 60, {"count": 3}, {"order": "fifo", "max_attempts": 2}, topic_kind="lite",

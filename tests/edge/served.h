@@ -74,6 +74,7 @@ class RecordingHandler : public StreamHandler {
   void OnMessage(Bytes message) override { Note("message:" + message.ToString()); }
   void OnHalfClose() override { Note("half-close"); }
   void OnWritable() override { Note("writable"); }
+  void OnDeadlineNear() override { Note("deadline-near"); }
   void OnDone(bool delivered) override { Note(delivered ? "done:delivered" : "done:lost"); }
 
   Stream* stream() { return stream_.get(); }

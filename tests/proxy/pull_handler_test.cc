@@ -125,6 +125,18 @@ TEST_F(PullHandlerTest, AWaitingPullEndsWithItsTimeOrItsClient) {
   EXPECT_EQ(broker(0).waiting(), 0u);
 }
 
+TEST_F(PullHandlerTest, ANearDeadlineFindsItAnswered) {
+  for (const char* body : {"a", "b"}) Send(body);
+  const auto stream = StartPull(WaitingRequest(2));
+  stream->NearDeadline();
+  const auto frames = stream->As<v2::PullMessageResponse>();
+  ASSERT_THAT(frames, SizeIs(2));
+  EXPECT_EQ(frames[0].status().code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_EQ(frames[1].next_offset(), 2);
+  EXPECT_TRUE(stream->finished()->ok());
+  EXPECT_EQ(broker(0).waiting(), 0u);
+}
+
 TEST_F(PullHandlerTest, AGoodbyeEndsThePullsOfItsClient) {
   Send("a");
   const auto stream = StartPull(WaitingRequest(1));

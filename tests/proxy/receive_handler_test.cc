@@ -114,6 +114,41 @@ TEST_F(ReceiveHandlerTest, ThePollEndsBeforeTheDeadline) {
   EXPECT_EQ(broker(0).receives.back().wait, absl::Seconds(20));
 }
 
+TEST_F(ReceiveHandlerTest, ANearDeadlineFindsItAnswered) {
+  const auto stream = StartReceive(WaitingRequest());
+  stream->NearDeadline();
+  EXPECT_EQ(stream->As<v2::ReceiveMessageResponse>().at(0).status().code(), v2::MESSAGE_NOT_FOUND);
+  EXPECT_TRUE(stream->finished()->ok());
+  EXPECT_EQ(broker(0).waiting(), 0u) << "nothing is delivered to nobody";
+}
+
+TEST_F(ReceiveHandlerTest, ANearDeadlineDoesNotWaitForTheControllerOrTheBroker) {
+  controller_.Hold();
+  const auto making = StartReceive(ReceiveRequestOf("new"));
+  making->NearDeadline();
+  EXPECT_EQ(making->As<v2::ReceiveMessageResponse>().at(0).status().code(), v2::MESSAGE_NOT_FOUND);
+  controller_.Release();
+  EXPECT_THAT(broker(0).receives, IsEmpty());
+
+  Send("x");
+  broker(0).hold_deliveries = true;
+  const auto late = StartReceive(ReceiveRequestOf());
+  late->NearDeadline();
+  EXPECT_THAT(late->As<v2::ReceiveMessageResponse>(), SizeIs(1));
+  broker(0).Release();
+  EXPECT_EQ(ReceiveMessages().at(0).system_properties().delivery_attempt(), 1) << "it was given back";
+}
+
+TEST_F(ReceiveHandlerTest, ANearDeadlineTakesNothingFromASlowReader) {
+  Send("x");
+  const auto stream = StartReceive(ReceiveRequestOf(), /*reading=*/false);
+  stream->Read(1);
+  stream->NearDeadline();
+  stream->Read(2);
+  EXPECT_EQ(stream->As<v2::ReceiveMessageResponse>().at(1).message().body(), "x");
+  EXPECT_TRUE(broker(0).IsInFlight(0));
+}
+
 TEST_F(ReceiveHandlerTest, TagsFilter) {
   SendTagged("r1", "red");
   SendTagged("g1", "green");

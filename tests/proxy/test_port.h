@@ -44,6 +44,7 @@ class TestStream {
   void HalfClose() { stream_.HalfClose(); }
   void Read(int frames) { stream_.Grant(frames); }
   void Cancel() { stream_.Cancel(); }
+  void NearDeadline() { stream_.NearDeadline(); }
 
   size_t frames() {
     while (std::optional<Bytes> frame = stream_.Read()) frames_.push_back(frame->ToString());

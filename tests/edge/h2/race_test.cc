@@ -24,6 +24,7 @@ namespace barid::edge::h2 {
 namespace {
 
 using testing::AnyOf;
+using testing::ElementsAre;
 
 int Times(int rounds) {
   int factor = 1;
@@ -217,6 +218,20 @@ TEST_F(H2StreamRaceTest, WritesFromOtherThreadsArriveInOrder) {
     EXPECT_EQ(stream->Read(), std::nullopt);
     EXPECT_THAT(stream->Status(), IsOk());
   }
+}
+
+TEST_F(H2StreamRaceTest, ADeadlineIsToldBeforeItPasses) {
+  edge::Served served;
+  Serve(served.Table());
+  FrameClient client(server_->address());
+  client.Begin();
+  client.Write(FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1,
+                          HeaderBlock(RequestHeaders("/t/Stream", {{"grpc-timeout", "100m"}}))));
+  const auto handler = *served.stream.Wait();
+  ASSERT_TRUE(handler->WaitFor("done:lost"));
+  EXPECT_THAT(handler->story(), ElementsAre("writable", "deadline-near", "done:lost"));
+  EXPECT_EQ(client.Await(1).Header("grpc-status"), "4");
+  server_.reset();
 }
 
 TEST_F(H2StreamRaceTest, CancelsAndDeadlinesRaceWithWrites) {
