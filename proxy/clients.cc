@@ -146,6 +146,54 @@ void Clients::Gone(absl::string_view id) {
   for (const std::shared_ptr<PendingCall>& receive : receives) receive->Cancel();
 }
 
+void Clients::NoteLite(const LiteSubscription& subscription) {
+  using Action = LiteSyncCall::Action;
+  Stripe& stripe = StripeOf(subscription.client_id);
+  MutexLock lock(&stripe.mu);
+  Client* const client = FindOrAdd(stripe, subscription.client_id);
+  if (client == nullptr) return;
+  std::vector<LiteSubscription>& reads = client->reads;
+  auto it = std::find_if(reads.begin(), reads.end(), [&](const LiteSubscription& one) {
+    return one.group == subscription.group && one.topic == subscription.topic;
+  });
+  if (it == reads.end()) {
+    LiteSubscription fresh;
+    fresh.group = subscription.group;
+    fresh.topic = subscription.topic;
+    fresh.client_id = subscription.client_id;
+    fresh.action = Action::kSet;
+    it = reads.insert(reads.end(), std::move(fresh));
+  }
+  it->version = std::max(it->version, subscription.version);
+  std::vector<std::string> names;  // Both are sorted.
+  switch (subscription.action) {
+    case Action::kAdd:
+      std::set_union(it->lite_topics.begin(), it->lite_topics.end(), subscription.lite_topics.begin(),
+                     subscription.lite_topics.end(), std::back_inserter(names));
+      break;
+    case Action::kRemove:
+      std::set_difference(it->lite_topics.begin(), it->lite_topics.end(), subscription.lite_topics.begin(),
+                          subscription.lite_topics.end(), std::back_inserter(names));
+      break;
+    case Action::kSet:
+      names = subscription.lite_topics;
+      break;
+    case Action::kRemoveAll:
+      break;
+  }
+  it->lite_topics = std::move(names);
+  if (it->lite_topics.empty()) reads.erase(it);
+}
+
+std::vector<LiteSubscription> Clients::LiteReaders() {
+  std::vector<LiteSubscription> all;
+  for (Stripe& stripe : stripes_) {
+    MutexLock lock(&stripe.mu);
+    for (const auto& [id, client] : stripe.clients) all.insert(all.end(), client.reads.begin(), client.reads.end());
+  }
+  return all;
+}
+
 bool Clients::BeginReceive(absl::string_view id, std::shared_ptr<PendingCall> receive) {
   Stripe& stripe = StripeOf(id);
   MutexLock lock(&stripe.mu);

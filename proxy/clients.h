@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/metadata.h"
 #include "base/mutex.h"
+#include "proxy/lite_subscriber.h"
 #include "proxy/pending_call.h"
 
 namespace barid::proxy {
@@ -105,6 +106,11 @@ class Clients {
   // `session` is over. The client stays.
   void CloseSession(absl::string_view id, const ClientSession* session);
 
+  // The shards have taken this from the client, so that it can be told to a new leader.
+  void NoteLite(const LiteSubscription& subscription);
+  // All that clients read of lite topics: a kSet for each client, group and topic. Linear in clients.
+  std::vector<LiteSubscription> LiteReaders();
+
   // The client said goodbye. Its receives that wait are cancelled.
   void Gone(absl::string_view id);
 
@@ -126,7 +132,8 @@ class Clients {
     bool heard_since_report = true;
     absl::flat_hash_set<std::shared_ptr<PendingCall>> receives;  // That wait.
     std::shared_ptr<ClientSession> session;
-    std::vector<ResourceName> topics;  // Few.
+    std::vector<ResourceName> topics;     // Few.
+    std::vector<LiteSubscription> reads;  // One for each group and LITE topic; few.
   };
   // Clients are spread over stripes, so that calls on many threads seldom meet.
   struct Stripe {

@@ -31,12 +31,11 @@ struct Gathering {
 
 }  // namespace
 
-void SyncLite(Router* router, const Metadata& metadata, const LiteSubscription& subscription, int64_t quota,
-              Callback<absl::Status> done) {
+void SyncLite(Router* router, const Metadata& metadata, const std::vector<const ShardMetadata*>& shards,
+              const LiteSubscription& subscription, int64_t quota, Callback<absl::Status> done) {
   using Action = LiteSyncCall::Action;
   const bool is_change = subscription.action == Action::kAdd || subscription.action == Action::kRemove;
   if (is_change && subscription.lite_topics.empty()) return done(absl::OkStatus());
-  const std::vector<const ShardMetadata*> shards = Router::Shards(metadata);
   if (shards.empty()) return done(absl::UnavailableError("the cluster has no shards yet: no broker has registered"));
   const auto gathering = std::make_shared<Gathering>();
   gathering->done = std::move(done);

@@ -53,6 +53,20 @@ void Proxy::ReportGroups(const Metadata& metadata, const absl::flat_hash_set<Res
   controller_->ReportGroups(std::move(report));
 }
 
+void Proxy::TellNewLeaders(const Metadata& metadata) {
+  std::vector<const ShardMetadata*> shards;
+  for (const ShardMetadata* const shard : Router::Shards(metadata)) {
+    if (std::exchange(told_[shard->id], shard->epoch) != shard->epoch) shards.push_back(shard);
+  }
+  if (shards.empty()) return;
+  for (const LiteSubscription& reads : clients_.LiteReaders()) {
+    SyncLite(&router_, metadata, shards, reads, options_.limits.max_lite_subscriptions, [this](absl::Status status) {
+      // The next look tells everyone again.
+      if (absl::IsUnavailable(status)) executor_->Post([this] { told_.clear(); });
+    });
+  }
+}
+
 void Proxy::Tick() {
   const Snapshot metadata = router_.Snapshot();
   absl::flat_hash_set<ResourceName> declared;
@@ -62,6 +76,7 @@ void Proxy::Tick() {
     if (BrokerApi* const api = router_.brokers()->Find(broker.id)) api->ReportClients(report);
   }
   ReportGroups(*metadata, declared);
+  TellNewLeaders(*metadata);
   if (metadata->revision() != refreshed_revision_) {
     refreshed_revision_ = metadata->revision();
     for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->Refresh(*metadata);

@@ -31,8 +31,8 @@ class Proxy {
   // All outlive it, but for the executor.
   Proxy(Clock* clock, Executor* executor, ControllerApi* controller, BrokerDirectory* brokers, ProxyOptions options);
 
-  // Begins to tell brokers which clients are alive, the controller which groups have members, clients which settings
-  // have changed, and to ask producers about transactions.
+  // Begins to tell brokers which clients are alive and what they read of lite topics, the controller which groups have
+  // members, clients which settings have changed, and to ask producers about transactions.
   void Start();
 
   // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look
@@ -64,6 +64,8 @@ class Proxy {
   void Tick();
   void ReportGroups(const Metadata& metadata, const absl::flat_hash_set<ResourceName>& declared);
   void CheckTransactions();
+  // What clients read of lite topics: a new leader has not heard it, and clients repeat it every 30 s only.
+  void TellNewLeaders(const Metadata& metadata);
 
   Clock* const clock_;
   Executor* const executor_;
@@ -80,7 +82,9 @@ class Proxy {
   Settler settler_;
   TransactionChecker transaction_checker_;
   filter::FilterCache filters_{size_t{8} << 20};
-  int64_t refreshed_revision_ = 0;  // On the executor.
+  // On the executor.
+  int64_t refreshed_revision_ = 0;
+  absl::flat_hash_map<ShardId, Epoch> told_;  // The leaders that know what clients read.
 };
 
 }  // namespace barid::proxy

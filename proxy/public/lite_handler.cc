@@ -95,8 +95,10 @@ absl::StatusOr<LiteSubscription> SubscriptionOf(const SyncExchange& exchange) {
 absl::Status TooMany(absl::string_view sentence) { return Refuse(Reason::kLiteSubscriptionQuotaExceeded, sentence); }
 
 void SyncNow(SyncExchange exchange, Proxy* proxy, const Metadata& metadata, const LiteSubscription& subscription) {
-  SyncLite(&proxy->router(), metadata, subscription, proxy->options().limits.max_lite_subscriptions,
-           [exchange = std::move(exchange)](absl::Status status) {
+  SyncLite(&proxy->router(), metadata, Router::Shards(metadata), subscription,
+           proxy->options().limits.max_lite_subscriptions,
+           [exchange = std::move(exchange), proxy, subscription](absl::Status status) {
+             if (status.ok()) proxy->clients().NoteLite(subscription);
              // A shortage of another kind says when to come back.
              const bool is_quota = absl::IsResourceExhausted(status) && !GetRetryAfter(status);
              exchange->Answer(is_quota ? TooMany(status.message()) : status);

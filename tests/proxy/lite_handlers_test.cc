@@ -1,4 +1,5 @@
 // Lite topics over the public API, as a lite push consumer and its producer speak, on brokers in memory.
+#include <algorithm>
 #include <map>
 #include <set>
 #include <string>
@@ -161,6 +162,48 @@ TEST_F(LiteHandlersTest, ASubscriptionSaysWhereItBegins) {
 TEST_F(LiteHandlersTest, AShardThatHasNoRoomForTheClientSaysSo) {
   for (auto& [id, broker] : directory_.brokers) broker->RefuseNext(absl::ResourceExhaustedError("too many"));
   EXPECT_EQ(Sync(v2::PARTIAL_ADD, {"a"}).code(), v2::LITE_SUBSCRIPTION_QUOTA_EXCEEDED);
+}
+
+TEST_F(LiteHandlersTest, ANewLeaderIsToldWhatClientsRead) {
+  world_.RunFor(absl::Seconds(6));
+  Sync(v2::COMPLETE_ADD, {"c", "a", "d"}, 3);
+  Sync(v2::PARTIAL_ADD, {"b"}, 4);
+  Sync(v2::PARTIAL_REMOVE, {"d"}, 5);
+  TakeSyncs();
+  world_.RunFor(absl::Seconds(6));
+  EXPECT_THAT(TakeSyncs(), IsEmpty()) << "all leaders have heard it";
+
+  ShardId moved;
+  controller_.Edit([&](Metadata::Tables* tables) {
+    moved = tables->shards.back().id;
+    ++tables->shards.back().epoch;
+  });
+  // It has not started yet.
+  for (auto& [id, broker] : directory_.brokers) broker->RefuseNext(absl::UnavailableError("not yet"));
+  world_.RunFor(absl::Seconds(6));
+  TakeSyncs();
+  world_.RunFor(absl::Seconds(6));
+  std::vector<LiteSyncCall> told = TakeSyncs();
+  const auto is_elsewhere = [&](const LiteSyncCall& call) { return call.shard != moved; };
+  told.erase(std::remove_if(told.begin(), told.end(), is_elsewhere), told.end());
+  ASSERT_THAT(told, SizeIs(1));
+  EXPECT_EQ(told[0].action, LiteSyncCall::Action::kSet);
+  EXPECT_THAT(told[0].lite_topics, ElementsAre("a", "b", "c"));
+  EXPECT_EQ(told[0].version, 5);
+  EXPECT_EQ(told[0].client_id, "client-1");
+
+  // Who reads nothing any more, or has gone, is not told of.
+  Sync(v2::COMPLETE_REMOVE, {});
+  TakeSyncs();
+  controller_.Edit([&](Metadata::Tables* tables) { ++tables->shards.back().epoch; });
+  world_.RunFor(absl::Seconds(6));
+  EXPECT_THAT(TakeSyncs(), IsEmpty());
+  Sync(v2::COMPLETE_ADD, {"a"});
+  SayGoodbye();
+  TakeSyncs();
+  controller_.Edit([&](Metadata::Tables* tables) { ++tables->shards.back().epoch; });
+  world_.RunFor(absl::Seconds(6));
+  EXPECT_THAT(TakeSyncs(), IsEmpty());
 }
 
 TEST_F(LiteHandlersTest, WhatWasNotTriedIsPutOff) {
