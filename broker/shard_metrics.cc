@@ -73,6 +73,11 @@ BrokerMetrics::BrokerMetrics(Metrics* metrics)
                                           ByShard())),
       reused_ids(metrics->AddCounters("barid_broker_reused_ids_total",
                                       "New messages with the id of another one that is remembered.", ByShard())),
+      carried(metrics->AddCounters("barid_broker_carried_messages_total",
+                                   "Messages that were copied to the log's end, so that an old part of it can go.",
+                                   ByShard())),
+      carried_bytes(
+          metrics->AddCounters("barid_broker_carried_bytes_total", "Bytes of those, as they are stored.", ByShard())),
       filter_problems(metrics->AddCounters(
           "barid_broker_filter_problems_total",
           "Messages of which an SQL filter could not evaluate a part: a property is no number, for example.",
@@ -148,6 +153,8 @@ ShardMetrics::ShardMetrics(BrokerMetrics* families, ShardId shard)
       shard_(absl::StrCat(shard.value())),
       timers_fired_(families->timers_fired->With({shard_})),
       timers_cancelled_(families->timers_cancelled->With({shard_})),
+      carried_(families->carried->With({shard_})),
+      carried_bytes_(families->carried_bytes->With({shard_})),
       transaction_checks_(families->transaction_checks->With({shard_})),
       transactions_discarded_(families->transactions_discarded->With({shard_})),
       repeated_sends_(families->repeated_sends->With({shard_})),
@@ -227,6 +234,9 @@ void ShardMetrics::OnApplied(const Command& command, const Outcome& outcome) {
     timers_fired_->Add(count(outcome.live));
   } else if (std::holds_alternative<log::CancelTimer>(command)) {
     timers_cancelled_->Add(count(outcome.live));
+  } else if (const auto* carry = std::get_if<log::Carry>(&command)) {
+    carried_->Add(count(outcome.live));
+    carried_bytes_->Add(static_cast<uint64_t>(BytesOf(*carry)));
   } else if (const auto* end = std::get_if<log::EndTransaction>(&command)) {
     for (size_t i = 0; i < outcome.ended.size(); ++i) {
       if (!outcome.ended[i].now) continue;

@@ -41,6 +41,8 @@ struct BrokerMetrics {
   Family<Counter>* const transactions_discarded;
   Family<Counter>* const repeated_sends;
   Family<Counter>* const reused_ids;
+  Family<Counter>* const carried;
+  Family<Counter>* const carried_bytes;
   Family<Counter>* const filter_problems;
   Family<Counter>* const audits;
   Family<Counter>* const audited_counts;
@@ -142,6 +144,8 @@ class ShardMetrics {
   const std::string shard_;
   Counter* const timers_fired_;
   Counter* const timers_cancelled_;
+  Counter* const carried_;
+  Counter* const carried_bytes_;
   Counter* const transaction_checks_;
   Counter* const transactions_discarded_;
   Counter* const repeated_sends_;

@@ -369,9 +369,19 @@ TEST_F(CountsTest, WhatIsAppliedIsCountedUp) {
   end.set_remember(10);
   shard.OnApplied(end, Apply(end));
   shard.OnApplied(end, Apply(end));
+  log::Carry carry;
+  log::Carry::Entry* const pointer = carry.add_entries();
+  const IndexEntry at = Entry(1);
+  pointer->set_log_index(at.index);
+  pointer->set_payload_offset(at.offset);
+  pointer->set_bytes(at.bytes);
+  SetKey(pointer->mutable_queue(), kQueue);
+  pointer->set_offset(1);
+  shard.OnApplied(carry, Apply(carry));
   const std::string text = metrics.CollectText();
   for (const char* line :
-       {"rocketmq_messages_in_total{topic=\"7\"} 2\n", "rocketmq_throughput_in_total{topic=\"7\"} 30\n",
+       {"barid_broker_carried_messages_total{shard=\"1\"} 1\n", "barid_broker_carried_bytes_total{shard=\"1\"} 20\n",
+        "rocketmq_messages_in_total{topic=\"7\"} 2\n", "rocketmq_throughput_in_total{topic=\"7\"} 30\n",
         "barid_broker_settlements_total{shard=\"1\",action=\"acknowledged\"} 1\n",
         "rocketmq_commit_messages_total{topic=\"7\"} 1\n"}) {
     EXPECT_THAT(text, ::testing::HasSubstr(line));
