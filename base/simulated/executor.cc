@@ -139,6 +139,7 @@ bool SimulatedWorld::RunOne() {
   }
   const void* outer = std::exchange(current_queue, queue.get());
   CHECK(outer == nullptr) << "a task runs the world that runs it";
+  ++tasks_run_;
   task();
   task = nullptr;  // What it held goes while its executor is still current.
   current_queue = outer;

@@ -64,6 +64,9 @@ class SimulatedWorld {
   // Posts `task` and runs the world (the clock stands) until it has run.
   void RunOn(Executor* executor, Executor::Task task);
 
+  // How many tasks have run.
+  int64_t tasks_run() const { return tasks_run_; }
+
   // A crash: destroys all tasks of this executor that wait, delayed ones too, without running them.
   void DropTasks(Executor* executor);
   // DropTasks, and the same for everything posted from now on.
@@ -79,6 +82,7 @@ class SimulatedWorld {
 
   SimulatedClock clock_;
   SeededRandom random_;
+  int64_t tasks_run_ = 0;
   const std::shared_ptr<Shared> shared_;
 };
 

@@ -1212,12 +1212,15 @@ void ShardSimulation::Drain() {
 }
 
 std::string ShardSimulation::Run() {
+  const absl::Duration start = world_.clock()->SinceBoot();
   Start();
   for (int step = 0; step < character_.steps && checker_.violation().empty(); ++step) Step();
   if (checker_.violation().empty()) Drain();
   if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) LookMessagesUp();
   if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) SendDeadLettersBack();
   if (checker_.violation().empty() && process_->shard != nullptr && !IsDown()) AuditCounts();
+  counts_.events = world_.tasks_run();
+  counts_.time = world_.clock()->SinceBoot() - start;
   counts_.delivered = checker_.delivered();
   counts_.repeated = checker_.repeated();
   counts_.resets = checker_.resets();

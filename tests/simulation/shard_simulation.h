@@ -26,6 +26,8 @@ namespace barid::broker {
 class ShardSimulation {
  public:
   struct Counts {
+    int64_t events = 0;   // Tasks of executors.
+    absl::Duration time;  // That passed in the simulated world.
     int64_t delivered = 0;
     int64_t crashes = 0;
     int64_t checkpoint_starts = 0;  // Starts that found a checkpoint.
