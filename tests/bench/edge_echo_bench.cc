@@ -4,7 +4,12 @@
 //   edge_echo_bench [--h2] [--tls] [--outstanding=64] [--bytes=1024] [--seconds=5] [--threads=1] [--connections=1]
 //                   [--headers=8]
 //                   [--elsewhere]      answer from another thread than the handler's
-//                   [--serve]          serve only, until stdin ends: prints the address, for other clients (h2load)
+//                   [--stream]         calls whose answer is a stream of 32 messages
+//                   [--serve]          serve only, until stdin ends: prints address, process and certificate, for other
+//                   clients
+//                   [--at=HOST:PORT --pid=N --method=M --request=FILE [--header=NAME:VALUE]... [--trust=FILE]]
+//                                      call M of a server that is there, which is process N, with the message in FILE;
+//                                      in place of the made-up headers those, and over TLS with that certificate
 //
 // Prints calls per second and the server's CPU per call. edge_figures.py makes the tables of docs/benchmarks.md with
 // it.
@@ -24,10 +29,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 #include "absl/time/clock.h"
 #include "base/executor.h"
 #include "base/log.h"
@@ -49,7 +57,24 @@ struct Options {
   bool serve = false;
   bool h2 = false;
   bool tls = false;
+  bool stream = false;
+  std::string at, method, request, trust;
+  int pid = 0;
+  std::vector<std::pair<std::string, std::string>> metadata;
 };
+
+constexpr char kEcho[] = "/bench/Echo";
+constexpr char kStream[] = "/bench/Stream";
+// What a publish is compared with: it answers as briefly.
+constexpr char kSend[] = "/apache.rocketmq.v2.MessagingService/SendMessage";
+constexpr size_t kSendAnswerBytes = 100;
+constexpr int kStreamMessages = 32;
+
+std::string ReadFile(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  CHECK(file.good()) << path;
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
 
 // A certificate for localhost, made once and shared by server and client.
 struct Certificate {
@@ -60,12 +85,34 @@ struct Certificate {
     files = *h2::SelfSignedIn(directory);
   }
   ~Certificate() { std::filesystem::remove_all(directory); }
-  static std::string Read(const std::string& path) {
-    std::ifstream file(path);
-    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  }
   std::string directory;
   h2::TlsFiles files;
+};
+
+// Answers a message with as many as a receive gives.
+class Copies : public StreamHandler {
+ public:
+  explicit Copies(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
+
+  void OnMessage(Bytes message) override {
+    message_ = std::move(message);
+    if (is_writable_) OnWritable();
+  }
+  void OnHalfClose() override {}
+  void OnWritable() override {
+    is_writable_ = true;
+    if (message_.empty() || written_ == kStreamMessages) return;
+    is_writable_ = false;
+    stream_->Write(message_);
+    if (++written_ == kStreamMessages) stream_->Finish(absl::OkStatus());
+  }
+  void OnDone(bool delivered) override {}
+
+ private:
+  const std::shared_ptr<Stream> stream_;
+  Bytes message_;
+  bool is_writable_ = false;
+  int written_ = 0;
 };
 
 // Serves until it is killed; tells its address through `to_parent`.
@@ -74,12 +121,16 @@ struct Certificate {
   std::unique_ptr<Executor> executor = NewThreadExecutor("answers");
   MethodTable table;
   if (options.elsewhere) {
-    table.unary["/bench/Echo"] = [&](std::unique_ptr<UnaryCall> call) {
+    table.unary[kEcho] = [&](std::unique_ptr<UnaryCall> call) {
       executor->Post([call = std::move(call)]() mutable { call->Answer(call->request()); });
     };
   } else {
-    table.unary["/bench/Echo"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
+    table.unary[kEcho] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
   }
+  table.unary[kSend] = [answer = Bytes(std::string(kSendAnswerBytes, 'x'))](std::unique_ptr<UnaryCall> call) {
+    call->Answer(answer);
+  };
+  table.streams[kStream] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Copies>(std::move(stream)); };
   absl::StatusOr<std::unique_ptr<Server>> server;
   if (options.h2) {
     h2::H2ServerOptions ours;
@@ -92,8 +143,8 @@ struct Certificate {
     theirs.address = "127.0.0.1:0";
     theirs.threads = options.threads;
     if (options.tls) {
-      theirs.tls_certificate_chain = Certificate::Read(certificate.files.certificate_chain);
-      theirs.tls_private_key = Certificate::Read(certificate.files.private_key);
+      theirs.tls_certificate_chain = ReadFile(certificate.files.certificate_chain);
+      theirs.tls_private_key = ReadFile(certificate.files.private_key);
     }
     server = ServeGrpc(theirs, std::move(table));
   }
@@ -109,42 +160,82 @@ double CpuSeconds(clockid_t clock) {
   return static_cast<double>(now.tv_sec) + now.tv_nsec * 1e-9;
 }
 
-// One call after the other on one of `stubs`.
+// One call after the other on one of the channels.
 class Lane {
  public:
-  Lane(grpc::GenericStub* stub, const Options& options, grpc::CompletionQueue* cq)
-      : stub_(stub), options_(options), cq_(cq), slice_(std::string(options.bytes, 'x')) {}
+  Lane(grpc::GenericStub* stub, const Options& options, const std::string& request, grpc::CompletionQueue* cq)
+      : stub_(stub), options_(options), cq_(cq), slice_(request) {}
 
   void Next() {
     context_.emplace();
-    for (int i = 0; i < options_.headers; ++i) {
-      context_->AddMetadata("x-mq-header-" + std::to_string(i), "value-" + std::to_string(i) + "-of-some-length");
-    }
+    for (const auto& [name, value] : options_.metadata) context_->AddMetadata(name, value);
     context_->set_deadline(absl::ToChronoTime(absl::Now() + absl::Seconds(30)));
     const grpc::ByteBuffer request(&slice_, 1);
-    call_ = stub_->PrepareUnaryCall(&*context_, "/bench/Echo", request, cq_);
+    if (options_.stream) {
+      messages_ = 0;
+      stream_ = stub_->PrepareCall(&*context_, options_.method, cq_);
+      stream_->StartCall(this);
+      step_ = Step::kStarted;
+      return;
+    }
+    call_ = stub_->PrepareUnaryCall(&*context_, options_.method, request, cq_);
     call_->StartCall();
     call_->Finish(&answer_, &status_, this);
   }
+
+  // The completion queue's word for this lane. True if the call is over.
+  bool Advance(bool ok) {
+    if (!options_.stream) return true;
+    switch (step_) {
+      case Step::kStarted:
+        step_ = Step::kWritten;
+        stream_->WriteLast(grpc::ByteBuffer(&slice_, 1), grpc::WriteOptions(), this);
+        return false;
+      case Step::kWritten:
+        step_ = Step::kReading;
+        stream_->Read(&answer_, this);
+        return false;
+      case Step::kReading:
+        if (ok) {
+          ++messages_;
+          stream_->Read(&answer_, this);
+        } else {
+          step_ = Step::kOver;
+          stream_->Finish(&status_, this);
+        }
+        return false;
+      case Step::kOver:
+        return true;
+    }
+    return true;
+  }
+
   void Check() const {
     CHECK(status_.ok()) << status_.error_message();
-    CHECK_EQ(answer_.Length(), static_cast<size_t>(options_.bytes));
+    CHECK(!options_.stream || messages_ == kStreamMessages) << messages_;
+    CHECK_GT(answer_.Length(), 0u);
   }
 
  private:
+  enum class Step { kStarted, kWritten, kReading, kOver };
+
   grpc::GenericStub* const stub_;
   const Options& options_;
   grpc::CompletionQueue* const cq_;
   const grpc::Slice slice_;
   std::optional<grpc::ClientContext> context_;
   std::unique_ptr<grpc::GenericClientAsyncResponseReader> call_;
+  std::unique_ptr<grpc::GenericClientAsyncReaderWriter> stream_;
+  Step step_ = Step::kOver;
+  int messages_ = 0;
   grpc::ByteBuffer answer_;
   grpc::Status status_;
 };
 
 std::shared_ptr<grpc::ChannelCredentials> Credentials(const Options& options, const Certificate& certificate) {
   if (!options.tls) return grpc::InsecureChannelCredentials();
-  return grpc::SslCredentials({Certificate::Read(certificate.files.certificate_chain), "", ""});
+  return grpc::SslCredentials(
+      {ReadFile(options.trust.empty() ? certificate.files.certificate_chain : options.trust), "", ""});
 }
 
 void Drive(const Options& options, const Certificate& certificate, const std::string& address, pid_t server) {
@@ -159,10 +250,11 @@ void Drive(const Options& options, const Certificate& certificate, const std::st
     stubs.push_back(std::make_unique<grpc::GenericStub>(
         grpc::CreateCustomChannel(address, Credentials(options, certificate), args)));
   }
+  const std::string request = options.request.empty() ? std::string(options.bytes, 'x') : ReadFile(options.request);
   grpc::CompletionQueue cq;
   std::vector<std::unique_ptr<Lane>> lanes;
   for (int i = 0; i < options.outstanding; ++i) {
-    lanes.push_back(std::make_unique<Lane>(stubs[i % stubs.size()].get(), options, &cq));
+    lanes.push_back(std::make_unique<Lane>(stubs[i % stubs.size()].get(), options, request, &cq));
     lanes.back()->Next();
   }
   const absl::Time warm = absl::Now() + absl::Seconds(1);
@@ -176,6 +268,7 @@ void Drive(const Options& options, const Certificate& certificate, const std::st
     bool ok;
     CHECK(cq.Next(&tag, &ok));
     Lane* lane = static_cast<Lane*>(tag);
+    if (!lane->Advance(ok)) continue;
     lane->Check();
     const bool was_warm = now >= warm;
     now = absl::Now();
@@ -209,19 +302,39 @@ int Main(int argc, char** argv) {
       const std::string prefix = std::string("--") + name + "=";
       return absl::StartsWith(arg, prefix) && absl::SimpleAtoi(arg.substr(prefix.size()), value);
     };
-    if (arg == "--elsewhere" || arg == "--serve" || arg == "--h2" || arg == "--tls") {
+    const auto text = [&arg](const char* name, std::string* value) {
+      const std::string prefix = std::string("--") + name + "=";
+      if (!absl::StartsWith(arg, prefix)) return false;
+      *value = arg.substr(prefix.size());
+      return true;
+    };
+    std::string header;
+    if (arg == "--elsewhere" || arg == "--serve" || arg == "--h2" || arg == "--tls" || arg == "--stream") {
       (arg == "--elsewhere" ? options.elsewhere
        : arg == "--serve"   ? options.serve
        : arg == "--h2"      ? options.h2
+       : arg == "--stream"  ? options.stream
                             : options.tls) = true;
+    } else if (text("header", &header)) {
+      options.metadata.emplace_back(absl::StrSplit(header, absl::MaxSplits(':', 1)));
     } else if (!number("outstanding", &options.outstanding) && !number("bytes", &options.bytes) &&
                !number("seconds", &options.seconds) && !number("threads", &options.threads) &&
-               !number("connections", &options.connections) && !number("headers", &options.headers)) {
+               !number("connections", &options.connections) && !number("headers", &options.headers) &&
+               !number("pid", &options.pid) && !text("at", &options.at) && !text("method", &options.method) &&
+               !text("request", &options.request) && !text("trust", &options.trust)) {
       std::fprintf(stderr, "unknown argument %s; see the top of edge_echo_bench.cc\n", arg.c_str());
       return 2;
     }
   }
+  for (int i = 0; options.metadata.empty() && i < options.headers; ++i) {
+    options.metadata.emplace_back(absl::StrCat("x-mq-header-", i), absl::StrCat("value-", i, "-of-some-length"));
+  }
+  if (options.method.empty()) options.method = options.stream ? kStream : kEcho;
   const Certificate certificate;
+  if (!options.at.empty()) {
+    Drive(options, certificate, options.at, options.pid);
+    return 0;
+  }
   int fds[2];
   CHECK(pipe(fds) == 0);
   const pid_t server = fork();  // Before gRPC starts threads.
@@ -230,7 +343,7 @@ int Main(int argc, char** argv) {
   std::string address;
   for (char c; read(fds[0], &c, 1) == 1 && c != '\n';) address += c;
   if (options.serve) {
-    std::printf("%s %d\n", address.c_str(), server);
+    std::printf("%s %d %s\n", address.c_str(), server, certificate.files.certificate_chain.c_str());
     std::fflush(stdout);
     for (char c; read(STDIN_FILENO, &c, 1) == 1;) {
     }

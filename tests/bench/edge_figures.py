@@ -1,13 +1,19 @@
 #!/usr/bin/env python3
-"""What a call that does nothing costs over our own edge and over grpc-core: the table `edge` of docs/benchmarks.md.
+"""What calls cost over our own edge and over grpc-core: the tables `edge…` of docs/benchmarks.md.
 
-    tests/bench/edge_figures.py [--rounds 5] [--seconds 2]
+    tests/bench/edge_figures.py [--only edge edge-stream edge-publish] [--rounds 5] [--seconds 2]
 
-Both echo servers (edge_echo_bench) take turns under each load: a gRPC C++ client with headers and a deadline as the official
-clients have them, and h2load (Debian's nghttp2-client), in cleartext and over TLS. What counts is the server's CPU per call.
+    edge           a call that does nothing: the two echo servers of edge_echo_bench
+    edge-stream    a call whose answer is a stream of 32 messages: the same
+    edge-publish   `barid standalone` stores a message durably, beside grpc-core that does nothing with it
+
+Both servers take turns under each load: a gRPC C++ client with headers and a deadline as the official clients have them, and h2load
+(Debian's nghttp2-client), in cleartext and over TLS. What counts is the server's CPU per call.
 """
 
 import argparse
+import contextlib
+import json
 import pathlib
 import re
 import shutil
@@ -16,11 +22,11 @@ import subprocess
 import sys
 import tempfile
 
-from figures import ROOT, replace_part, spread, verdict
+from figures import CLIENT_HEADERS, ROOT, SEND, Run, Standalone, replace_part, send_request, spread, verdict
 
-HEADERS = [*(f"x-mq-header-{i}: value-{i}-of-some-length" for i in range(8)),
-           "content-type: application/grpc", "te: trailers", "grpc-timeout: 30S", "user-agent: h2load"]
-BODY = b"\0" + (1024).to_bytes(4, "big") + b"x" * 1024
+ECHO, STREAM = "/bench/Echo", "/bench/Stream"
+MADE_UP_HEADERS = [f"x-mq-header-{i}:value-{i}-of-some-length" for i in range(8)]
+TOPIC = "edge-publish"
 
 
 def cpu_seconds(pid):
@@ -31,66 +37,153 @@ def cpu_seconds(pid):
     return total / 1e9
 
 
-def grpc_client(bench, flags, arguments, *words):
-    out = subprocess.run([bench, *flags, f"--seconds={arguments.seconds}", *words], check=True, stdout=subprocess.PIPE, text=True).stdout
-    calls, cpu = re.search(r": (\d+) calls/s, server ([\d.]+) us", out).groups()
-    return float(calls), float(cpu)
+class Target:
+    """A server that listens: `method` of it is called with the message in `request`, a file."""
+
+    def __init__(self, address, pid, method, request, headers, trust=None):
+        self.address, self.pid, self.method, self.request, self.headers, self.trust = address, pid, method, request, headers, trust
 
 
-def h2load(bench, flags, arguments, body):
+@contextlib.contextmanager
+def echo_server(bench, flags, method, request, headers):
     server = subprocess.Popen([bench, "--serve", *flags], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        address, pid = server.stdout.readline().split()
-        url = f"{'https' if '--tls' in flags else 'http'}://{address}/bench/Echo"
-        before = cpu_seconds(pid)
-        out = subprocess.run(["h2load", "-D", str(arguments.seconds), "-c", "4", "-m", "64", "-d", body,
-                              *(word for header in HEADERS for word in ("-H", header)), url],
-                             check=True, stdout=subprocess.PIPE, text=True).stdout
-        cpu = cpu_seconds(pid) - before
+        address, pid, trust = server.stdout.readline().split()
+        yield Target(address, int(pid), method, request, headers, trust)
     finally:
         server.stdin.close()
         server.wait()
-    succeeded, failed = re.search(r"(\d+) succeeded, (\d+) failed", out).groups()
-    if int(succeeded) == 0 or int(failed) > 0:
-        raise SystemExit(f"h2load: {succeeded} calls succeeded, {failed} failed\n{out}")
-    return int(succeeded) / arguments.seconds, cpu / int(succeeded) * 1e6
+
+
+@contextlib.contextmanager
+def barid(run, request):
+    with Standalone(run) as server:
+        ctl = [run.baridctl, "--endpoint", server.endpoint]
+        # Every load repeats one message: each is to be stored.
+        subprocess.run([*ctl, "topic", "create", TOPIC, "--idempotent=false"], check=True, stdout=subprocess.DEVNULL)
+        target = Target(server.endpoint, server.process._child.pid, SEND, request, CLIENT_HEADERS, server.process._data / "tls" / "certificate.pem")
+        target.stored = lambda: sum(queue["max_offset"] for queue in json.loads(
+            subprocess.run([*ctl, "topic", "describe", TOPIC, "-o", "json"], check=True, stdout=subprocess.PIPE, text=True).stdout)["queues"])
+        yield target
+
+
+class GrpcClient:
+    def __init__(self, channels, outstanding):
+        self.name = f"gRPC C++ client, {channels} {'channels' if channels > 1 else 'channel'}, {outstanding} outstanding"
+        self._words = [f"--connections={channels}", f"--outstanding={outstanding}"]
+
+    def measure(self, arguments, target, tls):
+        """Calls per second and the server's CPU for one in microseconds."""
+        words = [*self._words, f"--seconds={arguments.seconds}", f"--at={target.address}", f"--pid={target.pid}", f"--method={target.method}",
+                 f"--request={target.request}", *(f"--header={header}" for header in target.headers)]
+        if tls:
+            words += ["--tls", f"--trust={target.trust}"]
+        if target.method == STREAM:
+            words.append("--stream")
+        out = subprocess.run([arguments.bench, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+        calls, cpu = re.search(r": (\d+) calls/s, server ([\d.]+) us", out).groups()
+        return float(calls), float(cpu)
+
+
+class H2Load:
+    name = "h2load, 4 connections x 64 streams"
+
+    def measure(self, arguments, target, tls):
+        with tempfile.NamedTemporaryFile() as body:
+            message = pathlib.Path(target.request).read_bytes()
+            body.write(b"\0" + len(message).to_bytes(4, "big") + message)
+            body.flush()
+            headers = [*target.headers, "content-type: application/grpc", "te: trailers", "grpc-timeout: 30S", "user-agent: h2load"]
+            before = cpu_seconds(target.pid)
+            out = subprocess.run(["h2load", "-D", str(arguments.seconds), "-c", "4", "-m", "64", "-d", body.name,
+                                  *(word for header in headers for word in ("-H", header.replace(":", ": ", 1))),
+                                  f"{'https' if tls else 'http'}://{target.address}{target.method}"],
+                                 check=True, stdout=subprocess.PIPE, text=True).stdout
+            cpu = cpu_seconds(target.pid) - before
+        succeeded, failed = re.search(r"(\d+) succeeded, (\d+) failed", out).groups()
+        if int(succeeded) == 0 or int(failed) > 0:
+            raise SystemExit(f"h2load: {succeeded} calls succeeded, {failed} failed\n{out}")
+        return int(succeeded) / arguments.seconds, cpu / int(succeeded) * 1e6
+
+
+LOADS = [GrpcClient(1, 64), GrpcClient(8, 64), GrpcClient(8, 512), H2Load()]
+
+
+def measure_publish(load, arguments, target, tls):
+    """A refusal is an answer to a load, too; so what was stored is counted."""
+    before = target.stored()
+    calls, cpu = load.measure(arguments, target, tls)
+    stored = target.stored() - before
+    if stored < calls * arguments.seconds:
+        raise SystemExit(f"{load.name}: {calls * arguments.seconds:.0f} calls, and {stored} messages are stored")
+    return calls, cpu
+
+
+def compare(arguments, what, goals, ours, theirs, measure=lambda load, arguments, target, tls: load.measure(arguments, target, tls)):
+    """A table: each load, in turn on a server that `ours` and one that `theirs` makes; the goals are of CPU (gRPC, h2load) and throughput."""
+    cpu_goals, calls_goal = goals
+    lines = [f"Commit {arguments.commit}, {arguments.rounds} rounds of {arguments.seconds} s; minimum / median / maximum.", "",
+             f"| {what} | server CPU per call, us | grpc-core | ratio | goal | calls/s | grpc-core | ratio | goal |", "|---|---|---|---|---|---|---|---|---|"]
+    for tls in (False, True):
+        for load in LOADS:
+            mine, other = [], []
+            for _ in range(arguments.rounds):
+                with ours(tls) as target:
+                    mine.append(measure(load, arguments, target, tls))
+                with theirs(tls) as target:
+                    other.append(load.measure(arguments, target, tls))
+            cpu = [a[1] / b[1] for a, b in zip(mine, other)]
+            calls = [a[0] / b[0] for a, b in zip(mine, other)]
+            goal = cpu_goals[isinstance(load, H2Load)]
+            no_goal = tls or goal is None
+            lines.append(f"| {load.name}{', TLS' if tls else ''} | {spread([c for _, c in mine], 1)} | {spread([c for _, c in other], 1)} | {spread(cpu, 2)} | "
+                         f"{'reported' if no_goal else f'<= {goal}: {verdict(statistics.median(cpu), goal, at_least=False)}'} | "
+                         f"{spread([c for c, _ in mine])} | {spread([c for c, _ in other])} | {spread(calls, 2)} | "
+                         f"{'reported' if no_goal or not calls_goal else f'>= {calls_goal}: {verdict(statistics.median(calls), calls_goal)}'} |")
+            print(lines[-1], flush=True)
+    return lines
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = ["edge", "edge-stream", "edge-publish"]
+    parser.add_argument("--only", nargs="+", choices=names, default=names)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=int, default=2)
     parser.add_argument("--page", type=pathlib.Path, default=ROOT / "docs" / "benchmarks.md")
-    parser.add_argument("--bench", type=pathlib.Path, default=ROOT / "build" / "release" / "bin" / "edge_echo_bench")
+    binaries = ROOT / "build" / "release" / "bin"
+    parser.add_argument("--bench", type=pathlib.Path, default=binaries / "edge_echo_bench")
+    parser.add_argument("--barid", type=pathlib.Path, default=binaries / "barid")
+    parser.add_argument("--baridctl", type=pathlib.Path, default=binaries / "baridctl")
+    parser.add_argument("--directory", type=pathlib.Path, help="where servers keep their data: on the disk to be measured")
     arguments = parser.parse_args()
     if shutil.which("h2load") is None:
         raise SystemExit("there is no h2load; it is in Debian's nghttp2-client")
-    commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
-    lines = [f"Commit {commit}, {arguments.rounds} rounds of {arguments.seconds} s; minimum / median / maximum.", "",
-             "| no-op call, 1 KiB, one server thread | server CPU per call, us | grpc-core | ratio | goal | calls/s | grpc-core |",
-             "|---|---|---|---|---|---|---|"]
-    with tempfile.NamedTemporaryFile() as body:
-        body.write(BODY)
-        body.flush()
-        loads = [(f"gRPC C++ client, {channels} channels, {outstanding} outstanding" if channels > 1 else
-                  f"gRPC C++ client, 1 channel, {outstanding} outstanding", 0.65,
-                  lambda flags, c=channels, o=outstanding: grpc_client(arguments.bench, flags, arguments, f"--connections={c}", f"--outstanding={o}"))
-                 for channels, outstanding in ((1, 64), (8, 64), (8, 512))]
-        loads.append(("h2load, 4 connections x 64 streams", 0.25, lambda flags: h2load(arguments.bench, flags, arguments, body.name)))
-        for tls in (False, True):
-            for name, goal, measure in loads:
-                ours, theirs = [], []
-                for _ in range(arguments.rounds):
-                    ours.append(measure(["--h2", *(["--tls"] if tls else [])]))
-                    theirs.append(measure(["--tls"] if tls else []))
-                ratio = [mine[1] / other[1] for mine, other in zip(ours, theirs)]
-                median = statistics.median(ratio)
-                lines.append(f"| {name}{', TLS' if tls else ''} | {spread([cpu for _, cpu in ours], 1)} | {spread([cpu for _, cpu in theirs], 1)} | "
-                             f"{spread(ratio, 2)} | {'reported' if tls else f'<= {goal}: {verdict(median, goal, at_least=False)}'} | "
-                             f"{spread([calls for calls, _ in ours])} | {spread([calls for calls, _ in theirs])} |")
-                print(lines[-1], flush=True)
-    page = arguments.page.read_text() if arguments.page.exists() else ""
-    arguments.page.write_text(replace_part(page, "edge", lines))
+    arguments.commit = subprocess.run(["git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD"], stdout=subprocess.PIPE, text=True).stdout.strip()
+    arguments.duration, arguments.quick = f"{arguments.seconds}s", False  # Of a Run; not used here.
+
+    with tempfile.TemporaryDirectory(dir=arguments.directory) as directory:
+        directory = pathlib.Path(directory)
+        raw, send = directory / "raw", directory / "send"
+        raw.write_bytes(b"x" * 1024)
+        send.write_bytes(send_request(TOPIC.encode(), 1024))
+        run = Run(arguments, directory)
+
+        def echo(method, request, headers, *flags):
+            return lambda tls: echo_server(arguments.bench, [*flags, *(["--tls"] if tls else [])], method, request, headers)
+
+        tables = {
+            "edge": lambda: compare(arguments, "no-op call, 1 KiB, one server thread", ((0.65, 0.25), None),
+                                    echo(ECHO, raw, MADE_UP_HEADERS, "--h2"), echo(ECHO, raw, MADE_UP_HEADERS)),
+            "edge-stream": lambda: compare(arguments, "no-op call answered by 32 messages of 1 KiB, one server thread", ((None, None), None),
+                                           echo(STREAM, raw, MADE_UP_HEADERS, "--h2"), echo(STREAM, raw, MADE_UP_HEADERS)),
+            "edge-publish": lambda: compare(arguments, "durable publish, 1 KiB; grpc-core does nothing with it", ((0.9, 0.9), 1.0),
+                                            lambda tls: barid(run, send), echo(SEND, send, CLIENT_HEADERS), measure_publish),
+        }
+        for name in arguments.only:
+            lines = tables[name]()
+            page = arguments.page.read_text() if arguments.page.exists() else ""
+            arguments.page.write_text(replace_part(page, name, lines))
 
 
 if __name__ == "__main__":

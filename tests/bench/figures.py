@@ -23,12 +23,31 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "conformance"))
 
 from children import kill, wait_until  # noqa: E402
 from server import Process  # noqa: E402
+
+SEND = "/apache.rocketmq.v2.MessagingService/SendMessage"
+# As many and as long as those of an official client.
+CLIENT_HEADERS = ["x-mq-client-id:bench@1@0@cafe", "x-mq-language:CPP", "x-mq-protocol:v2", "x-mq-client-version:5.0.0", "x-mq-namespace:",
+                  "x-mq-request-id:0e0a8a1e-6d3a-4d8e-9a3b-2f6d1c9b7a55", "x-mq-date-time:20261129T010000Z",
+                  "authorization:MQv2-HMAC-SHA1 Credential=bench, SignedHeaders=x-mq-date-time, Signature=00"]
+
+
+def send_request(topic, size):
+    """An apache.rocketmq.v2.SendMessageRequest. Several of them in a row are one with all their messages."""
+    def varint(value):
+        return bytes([value]) if value < 128 else bytes([value & 127 | 128]) + varint(value >> 7)
+
+    def field(number, value):
+        return varint(number << 3) + varint(value) if isinstance(value, int) else varint(number << 3 | 2) + varint(len(value)) + value
+    system = field(3, b"01826F058D79724F40903CB69000000002") + field(5, 1) + field(6, 1) + field(7, field(1, 1_796_000_000)) + field(8, b"bench-host")
+    return field(1, field(1, field(2, topic)) + field(3, system) + field(4, b"x" * size))
+
 
 # Above this the echo itself is hindered: the run says nothing.
 ECHO_CPU_LIMIT_US = 22.0
@@ -68,6 +87,20 @@ class Run:
         if errors:
             raise SystemExit(f"{' '.join(command)}: {errors:.0f} calls failed, so the figures are not of what they say")
         return report
+
+
+    def fill(self, server, shares, duration):
+        """Messages of 1 KiB, 32 to a call, of several topics side by side, by their shares."""
+        bench = pathlib.Path(self.baridctl).parent / "edge_echo_bench"
+        loads = []
+        for topic, share in shares.items():
+            request = self.directory / f"{topic}.request"
+            request.write_bytes(send_request(topic.encode(), 1024) * 32)
+            loads.append(subprocess.Popen([bench, f"--at={server.endpoint}", f"--pid={server.process._child.pid}", f"--method={SEND}", f"--request={request}",
+                                           *(f"--header={header}" for header in CLIENT_HEADERS), f"--outstanding={8 * share}",
+                                           f"--seconds={duration.rstrip('s')}"], stdout=subprocess.DEVNULL))
+        if any([load.wait() for load in loads]):
+            raise SystemExit("filling a topic failed")
 
 
 class Standalone:
@@ -453,8 +486,41 @@ def explain(run):
     return lines
 
 
+def scrape(server, name):
+    """The sum of a metric's values."""
+    with urllib.request.urlopen(f"http://{server.process.ports['metrics']}/metrics", timeout=10) as answer:
+        return sum(float(line.rsplit(" ", 1)[1]) for line in answer.read().decode().splitlines() if line.startswith(name))
+
+
+def carrying(run):
+    """Publish while old messages are carried forward, and while they are left where they are."""
+    fill = "1s" if run.quick else "8s"
+    p99 = {0: [], 67: []}
+    rate = 10_000
+    carried = []
+    for _ in range(run.rounds):
+        for percent in p99:
+            with Standalone(run, "--storage.segment-bytes=16MiB", "--broker.retention-interval=500ms", f"--broker.carry-live-percent={percent}") as server:
+                # A quarter of the log is kept for long, the rest for a second.
+                for topic, retention in (("kept", "8760h"), ("passing", "1s")):
+                    subprocess.run([run.baridctl, "--endpoint", server.endpoint, "topic", "create", topic, "--retention", retention, "--idempotent=false"],
+                                   check=True, stdout=subprocess.DEVNULL)
+                run.fill(server, {"kept": 1, "passing": 3}, fill)
+                before = scrape(server, "barid_broker_carried_messages_total")
+                if percent:
+                    wait_until(lambda: scrape(server, "barid_broker_carried_messages_total") > before or None, time.monotonic() + 60, "messages are carried")
+                report = run.bench(server.endpoint, "send", "--rate", str(rate), "--duration", run.duration, rounds=1)
+                p99[percent] += values(report, "server", "send_p99_us")
+                if percent:
+                    carried.append((scrape(server, "barid_broker_carried_messages_total") - before))
+    ratio = [with_it / without for with_it, without in zip(p99[67], p99[0])]
+    return ["| publish at 10,000 a second | p99, us | left where they are: p99, us | ratio | goal | carried meanwhile |", "|---|---|---|---|---|---|",
+            f"| while messages of 1 KiB are carried forward, `broker.carry_rate` 16 MiB a second | {spread(p99[67])} | {spread(p99[0])} | {spread(ratio, 2)} | "
+            f"<= 1.2: {verdict(statistics.median(ratio), 1.2, at_least=False)} | {spread(carried)} |"]
+
+
 FIGURES = {figure.__name__.replace("_", "-"): figure
-           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart, fifo, timers, transactions, explain)}
+           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart, carrying, fifo, timers, transactions, explain)}
 FIGURES["filter"] = filter_cost
 
 
