@@ -62,7 +62,7 @@ def barid(run, request):
         # Every load repeats one message: each is to be stored.
         subprocess.run([*ctl, "topic", "create", TOPIC, "--idempotent=false"], check=True, stdout=subprocess.DEVNULL)
         target = Target(server.endpoint, server.process._child.pid, SEND, request, CLIENT_HEADERS, server.process._data / "tls" / "certificate.pem")
-        target.stored = lambda: sum(queue["max_offset"] for queue in json.loads(
+        target.stored = lambda: sum(queue["end"] for queue in json.loads(
             subprocess.run([*ctl, "topic", "describe", TOPIC, "-o", "json"], check=True, stdout=subprocess.PIPE, text=True).stdout)["queues"])
         yield target
 
@@ -93,7 +93,7 @@ class H2Load:
             message = pathlib.Path(target.request).read_bytes()
             body.write(b"\0" + len(message).to_bytes(4, "big") + message)
             body.flush()
-            headers = [*target.headers, "content-type: application/grpc", "te: trailers", "grpc-timeout: 30S", "user-agent: h2load"]
+            headers = [*target.headers, "content-type:application/grpc", "te:trailers", "grpc-timeout:30S", "user-agent:h2load"]
             before = cpu_seconds(target.pid)
             out = subprocess.run(["h2load", "-D", str(arguments.seconds), "-c", "4", "-m", "64", "-d", body.name,
                                   *(word for header in headers for word in ("-H", header.replace(":", ": ", 1))),

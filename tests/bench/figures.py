@@ -33,7 +33,7 @@ from server import Process  # noqa: E402
 
 SEND = "/apache.rocketmq.v2.MessagingService/SendMessage"
 # As many and as long as those of an official client.
-CLIENT_HEADERS = ["x-mq-client-id:bench@1@0@cafe", "x-mq-language:CPP", "x-mq-protocol:v2", "x-mq-client-version:5.0.0", "x-mq-namespace:",
+CLIENT_HEADERS = ["x-mq-client-id:bench@1@0@cafe", "x-mq-language:CPP", "x-mq-protocol:v2", "x-mq-client-version:5.0.0",
                   "x-mq-request-id:0e0a8a1e-6d3a-4d8e-9a3b-2f6d1c9b7a55", "x-mq-date-time:20261129T010000Z",
                   "authorization:MQv2-HMAC-SHA1 Credential=bench, SignedHeaders=x-mq-date-time, Signature=00"]
 
