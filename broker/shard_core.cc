@@ -101,7 +101,8 @@ void ShardCore::Lead(Epoch epoch, const std::string& leader, Applied done) {
   epoch_ = epoch;
   clock_.Start(log_->last_time_us());
   committer_ = std::make_unique<SingleReplicaCommitter>(
-      log_, context_.shard_executor, context_.disk_executor, static_cast<Committer::Listener*>(this), context_.clock,
+      log_, context_.shard_executor, context_.disk_executor, context_.lookup_executor,
+      static_cast<Committer::Listener*>(this), context_.clock,
       context_.metrics == nullptr ? nullptr : context_.metrics->log_write_seconds);
   leading_ = true;
   log::EpochStart start;

@@ -56,7 +56,7 @@ struct ShardOptions {
   int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.
   absl::Duration retention_interval = absl::Seconds(10);
   // An old part of the log of which at most so much is still needed is carried forward; 0: none ever is.
-  int64_t carry_live_percent = 67;
+  int64_t carry_live_percent = 72;
   int64_t carry_bytes_per_second = int64_t{16} << 20;
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
   absl::Duration auto_renew_hold_after = absl::Seconds(20);

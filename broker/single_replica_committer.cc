@@ -8,6 +8,9 @@
 namespace barid::broker {
 namespace {
 
+// Between slices of trimmed files, so that the file system's journal is free for others.
+constexpr absl::Duration kFreePause = absl::Milliseconds(10);
+
 absl::StatusOr<std::vector<storage::CommitLog::Placed>> AppendAndSync(storage::CommitLog* log,
                                                                       const std::vector<storage::RecordDraft>& batch) {
   auto placed = log->Append(batch);
@@ -18,14 +21,22 @@ absl::StatusOr<std::vector<storage::CommitLog::Placed>> AppendAndSync(storage::C
   return placed;
 }
 
+// A slice now, the others later.
+void FreeTrimmed(const std::shared_ptr<storage::CommitLog>& log, Executor* executor) {
+  const absl::StatusOr<bool> more = log->FreeTrimmed();
+  if (!more.ok()) LOG(WARNING) << "cannot free log segments" << KV("error", more.status());
+  if (more.ok() && *more) executor->PostAfter(kFreePause, [log, executor] { FreeTrimmed(log, executor); });
+}
+
 }  // namespace
 
 SingleReplicaCommitter::SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor,
-                                               Executor* disk_executor, Listener* listener, Clock* clock,
-                                               Histogram* write_seconds)
+                                               Executor* disk_executor, Executor* cleanup_executor, Listener* listener,
+                                               Clock* clock, Histogram* write_seconds)
     : log_(std::move(log)),
       shard_executor_(shard_executor),
       disk_executor_(disk_executor),
+      cleanup_executor_(cleanup_executor),
       listener_(listener),
       clock_(clock),
       write_seconds_(write_seconds),
@@ -76,9 +87,10 @@ void SingleReplicaCommitter::OnWritten(Written written) {
 }
 
 void SingleReplicaCommitter::TrimBelow(uint64_t position) {
-  disk_executor_->Post([log = log_, position] {
-    const absl::Status trimmed = log->TrimBelow(position);
-    if (!trimmed.ok()) LOG(WARNING) << "cannot free log segments" << KV("error", trimmed);
+  disk_executor_->Post([log = log_, cleanup = cleanup_executor_, position] {
+    // The log is poisoned: then nothing is freed any more.
+    if (!log->TrimBelow(position).ok()) return;
+    cleanup->Post([log, cleanup] { FreeTrimmed(log, cleanup); });
   });
 }
 

@@ -12,13 +12,13 @@
 namespace barid::broker {
 
 // With one replica, committed means fsynced here. The log is written on the disk executor: one batch is being written
-// and synced while the next collects.
+// and synced while the next collects. What was trimmed is freed on the cleanup executor.
 class SingleReplicaCommitter : public Committer {
  public:
-  // All outlive the committer, but the log: both executors may hold it until their last task is done. `write_seconds`,
+  // All outlive the committer, but the log: the executors may hold it until their last task is done. `write_seconds`,
   // if there is one, hears how long each write and sync took.
   SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor, Executor* disk_executor,
-                         Listener* listener, Clock* clock, Histogram* write_seconds);
+                         Executor* cleanup_executor, Listener* listener, Clock* clock, Histogram* write_seconds);
   ~SingleReplicaCommitter() override;
 
   void Append(std::vector<storage::RecordDraft> batch) override;
@@ -34,6 +34,7 @@ class SingleReplicaCommitter : public Committer {
   const std::shared_ptr<storage::CommitLog> log_;
   Executor* const shard_executor_;
   Executor* const disk_executor_;
+  Executor* const cleanup_executor_;
   Listener* const listener_;
   Clock* const clock_;
   Histogram* const write_seconds_;

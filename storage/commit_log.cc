@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/container/inlined_vector.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/mutex.h"
@@ -19,6 +20,8 @@ namespace {
 
 using SharedFile = std::shared_ptr<File>;
 
+// Of a segment that is no part of the log any more.
+constexpr absl::string_view kTrimmedSuffix = ".trimmed";
 constexpr std::array<char, 64 << 10> kZeros = {};
 // What Read asks for when it does not know the record's size.
 constexpr size_t kReadGuessBytes = 4096;
@@ -137,6 +140,7 @@ class CommitLog::Impl {
   absl::StatusOr<LogPlace> ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
                                    absl::FunctionRef<absl::Status(const Record&)> visit) const;
   absl::Status TrimBelow(uint64_t position);
+  absl::StatusOr<bool> FreeTrimmed();
 
   // Where the log ends, and begins. Written by the owner's thread, read by any.
   struct State {
@@ -169,6 +173,10 @@ class CommitLog::Impl {
   absl::Status CheckDrafts(absl::Span<const RecordDraft> drafts) const;
   absl::Status CreateSegment(uint64_t segment);
   absl::Status Write(Batch* batch);
+  // Removes what FreeTrimmed had begun to free before a crash.
+  absl::Status RemoveLeftovers();
+  // What a reader is told who found no record in a segment: it may have been trimmed meanwhile.
+  absl::Status Missing(uint64_t segment, absl::string_view what) const;
   // Removes all segments behind `segment`.
   absl::Status RemoveBehind(uint64_t segment, uint64_t last_segment);
   absl::Status Poison(const absl::Status& cause, absl::string_view during);
@@ -187,8 +195,11 @@ class CommitLog::Impl {
   uint64_t zeroed_end_ = 0;  // In it: bytes from here on do not exist, from the log's end to here they are zeros.
   // Segments before it that hold records no Sync has covered; filled when a batch rolls.
   std::vector<SharedFile> unsynced_;
-  uint64_t oldest_file_ = 0;  // Below the first segment that readers see only while, or after a failure, it is trimmed.
   bool was_torn_ = false;
+
+  // FreeTrimmed's, once the log is open. Below the first segment that readers see while files wait to be freed.
+  uint64_t oldest_file_ = 0;
+  SharedFile freed_file_;  // The oldest one while it is freed: it has its other name.
 
   mutable SegmentFiles readable_;
   mutable Mutex mu_;
@@ -215,6 +226,7 @@ absl::Status CommitLog::Impl::Recover(const LogScan& scan) {
   if (scan.last_index > 0) state.last_time_us = scan.last_time_us;
   was_torn_ = scan.is_torn;
 
+  RETURN_IF_ERROR(RemoveLeftovers());
   if (scan.segments.empty()) {
     Publish(state);
     return CreateSegment(0);
@@ -407,13 +419,16 @@ absl::StatusOr<SharedFile> CommitLog::Impl::FileAt(uint64_t position) const {
   }
   absl::StatusOr<SharedFile> file = readable_.Get(segment);
   if (absl::IsNotFound(file.status())) {
-    // Trimmed a moment ago, or else somebody else has removed it.
-    if (segment < this->state().first_segment) {
-      return absl::OutOfRangeError(absl::StrCat(dir_, ": position ", position, " was trimmed"));
-    }
-    return absl::DataLossError(absl::StrCat("position ", position, ": ", file.status().message()));
+    return Missing(segment, absl::StrCat("position ", position, ": ", file.status().message()));
   }
   return file;
+}
+
+absl::Status CommitLog::Impl::Missing(uint64_t segment, absl::string_view what) const {
+  if (segment < state().first_segment) {
+    return absl::OutOfRangeError(absl::StrCat(SegmentPath(dir_, segment), " was trimmed"));
+  }
+  return absl::DataLossError(what);
 }
 
 absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_size_hint) const {
@@ -441,8 +456,8 @@ absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_si
   }
   const absl::StatusOr<RecordView> view = DecodeRecord(options_.log_id, absl::string_view(bytes.get(), size));
   if (!view.ok()) {
-    return absl::DataLossError(absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset,
-                                            " (position ", position, "); found ", view.status().message()));
+    return Missing(segment, absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset,
+                                         " (position ", position, "); found ", view.status().message()));
   }
   Record record;
   record.header = view->header;
@@ -491,9 +506,10 @@ absl::StatusOr<LogPlace> CommitLog::Impl::ReadRun(const LogPlace& from, uint64_t
   if (place.position == next) return place;  // Full to the byte.
   // At the beginning of a segment stands a record; elsewhere the next one may have had no room. If it had, it is
   // missing here, which its index shows in the next segment.
-  if (next < end && place.position % options_.segment_bytes != 0) return LogPlace{next, place.index};
-  return absl::DataLossError(absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset + at,
-                                          ", expected record ", place.index, ", and the log goes on behind it"));
+  const bool may_end_here = next < end && place.position % options_.segment_bytes != 0;
+  if (may_end_here && segment >= this->state().first_segment) return LogPlace{next, place.index};
+  return Missing(segment, absl::StrCat(SegmentPath(dir_, segment), ": no valid record at offset ", offset + at,
+                                       ", expected record ", place.index, ", and the log goes on behind it"));
 }
 
 absl::Status CommitLog::Impl::TrimBelow(uint64_t position) {
@@ -506,13 +522,45 @@ absl::Status CommitLog::Impl::TrimBelow(uint64_t position) {
     Publish(state);
     readable_.DropBelow(first_kept);
   }
-  // The oldest first and one at a time, so that a power cut leaves no hole. After a failure the next call goes on from
-  // there.
-  while (oldest_file_ < state.first_segment) {
-    const absl::Status removed = env_->Remove(SegmentPath(dir_, oldest_file_));
-    if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<bool> CommitLog::Impl::FreeTrimmed() {
+  if (freed_file_ == nullptr) {
+    const uint64_t first_kept = state().first_segment;
+    if (oldest_file_ >= first_kept) return false;
+    // It leaves the log in one durable step, the oldest first, so that a crash leaves no hole and no part of a segment.
+    const std::string path = SegmentPath(dir_, oldest_file_);
+    const std::string trimmed = absl::StrCat(path, kTrimmedSuffix);
+    const absl::Status renamed = env_->Rename(path, trimmed);
+    if (!renamed.ok() && !absl::IsNotFound(renamed)) return renamed;  // Not there: the call before came so far.
     RETURN_IF_ERROR(env_->SyncDir(dir_));
-    ++oldest_file_;
+    absl::StatusOr<SharedFile> file = env_->Open(trimmed, {.mode = OpenMode::kReadWrite});
+    if (file.ok()) {
+      freed_file_ = *std::move(file);
+    } else if (absl::IsNotFound(file.status())) {
+      ++oldest_file_;  // Somebody else has removed it.
+    } else {
+      return file.status();
+    }
+    return true;
+  }
+  ASSIGN_OR_RETURN(const uint64_t size, freed_file_->Size());
+  if (size > options_.free_slice_bytes) {
+    RETURN_IF_ERROR(freed_file_->Truncate(size - options_.free_slice_bytes));
+    return true;
+  }
+  const absl::Status removed = env_->Remove(absl::StrCat(SegmentPath(dir_, oldest_file_), kTrimmedSuffix));
+  if (!removed.ok() && !absl::IsNotFound(removed)) return removed;
+  freed_file_ = nullptr;
+  ++oldest_file_;
+  return true;
+}
+
+absl::Status CommitLog::Impl::RemoveLeftovers() {
+  ASSIGN_OR_RETURN(const std::vector<std::string> names, env_->ListDir(dir_));
+  for (const std::string& name : names) {
+    if (absl::EndsWith(name, kTrimmedSuffix)) RETURN_IF_ERROR(env_->Remove(JoinPath(dir_, name)));
   }
   return absl::OkStatus();
 }
@@ -546,6 +594,7 @@ absl::StatusOr<LogPlace> CommitLog::ReadRun(const LogPlace& from, uint64_t end, 
   return impl_->ReadRun(from, end, max_bytes, visit);
 }
 absl::Status CommitLog::TrimBelow(uint64_t position) { return impl_->TrimBelow(position); }
+absl::StatusOr<bool> CommitLog::FreeTrimmed() { return impl_->FreeTrimmed(); }
 
 LogIndex CommitLog::last_index() const { return impl_->state().last_index; }
 LogIndex CommitLog::durable_index() const { return impl_->state().durable_index; }

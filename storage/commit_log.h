@@ -21,6 +21,7 @@ struct CommitLogOptions {
   uint64_t segment_bytes = uint64_t{256} << 20;  // A multiple of 4096. Never changed for a log that exists.
   uint64_t zero_ahead_bytes = uint64_t{16} << 20;
   uint64_t zero_slice_bytes = uint64_t{256} << 10;
+  uint64_t free_slice_bytes = uint64_t{4} << 20;
   // Secret, random, made when the log is created: seeds the CRCs, so that no message's body passes for a record.
   uint64_t log_id = 0;
 };
@@ -45,8 +46,8 @@ struct LogPlace {
 // A log position counts bytes from the log's beginning: segment number * segment_bytes + offset in the segment. A
 // record that does not fit into the rest of a segment starts the next one, so positions are the same on every replica.
 //
-// Threads: Append, Sync, ZeroAhead, TrimBelow and poison belong to one thread (the disk executor). Read and the other
-// accessors may run on any thread beside them.
+// Threads: Append, Sync, ZeroAhead, TrimBelow and poison belong to one thread (the disk executor). FreeTrimmed runs
+// on one thread at a time, Read and the other accessors on any, beside all others.
 class CommitLog {
  public:
   // Opens the log in `dir`, creating it if the directory is empty, and recovers: scans from `anchor` to the first
@@ -87,9 +88,14 @@ class CommitLog {
   absl::StatusOr<LogPlace> ReadRun(const LogPlace& from, uint64_t end, size_t max_bytes,
                                    absl::FunctionRef<absl::Status(const Record&)> visit) const;
 
-  // Removes the segments that lie wholly below `position`, except the one that is written. The removal is durable on
-  // return. A reader that has a segment open keeps it.
+  // Takes the segments that lie wholly below `position`, except the one that is written, out of the log: who reads them
+  // from now on finds them trimmed. Their files stay for FreeTrimmed, or, after a crash, for the next trimming.
   absl::Status TrimBelow(uint64_t position);
+
+  // Gives the file system back a slice of what was trimmed; true if there is more to do. Beside the writer, with a
+  // pause between slices: a file of 256 MiB that is removed at once holds up the file system's journal, and with it
+  // Sync, for a tenth of a second. After a failure the next call goes on from there.
+  absl::StatusOr<bool> FreeTrimmed();
 
   LogIndex last_index() const;     // 0: empty.
   LogIndex durable_index() const;  // What the last Sync covered.

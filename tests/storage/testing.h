@@ -45,6 +45,7 @@ inline CommitLogOptions SmallLog() {
   options.segment_bytes = 8192;
   options.zero_ahead_bytes = 4096;
   options.zero_slice_bytes = 1024;
+  options.free_slice_bytes = 4096;
   options.log_id = 0x5eed5eed5eed5eed;
   return options;
 }
