@@ -253,7 +253,7 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          "kept.");
   t->Add("broker.retention_interval", &o->retention_interval, Default(absl::Seconds(10)),
          Between(absl::Milliseconds(100), absl::Hours(1)), kNeedsRestart, "How often retention is looked after.");
-  t->Add("broker.carry_live_percent", &o->carry_live_percent, Default(int64_t{67}), Between(int64_t{0}, int64_t{75}),
+  t->Add("broker.carry_live_percent", &o->carry_live_percent, Default(int64_t{72}), Between(int64_t{0}, int64_t{75}),
          kNeedsRestart,
          "When at most so much of an old part of the log is still needed, that is carried forward, to the log's end, "
          "and the part is freed. "

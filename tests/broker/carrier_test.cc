@@ -243,9 +243,9 @@ class CarrierWeekTest : public CarrierTest {
 TEST_F(CarrierWeekTest, AWeekOfTrafficTakesHalfAsMuchAgainAsWhatIsLive) {
   Live(/*batches=*/1500, /*batch_messages=*/64);
   EXPECT_GT(samples_, 100);
-  EXPECT_LE(mean_, 1.5);
+  EXPECT_LE(mean_, 1.4);
   // While a step is under way, what it copies is there twice.
-  EXPECT_LE(worst_, 1.7);
+  EXPECT_LE(worst_, 1.55);
   ExpectAllIsThere();
 }
 
@@ -256,8 +256,8 @@ TEST_F(CarrierWeekTest, LargeMessagesTakeNoMore) {
   Crash();
   Live(/*batches=*/100, /*batch_messages=*/16);
   EXPECT_GT(samples_, 40);
-  EXPECT_LE(mean_, 1.5);
-  EXPECT_LE(worst_, 1.7);
+  EXPECT_LE(mean_, 1.4);
+  EXPECT_LE(worst_, 1.55);
   ExpectAllIsThere();
 }
 
