@@ -43,27 +43,40 @@ void PutDuration(std::string* out, int field, absl::Duration duration) {
   PutSecondsNanos(out, field, seconds, absl::ToInt64Nanoseconds(duration - absl::Seconds(seconds)));
 }
 
+// What PutString takes for a field below 16.
+size_t SizeOfString(absl::string_view value) { return 1 + VarintSize(value.size()) + value.size(); }
+
 // Field numbers of apache.rocketmq.v2.SystemProperties and Message.
-std::string EncodeSystemProperties(const MessageDraft& draft) {
-  std::string out;
-  out.reserve(192);
-  if (draft.tag) PutString(&out, 1, *draft.tag);
-  for (absl::string_view key : draft.keys) PutString(&out, 2, key);
-  PutString(&out, 3, draft.message_id);
-  std::string digest;
-  PutNumber(&digest, 1, 3);  // DigestType SHA1.
-  PutString(&digest, 2, Sha1Hex(draft.body));
-  PutString(&out, 4, digest);
-  PutNumber(&out, 5, draft.body_encoding == 0 ? 1 : draft.body_encoding);
-  PutNumber(&out, 6, static_cast<uint64_t>(draft.type));
-  PutTime(&out, 7, draft.born_time);
-  if (!draft.born_host.empty()) PutString(&out, 8, draft.born_host);
-  if (draft.delivery_time) PutTime(&out, 11, *draft.delivery_time);
-  if (draft.message_group) PutString(&out, 17, *draft.message_group);
-  if (draft.trace_context) PutString(&out, 18, *draft.trace_context);
-  if (draft.lite_topic) PutString(&out, 21, *draft.lite_topic);
-  if (draft.priority) PutNumber(&out, 22, static_cast<uint64_t>(*draft.priority));
-  return out;
+void PutSystemProperties(std::string* out, const MessageDraft& draft) {
+  if (draft.tag) PutString(out, 1, *draft.tag);
+  for (absl::string_view key : draft.keys) PutString(out, 2, key);
+  PutString(out, 3, draft.message_id);
+  const std::string checksum = Sha1Hex(draft.body);
+  PutVarint(out, Tag(4, 2));
+  PutVarint(out, 2 + SizeOfString(checksum));
+  PutNumber(out, 1, 3);  // DigestType SHA1.
+  PutString(out, 2, checksum);
+  PutNumber(out, 5, draft.body_encoding == 0 ? 1 : draft.body_encoding);
+  PutNumber(out, 6, static_cast<uint64_t>(draft.type));
+  PutTime(out, 7, draft.born_time);
+  if (!draft.born_host.empty()) PutString(out, 8, draft.born_host);
+  if (draft.delivery_time) PutTime(out, 11, *draft.delivery_time);
+  if (draft.message_group) PutString(out, 17, *draft.message_group);
+  if (draft.trace_context) PutString(out, 18, *draft.trace_context);
+  if (draft.lite_topic) PutString(out, 21, *draft.lite_topic);
+  if (draft.priority) PutNumber(out, 22, static_cast<uint64_t>(*draft.priority));
+}
+
+// At least what the message takes, so that it is put together in one allocation.
+size_t RoomFor(const MessageDraft& draft) {
+  constexpr size_t kNumbersAndDigest = 192;
+  constexpr size_t kTagAndLength = 12;  // Of one text.
+  size_t texts = draft.message_id.size() + draft.tag.value_or("").size() + draft.message_group.value_or("").size();
+  for (absl::string_view key : draft.keys) texts += key.size() + kTagAndLength;
+  size_t room = kStoredMessageHeaderBytes + kNumbersAndDigest + 2 * texts + draft.born_host.size() +
+                draft.trace_context.value_or("").size() + draft.lite_topic.value_or("").size() + draft.body.size();
+  for (const auto& [key, value] : draft.properties) room += key.size() + value.size() + 2 * kTagAndLength;
+  return room;
 }
 
 absl::Status Malformed(absl::string_view what) { return absl::DataLossError(absl::StrCat("stored message: ", what)); }
@@ -71,51 +84,48 @@ absl::Status Malformed(absl::string_view what) { return absl::DataLossError(absl
 }  // namespace
 
 Buffer EncodeStoredMessage(const MessageDraft& draft) {
-  std::string names;
-  PutLengthPrefixed(&names, draft.message_id);
-  if (draft.tag) PutLengthPrefixed(&names, *draft.tag);
-  if (draft.message_group) PutLengthPrefixed(&names, *draft.message_group);
-  PutVarint(&names, draft.keys.size());
-  for (absl::string_view key : draft.keys) PutLengthPrefixed(&names, key);
+  std::string out;
+  out.reserve(RoomFor(draft));
+  out.resize(kStoredMessageHeaderBytes);
 
-  std::string properties;
+  PutLengthPrefixed(&out, draft.message_id);
+  if (draft.tag) PutLengthPrefixed(&out, *draft.tag);
+  if (draft.message_group) PutLengthPrefixed(&out, *draft.message_group);
+  PutVarint(&out, draft.keys.size());
+  for (absl::string_view key : draft.keys) PutLengthPrefixed(&out, key);
+  const size_t names_end = out.size();
+
   for (const auto& [key, value] : draft.properties) {
-    std::string entry;
-    PutString(&entry, 1, key);
-    PutString(&entry, 2, value);
-    PutString(&properties, 2, entry);
+    PutVarint(&out, Tag(2, 2));
+    PutVarint(&out, SizeOfString(key) + SizeOfString(value));
+    PutString(&out, 1, key);
+    PutString(&out, 2, value);
   }
-  const std::string system = EncodeSystemProperties(draft);
-  std::string body_head;
-  PutVarint(&body_head, Tag(4, 2));
-  PutVarint(&body_head, draft.body.size());
+  const size_t properties_end = out.size();
+
+  PutSystemProperties(&out, draft);
+  const size_t system_end = out.size();
+
+  PutVarint(&out, Tag(4, 2));
+  PutVarint(&out, draft.body.size());
+  out.append(draft.body.data(), draft.body.size());
 
   uint16_t flags = 0;
   if (draft.tag) flags |= kHasTag;
   if (draft.message_group) flags |= kHasGroup;
   if (draft.delivery_time) flags |= kHasDeliveryTime;
-
-  std::string out;
-  out.reserve(kStoredMessageHeaderBytes + names.size() + properties.size() + system.size() + body_head.size() +
-              draft.body.size());
-  PutFixed<uint8_t>(&out, kVersion);
-  PutFixed<uint8_t>(&out, static_cast<uint8_t>(draft.type));
-  PutFixed<uint16_t>(&out, flags);
-  PutFixed<uint32_t>(&out, names.size());
-  PutFixed<uint32_t>(&out, properties.size());
-  PutFixed<uint32_t>(&out, system.size());
-  PutFixed<uint32_t>(&out, body_head.size() + draft.body.size());
-  PutFixed<uint32_t>(&out, draft.body.size());
-  PutFixed<int64_t>(&out, absl::ToUnixMicros(draft.born_time));
-  PutFixed<int64_t>(&out, draft.delivery_time ? absl::ToUnixMicros(*draft.delivery_time) : 0);
-  PutFixed<int32_t>(&out, draft.priority.value_or(0));
-  PutFixed<uint32_t>(&out, 0);
-  CHECK_EQ(out.size(), kStoredMessageHeaderBytes);
-  out += names;
-  out += properties;
-  out += system;
-  out += body_head;
-  out.append(draft.body.data(), draft.body.size());
+  char* const header = out.data();
+  StoreFixed<uint8_t>(header, kVersion);
+  StoreFixed<uint8_t>(header + 1, static_cast<uint8_t>(draft.type));
+  StoreFixed<uint16_t>(header + 2, flags);
+  StoreFixed<uint32_t>(header + 4, names_end - kStoredMessageHeaderBytes);
+  StoreFixed<uint32_t>(header + 8, properties_end - names_end);
+  StoreFixed<uint32_t>(header + 12, system_end - properties_end);
+  StoreFixed<uint32_t>(header + 16, out.size() - system_end);
+  StoreFixed<uint32_t>(header + 20, draft.body.size());
+  StoreFixed<int64_t>(header + 24, absl::ToUnixMicros(draft.born_time));
+  StoreFixed<int64_t>(header + 32, draft.delivery_time ? absl::ToUnixMicros(*draft.delivery_time) : 0);
+  StoreFixed<int32_t>(header + 40, draft.priority.value_or(0));
   return Buffer(std::move(out));
 }
 
