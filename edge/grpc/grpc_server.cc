@@ -35,9 +35,16 @@ class Acceptor final : public Event {
  public:
   using Begin = std::function<void(const AcceptedCall&)>;
 
-  Acceptor(grpc_server* server, void* method, bool reads_payload, grpc_completion_queue* cq, const Begin* begin,
-           const std::function<void()>* on_gone)
-      : server_(server), method_(method), reads_payload_(reads_payload), cq_(cq), begin_(begin), on_gone_(on_gone) {
+  // `asking` is held while grpc-core is asked for a call (see GrpcServer::ShutDown).
+  Acceptor(grpc_server* server, void* method, bool reads_payload, grpc_completion_queue* cq, Mutex* asking,
+           const Begin* begin, const std::function<void()>* on_gone)
+      : server_(server),
+        method_(method),
+        reads_payload_(reads_payload),
+        cq_(cq),
+        asking_(asking),
+        begin_(begin),
+        on_gone_(on_gone) {
     grpc_metadata_array_init(&accepted_.metadata);
     grpc_call_details_init(&details_);
     Accept();
@@ -67,21 +74,28 @@ class Acceptor final : public Event {
   void Accept() {
     accepted_.payload = nullptr;
     accepted_.metadata.count = 0;
-    const grpc_call_error error =
-        method_ == nullptr ? grpc_server_request_call(server_, &accepted_.call, &details_, &accepted_.metadata, cq_,
-                                                      cq_, static_cast<Event*>(this))
-                           : grpc_server_request_registered_call(
-                                 server_, method_, &accepted_.call, &accepted_.deadline, &accepted_.metadata,
-                                 reads_payload_ ? &accepted_.payload : nullptr, cq_, cq_, static_cast<Event*>(this));
+    const grpc_call_error error = Ask();
     if (error == GRPC_CALL_OK) return;
     CHECK(error == GRPC_CALL_ERROR_COMPLETION_QUEUE_SHUTDOWN) << error;
     delete this;
+  }
+
+  grpc_call_error Ask() {
+    MutexLock lock(asking_);
+    if (method_ == nullptr) {
+      return grpc_server_request_call(server_, &accepted_.call, &details_, &accepted_.metadata, cq_, cq_,
+                                      static_cast<Event*>(this));
+    }
+    return grpc_server_request_registered_call(server_, method_, &accepted_.call, &accepted_.deadline,
+                                               &accepted_.metadata, reads_payload_ ? &accepted_.payload : nullptr, cq_,
+                                               cq_, static_cast<Event*>(this));
   }
 
   grpc_server* const server_;
   void* const method_;
   const bool reads_payload_;
   grpc_completion_queue* const cq_;
+  Mutex* const asking_;
   const Begin* const begin_;
   const std::function<void()>* const on_gone_;
   AcceptedCall accepted_;
@@ -179,6 +193,7 @@ class GrpcServer final : public Server {
     void Run(bool) override { Gone(); }  // The server is shut down.
 
     std::shared_ptr<PollingQueue> queue;
+    Mutex asking;
     std::vector<std::unique_ptr<Acceptor::Begin>> begins;
     std::function<void()> on_down;
     std::function<void()> on_acceptor_gone = [this] { Gone(); };
@@ -193,6 +208,7 @@ class GrpcServer final : public Server {
 
   absl::Status Listen(const GrpcServerOptions& options);
   void StartWorker(Worker* worker, std::shared_ptr<ByteBudget> budget);
+  void ShutDown();
 
   const MethodTable table_;
   grpc_server* const server_;
@@ -293,8 +309,20 @@ void GrpcServer::StartWorker(Worker* worker, std::shared_ptr<ByteBudget> budget)
   for (const Wanted& wanted : all) {
     // They delete themselves at shutdown.
     for (int i = 0; i < wanted.acceptors; ++i) {
-      new Acceptor(server_, wanted.handle, wanted.reads_payload, queue->cq(), wanted.begin, &worker->on_acceptor_gone);
+      new Acceptor(server_, wanted.handle, wanted.reads_payload, queue->cq(), &worker->asking, wanted.begin,
+                   &worker->on_acceptor_gone);
     }
+  }
+}
+
+// While no acceptor asks for a call: grpc-core 1.51 looks whether the server is shut down, and then puts the request
+// into a list. One that is put there after the shutdown has emptied the list is never heard of again, and the server
+// not down.
+void GrpcServer::ShutDown() {
+  std::vector<std::unique_ptr<MutexLock>> nobody_asks;
+  for (const auto& worker : workers_) nobody_asks.push_back(std::make_unique<MutexLock>(&worker->asking));
+  for (const auto& worker : workers_) {
+    grpc_server_shutdown_and_notify(server_, worker->queue->cq(), static_cast<Event*>(worker.get()));
   }
 }
 
@@ -302,9 +330,7 @@ void GrpcServer::Drain(absl::Duration grace) {
   if (drained_) return;
   drained_ = true;
   const absl::Time end = absl::Now() + grace;
-  for (const auto& worker : workers_) {
-    grpc_server_shutdown_and_notify(server_, worker->queue->cq(), static_cast<Event*>(worker.get()));
-  }
+  ShutDown();
   MutexLock lock(&mu_);
   while (workers_down_ < workers_.size()) {
     const absl::Duration left = end - absl::Now();
