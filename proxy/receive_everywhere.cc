@@ -1,4 +1,4 @@
-// A receive that is answered by whatever shard has something: for clients that ask the first queue of a route only.
+// A receive that is answered by whatever shard has something: for clients that name no shard, or always the same.
 #include <algorithm>
 #include <utility>
 

@@ -58,10 +58,11 @@ void Receiver::AskShard(std::unique_ptr<Journey> journey, Snapshot metadata) {
   journey->outcome.auto_renew = journey->request.auto_renew;
   const Metadata& known = *journey->outcome.metadata;
   const TopicMetadata* const topic = known.FindTopic(journey->topic);
-  if (journey->request.everywhere && topic != nullptr && topic->type == MessageType::kLite) {
+  const ShardMetadata* const shard = known.FindShard(journey->request.shard_name);
+  if (shard == nullptr || (journey->request.everywhere && topic != nullptr && topic->type == MessageType::kLite)) {
     return AskEverywhere(std::move(journey));
   }
-  const absl::StatusOr<Target> target = router_->ByName(known, journey->request.shard_name);
+  const absl::StatusOr<Target> target = router_->ById(known, shard->id);
   if (!target.ok()) return journey->End(target.status());
   journey->outcome.shard = target->shard;
   Ask(std::move(journey), *target, /*tries=*/1);

@@ -22,8 +22,8 @@ namespace barid::proxy {
 struct ReceiveRequest {
   ResourceName topic;
   ResourceName group;
-  std::string shard_name;  // As in the route; an unknown one: any shard.
-  // From a LITE topic: what any shard has, since the client asks no other one.
+  std::string shard_name;  // As in the route; an unknown one, or none: what any shard has.
+  // From a LITE topic: what any shard has, whatever the name, since the client asks no other one.
   bool everywhere = false;
   std::vector<std::string> tags;
   std::string sql;

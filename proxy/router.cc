@@ -89,11 +89,6 @@ absl::StatusOr<Target> Router::ForKey(const Metadata& metadata, uint64_t key) co
   return NoLeaders(shards.size());
 }
 
-absl::StatusOr<Target> Router::ByName(const Metadata& metadata, absl::string_view shard_name) {
-  const ShardMetadata* const shard = shard_name.empty() ? nullptr : metadata.FindShard(shard_name);
-  return shard == nullptr ? Next(metadata) : LeaderOf(*shard);
-}
-
 absl::StatusOr<Target> Router::ById(const Metadata& metadata, ShardId id) const {
   const ShardMetadata* const shard = metadata.FindShard(id);
   if (shard == nullptr) return absl::UnavailableError(absl::StrCat("the shard ", id.value(), " is not known here yet"));

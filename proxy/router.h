@@ -41,8 +41,6 @@ class Router {
   static const ShardMetadata* ShardOf(const Metadata& metadata, uint64_t key);
   // Who leads it: lite topics stay where they are. kUnavailable while nobody does.
   absl::StatusOr<Target> OwnerOf(const Metadata& metadata, uint64_t key) const;
-  // The shard of this name; any in turn if there is none, or no name was given.
-  absl::StatusOr<Target> ByName(const Metadata& metadata, absl::string_view shard_name);
   // kUnavailable if it has no leader that can be reached now.
   absl::StatusOr<Target> ById(const Metadata& metadata, ShardId shard) const;
 

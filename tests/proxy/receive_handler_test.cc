@@ -322,6 +322,22 @@ TEST_F(ReceiveHandlerTest, AnUnknownBrokerNameIsServedFromAnyShard) {
   EXPECT_THAT(ReceiveMessages(request), SizeIs(1));
 }
 
+TEST_F(ReceiveHandlerTest, WithoutABrokerNameItWaitsAtAllShards) {
+  controller_.Edit([](Metadata::Tables* tables) {
+    tables->brokers.push_back({"broker-1", ""});
+    tables->shards.push_back({ShardId(2), "shard-2", "broker-1", 1});
+  });
+  for (const char* const name : {"", "broker-of-yesterday"}) {
+    v2::ReceiveMessageRequest request = WaitingRequest();
+    request.mutable_message_queue()->mutable_broker()->set_name(name);
+    const auto stream = StartReceive(request);
+    EXPECT_EQ(broker(0).waiting(), 1u) << name;
+    EXPECT_EQ(broker(1).waiting(), 1u) << name;
+    stream->Cancel();
+    EXPECT_EQ(broker(0).waiting() + broker(1).waiting(), 0u) << name;
+  }
+}
+
 TEST_F(ReceiveHandlerTest, TheNamedShardIsAsked) {
   controller_.Edit([](Metadata::Tables* tables) {
     tables->brokers.push_back({"broker-1", ""});
