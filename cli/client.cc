@@ -221,19 +221,6 @@ absl::Status Client::SyncLite(absl::string_view topic, absl::string_view group, 
   return OutcomeOf(response.status());
 }
 
-absl::Status Client::Return(absl::string_view topic, absl::string_view group, const v2::Message& message) {
-  v2::ChangeInvisibleDurationRequest request;
-  *request.mutable_group() = Resource(group);
-  *request.mutable_topic() = Resource(topic);
-  request.set_receipt_handle(message.system_properties().receipt_handle());
-  request.set_message_id(message.system_properties().message_id());
-  request.mutable_invisible_duration();
-  request.set_suspend(true);
-  ASSIGN_OR_RETURN(const v2::ChangeInvisibleDurationResponse response,
-                   Call(&v2::MessagingService::Stub::ChangeInvisibleDuration, request));
-  return OutcomeOf(response.status());
-}
-
 v2::Resource Client::Resource(absl::string_view name) const {
   v2::Resource resource;
   resource.set_resource_namespace(options_.space);

@@ -81,8 +81,6 @@ class Client {
   // Which lite topics this client reads.
   absl::Status SyncLite(absl::string_view topic, absl::string_view group, v2::LiteSubscriptionAction action,
                         const std::vector<std::string>& lite_topics);
-  // Makes it visible to others again; the delivery does not count.
-  absl::Status Return(absl::string_view topic, absl::string_view group, const v2::Message& message);
 
   // Headers and deadline of a call that goes around this class.
   void Prepare(absl::Duration timeout, grpc::ClientContext* context) const;

@@ -45,12 +45,12 @@ class Receive : public Command {
 
  private:
   absl::Status ReceiveAll(Client* client, Session* session) {
-    ASSIGN_OR_RETURN(const std::unique_ptr<Receiver> receiver, Receiver::Create(client, receiver_));
+    Receiver receiver(client, receiver_);
     int received = 0;
     while (received < max_) {
       // Whoever has something already does not wait for more.
       absl::StatusOr<std::vector<v2::Message>> messages =
-          receiver->Receive(max_ - received, received == 0 ? wait_ : absl::ZeroDuration());
+          receiver.Receive(max_ - received, received == 0 ? wait_ : absl::ZeroDuration());
       RETURN_IF_ERROR(messages.status());
       if (messages->empty()) break;
       for (const v2::Message& message : *messages) {

@@ -24,8 +24,7 @@ struct ReceiverOptions {
 // Receives messages of a topic from all its shards. One thread calls Receive; any thread, and a signal's, may Stop.
 class Receiver {
  public:
-  // Asks for the topic's shards.
-  static absl::StatusOr<std::unique_ptr<Receiver>> Create(Client* client, const ReceiverOptions& options);
+  Receiver(Client* client, const ReceiverOptions& options) : client_(client), options_(options) {}
 
   // Up to `max` messages. If there are none it waits for the first up to `wait`; empty when that is over or at Stop.
   absl::StatusOr<std::vector<v2::Message>> Receive(int max, absl::Duration wait);
@@ -35,22 +34,14 @@ class Receiver {
   bool stopped() const { return stopped_; }
 
  private:
-  Receiver(Client* client, const ReceiverOptions& options, std::vector<v2::MessageQueue> shards)
-      : client_(client), options_(options), shards_(std::move(shards)) {}
-
-  absl::StatusOr<std::vector<v2::Message>> ReceiveFrom(const v2::MessageQueue& shard, int max, absl::Duration wait);
-  // Waits at every shard for the first one that has something.
-  absl::StatusOr<std::vector<v2::Message>> WaitAtAll(int max, absl::Duration wait);
-  void CancelAll();
+  absl::StatusOr<std::vector<v2::Message>> Ask(int max, absl::Duration wait);
 
   Client* const client_;
   const ReceiverOptions options_;
-  const std::vector<v2::MessageQueue> shards_;
   std::atomic<bool> stopped_ = false;
-  size_t next_shard_ = 0;  // Where the next Receive begins, so that none is always last.
 
   Mutex mu_;
-  std::vector<grpc::ClientContext*> running_ ABSL_GUARDED_BY(mu_);
+  grpc::ClientContext* running_ ABSL_GUARDED_BY(mu_) = nullptr;
 };
 
 }  // namespace barid::cli

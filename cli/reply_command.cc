@@ -50,7 +50,7 @@ class Reply : public Command {
     std::unique_ptr<Receiver> receiver;
     OnInterrupt interrupt;  // Looks at the receiver as long as it lives.
     ASSIGN_OR_RETURN(Client* const client, session->Connect());
-    ASSIGN_OR_RETURN(receiver, Receiver::Create(client, receiver_));
+    receiver = std::make_unique<Receiver>(client, receiver_);
     interrupt.Do([&receiver] { receiver->Stop(); });
     int seen = 0;
     while (!receiver->stopped() && (max_ == 0 || seen < max_)) {

@@ -61,13 +61,9 @@ class Request : public Command {
     options.tags = request.user_properties().at(kReplyTag);
     // The group comes first: it owes us what is stored from now on, also before we ask for it.
     ASSIGN_OR_RETURN(options.group, CreateOwnGroup(client, "request", kGroupExpiry));
-    absl::StatusOr<std::unique_ptr<Receiver>> created = Receiver::Create(client, options);
-    absl::Status answered = created.status();
-    if (created.ok()) {
-      receiver = *std::move(created);
-      interrupt.Do([&receiver] { receiver->Stop(); });
-      answered = Ask(client, receiver.get(), request, wait, session);
-    }
+    receiver = std::make_unique<Receiver>(client, options);
+    interrupt.Do([&receiver] { receiver->Stop(); });
+    const absl::Status answered = Ask(client, receiver.get(), request, wait, session);
     const absl::Status deleted = DeleteOwnGroup(client, options.group);
     RETURN_IF_ERROR(answered);
     return deleted;

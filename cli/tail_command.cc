@@ -29,13 +29,9 @@ class Tail : public Command {
     options.tags = tags_;
     options.sql = sql_;
     ASSIGN_OR_RETURN(options.group, CreateOwnGroup(client, "tail", absl::ZeroDuration()));
-    absl::StatusOr<std::unique_ptr<Receiver>> created = Receiver::Create(client, options);
-    absl::Status followed = created.status();
-    if (created.ok()) {
-      receiver = *std::move(created);
-      interrupt.Do([&receiver] { receiver->Stop(); });
-      followed = Follow(client, receiver.get(), options, session);
-    }
+    receiver = std::make_unique<Receiver>(client, options);
+    interrupt.Do([&receiver] { receiver->Stop(); });
+    const absl::Status followed = Follow(client, receiver.get(), options, session);
     const absl::Status deleted = DeleteOwnGroup(client, options.group);
     RETURN_IF_ERROR(followed);
     return deleted;

@@ -24,7 +24,6 @@ struct FakeServer::State {
   std::set<std::string> receivers ABSL_GUARDED_BY(mu);
   int sends ABSL_GUARDED_BY(mu) = 0;
   int acked ABSL_GUARDED_BY(mu) = 0;
-  int returned ABSL_GUARDED_BY(mu) = 0;
   v2::FilterExpression last_filter ABSL_GUARDED_BY(mu);
   grpc::Status admin_status ABSL_GUARDED_BY(mu);
 
@@ -124,6 +123,13 @@ class FakeServer::Messaging : public v2::MessagingService::Service {
     {
       MutexLock lock(&state_->mu);
       state_->last_filter = request->filter_expression();
+      const std::string& topic = request->message_queue().topic().name();
+      if (state_->topics.count(topic) == 0) {
+        v2::ReceiveMessageResponse frame;
+        Set(v2::TOPIC_NOT_FOUND, absl::StrCat("there is no topic ", topic), frame.mutable_status());
+        writer->Write(frame);
+        return grpc::Status::OK;
+      }
       if (state_->groups.count(request->group().name()) == 0) {
         v2::ReceiveMessageResponse frame;
         Set(v2::CONSUMER_GROUP_NOT_FOUND, "there is no group " + request->group().name(), frame.mutable_status());
@@ -159,37 +165,35 @@ class FakeServer::Messaging : public v2::MessagingService::Service {
     return grpc::Status::OK;
   }
 
-  grpc::Status ChangeInvisibleDuration(grpc::ServerContext*, const v2::ChangeInvisibleDurationRequest* request,
-                                       v2::ChangeInvisibleDurationResponse* response) override {
-    MutexLock lock(&state_->mu);
-    ++state_->returned;
-    response->mutable_status()->set_code(v2::OK);
-    response->set_receipt_handle(request->receipt_handle());
-    return grpc::Status::OK;
-  }
-
  private:
   std::vector<v2::Message> Take(grpc::ServerContext* context, const v2::ReceiveMessageRequest& request)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_->mu) {
     const std::string& topic = request.message_queue().topic().name();
+    // Without a name: what any shard has.
     const std::string& broker = request.message_queue().broker().name();
-    const int shard = broker.back() - '0';
-    const auto place_key = std::make_tuple(request.group().name(), topic, shard);
+    const int first = broker.empty() ? 0 : broker.back() - '0';
+    const int end_shard = broker.empty() ? state_->shards : first + 1;
     auto& queues = state_->messages[topic];
     queues.resize(state_->shards);
-    if (state_->places.count(place_key) == 0) {
-      state_->places[place_key] = state_->groups[request.group().name()].start().last() ? queues[shard].size() : 0;
-    }
+    const bool starts_last = state_->groups[request.group().name()].start().last();
+    const auto place_of = [&](int shard) ABSL_EXCLUSIVE_LOCKS_REQUIRED(state_->mu) -> size_t& {
+      return state_->places
+          .try_emplace(std::make_tuple(request.group().name(), topic, shard), starts_last ? queues[shard].size() : 0)
+          .first->second;
+    };
+    for (int shard = first; shard < end_shard; ++shard) place_of(shard);
     state_->receivers.insert(request.group().name());
     state_->changed.SignalAll();
     const absl::Time end = absl::Now() + absl::Seconds(request.long_polling_timeout().seconds()) +
                            absl::Nanoseconds(request.long_polling_timeout().nanos());
     std::vector<v2::Message> found;
     while (true) {
-      const std::vector<v2::Message>& queue = state_->messages[topic][shard];
-      size_t& place = state_->places[place_key];
-      while (place < queue.size() && static_cast<int>(found.size()) < request.batch_size())
-        found.push_back(queue[place++]);
+      for (int shard = first; shard < end_shard && found.empty(); ++shard) {
+        const std::vector<v2::Message>& queue = queues[shard];
+        size_t& place = place_of(shard);
+        while (place < queue.size() && static_cast<int>(found.size()) < request.batch_size())
+          found.push_back(queue[place++]);
+      }
       const absl::Duration left = end - absl::Now();
       if (!found.empty() || left <= absl::ZeroDuration() || context->IsCancelled()) return found;
       state_->changed.WaitFor(&state_->mu, std::min(left, absl::Milliseconds(20)));
@@ -458,11 +462,6 @@ std::vector<v2::Message> FakeServer::sent(const std::string& topic) {
 int FakeServer::acked() {
   MutexLock lock(&state_->mu);
   return state_->acked;
-}
-
-int FakeServer::returned() {
-  MutexLock lock(&state_->mu);
-  return state_->returned;
 }
 
 v2::FilterExpression FakeServer::last_filter() {

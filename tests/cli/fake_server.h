@@ -30,7 +30,6 @@ class FakeServer {
   // What happened so far.
   std::vector<v2::Message> sent(const std::string& topic);
   int acked();
-  int returned();
   v2::FilterExpression last_filter();  // Of the last receive.
   std::map<std::string, admin::Topic> topics();
   std::map<std::string, admin::Group> groups();
