@@ -1,8 +1,6 @@
 #include "cli/receiver.h"
 
 #include <algorithm>
-#include <iterator>
-#include <utility>
 
 #include "base/clock.h"
 #include "base/status.h"
@@ -11,7 +9,7 @@
 namespace barid::cli {
 namespace {
 
-// What servers give and wait at most (docs/client-contract.md); asking for more would be cut.
+// What servers give and wait at most (docs/settings.md); asking for more would be cut.
 constexpr int kMaxBatch = 32;
 constexpr absl::Duration kMaxPoll = absl::Seconds(20);
 
@@ -20,15 +18,10 @@ constexpr absl::Duration kMaxPoll = absl::Seconds(20);
 absl::StatusOr<std::vector<v2::Message>> Receiver::Receive(int max, absl::Duration wait) {
   const absl::Duration end = RealClock()->SinceBoot() + wait;
   std::vector<v2::Message> messages;
-  // An answer has the messages of one shard; the others may have some, too.
-  while (!stopped_ && static_cast<int>(messages.size()) < max) {
-    const absl::Duration left = messages.empty() ? end - RealClock()->SinceBoot() : absl::ZeroDuration();
-    absl::StatusOr<std::vector<v2::Message>> some =
-        Ask(max - static_cast<int>(messages.size()), std::clamp(left, absl::ZeroDuration(), kMaxPoll));
-    if (!some.ok() && messages.empty()) return some.status();
-    if (!some.ok()) break;  // What is there is not lost over one that fails.
-    if (some->empty() && (!messages.empty() || RealClock()->SinceBoot() >= end)) break;
-    std::move(some->begin(), some->end(), std::back_inserter(messages));
+  while (!stopped_) {
+    const absl::Duration left = end - RealClock()->SinceBoot();
+    ASSIGN_OR_RETURN(messages, Ask(max, std::clamp(left, absl::ZeroDuration(), kMaxPoll)));
+    if (!messages.empty() || RealClock()->SinceBoot() >= end) break;
   }
   return messages;
 }

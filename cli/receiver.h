@@ -26,7 +26,8 @@ class Receiver {
  public:
   Receiver(Client* client, const ReceiverOptions& options) : client_(client), options_(options) {}
 
-  // Up to `max` messages. If there are none it waits for the first up to `wait`; empty when that is over or at Stop.
+  // Up to `max` messages, of one shard: the next call may find more. If there are none it waits for the first up to
+  // `wait`; empty when that is over or at Stop.
   absl::StatusOr<std::vector<v2::Message>> Receive(int max, absl::Duration wait);
 
   // Ends a Receive that waits, and lets later ones return at once. What had been delivered to it becomes visible again.
