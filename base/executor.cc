@@ -93,10 +93,7 @@ class ThreadExecutor : public Executor {
 
   // What the system refuses stays as it is: it is about speed only.
   void TakePriority() {
-    if (priority_ == ThreadPriority::kBatch) {
-      const sched_param none = {};
-      pthread_setschedparam(pthread_self(), SCHED_BATCH, &none);
-    } else if (priority_ == ThreadPriority::kBackground) {
+    if (priority_ == ThreadPriority::kBackground) {
       // Linux takes a thread's id for a process here.
       const auto id = static_cast<id_t>(gettid());
       setpriority(PRIO_PROCESS, id, std::min(getpriority(PRIO_PROCESS, id) + kBackgroundNice, kMaxNice));

@@ -31,9 +31,6 @@ class Executor {
 
 enum class ThreadPriority {
   kNormal,
-  // For work that gets cheaper in batches: on a busy machine the thread does not interrupt others when it is woken, so
-  // more has come when its turn does. An idle processor runs it at once.
-  kBatch,
   // For work that nobody waits for: a busy machine leaves such a thread about a tenth of what others get.
   kBackground,
 };

@@ -179,7 +179,7 @@ absl::Status Broker::Host(const BrokerGrant& grant, const ShardGrant& shard) {
   auto owner = std::make_unique<Hosted>();
   Hosted* const hosted = owner.get();
   hosted->id = shard.shard.id;
-  hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()), ThreadPriority::kBatch);
+  hosted->executor = new_executor_(absl::StrCat("barid-shard-", shard.shard.id.value()), ThreadPriority::kNormal);
   ShardOptions options = options_.shard;
   options.log.log_id = identity.log_id;
   if (metrics_ != nullptr) hosted->metrics = std::make_unique<ShardMetrics>(metrics_, hosted->id);
