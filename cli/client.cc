@@ -50,7 +50,13 @@ v2::Endpoints EndpointsOf(absl::string_view endpoint) {
 }
 
 // gRPC's own text tells of subchannels and addresses; the errno in it is what a person looks for.
-absl::Status NotConnected(const ClientOptions& options) {
+absl::Status NotConnected(const ClientOptions& options, bool is_tls) {
+  if (is_tls) {
+    return UnreachableError(
+        absl::StrCat("nobody answers over TLS at ", options.endpoint, " within ", DurationText(options.timeout),
+                     ", or with a certificate that is not trusted or names another host: --tls-authorities FILE and "
+                     "--tls-server-name NAME say what to expect"));
+  }
   return UnreachableError(absl::StrCat("nobody answers at ", options.endpoint, " within ",
                                        DurationText(options.timeout),
                                        ", start a server there or name another with --endpoint HOST:PORT"));
@@ -70,25 +76,26 @@ absl::Status CheckEndpoint(absl::string_view endpoint) {
 
 absl::StatusOr<std::unique_ptr<Client>> Client::Connect(const ClientOptions& options) {
   RETURN_IF_ERROR(CheckEndpoint(options.endpoint));
+  ASSIGN_OR_RETURN(Dialer dialer, Dialer::Make(options.tls));
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(-1);
   arguments.SetMaxSendMessageSize(-1);
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
-  std::shared_ptr<grpc::Channel> channel =
-      grpc::CreateCustomChannel(options.endpoint, grpc::InsecureChannelCredentials(), arguments);
+  std::shared_ptr<grpc::Channel> channel = dialer.Dial(options.endpoint, arguments);
   // A refused connection is reported at the first failure, not when the time is over.
   const std::chrono::system_clock::time_point deadline = absl::ToChronoTime(RealClock()->Now() + options.timeout);
   for (grpc_connectivity_state state = channel->GetState(true); state != GRPC_CHANNEL_READY;
        state = channel->GetState(true)) {
-    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return NotConnected(options);
-    if (!channel->WaitForStateChange(state, deadline)) return NotConnected(options);
+    if (state == GRPC_CHANNEL_TRANSIENT_FAILURE) return NotConnected(options, dialer.is_tls());
+    if (!channel->WaitForStateChange(state, deadline)) return NotConnected(options, dialer.is_tls());
   }
-  return std::unique_ptr<Client>(new Client(options, std::move(channel)));
+  return std::unique_ptr<Client>(new Client(options, std::move(dialer), std::move(channel)));
 }
 
-Client::Client(const ClientOptions& options, std::shared_ptr<grpc::Channel> channel)
+Client::Client(const ClientOptions& options, Dialer dialer, std::shared_ptr<grpc::Channel> channel)
     : options_(options),
+      dialer_(std::move(dialer)),
       id_(absl::StrCat("baridctl@", HostName(), "@", getpid(), "@", absl::BytesToHexString(RealRandom()->Bytes(4)))),
       channel_(std::move(channel)),
       admin_(admin::Admin::NewStub(channel_)),

@@ -17,6 +17,7 @@
 #include "apache/rocketmq/v2/service.grpc.pb.h"
 #include "barid/admin/v1/admin.grpc.pb.h"
 #include "base/version.h"
+#include "cli/dialer.h"
 
 namespace barid::cli {
 
@@ -27,13 +28,14 @@ struct ClientOptions {
   std::string endpoint = "127.0.0.1:8081";
   std::string space;  // Of all topics and groups.
   absl::Duration timeout = absl::Seconds(5);
+  TlsOptions tls;
 };
 
 // A connection to one server, with what the public contract wants of a client: its id, its headers, a deadline for
 // every call. Any thread.
 class Client {
  public:
-  // Unreachable if nobody answers within the timeout.
+  // Unreachable if nobody answers within the timeout, or, over TLS, nobody who is trusted.
   static absl::StatusOr<std::unique_ptr<Client>> Connect(const ClientOptions& options);
 
   // `method` is a stub's synchronous one: `Call(&admin::Admin::Stub::CreateTopic, request)`. Errors are failures
@@ -92,10 +94,12 @@ class Client {
   std::string NextMessageId();
 
   const ClientOptions& options() const { return options_; }
+  // For more connections to where this one leads.
+  const Dialer& dialer() const { return dialer_; }
   const std::string& id() const { return id_; }
 
  private:
-  Client(const ClientOptions& options, std::shared_ptr<grpc::Channel> channel);
+  Client(const ClientOptions& options, Dialer dialer, std::shared_ptr<grpc::Channel> channel);
 
   template <typename Stub, typename Request, typename Response>
   absl::StatusOr<Response> CallStub(Stub* stub,
@@ -112,6 +116,7 @@ class Client {
   absl::Status Failure(const grpc::Status& status) const;
 
   const ClientOptions options_;
+  const Dialer dialer_;
   const std::string id_;
   const std::shared_ptr<grpc::Channel> channel_;
   const std::unique_ptr<admin::Admin::Stub> admin_;

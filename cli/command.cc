@@ -144,6 +144,14 @@ void GlobalOptions::AddFlags(FlagSet* flags) {
   flags->Add("namespace", &client.space, Default(""), "Of all topics and groups that are named.");
   flags->Add("timeout", &client.timeout, Default(absl::Seconds(5)), Between(absl::Milliseconds(10), absl::Hours(1)),
              "How long to wait for an answer.");
+  flags->Add("tls", &client.tls.enabled, Default(false), "Speak TLS; each of the other --tls flags means that, too.");
+  flags->Add("tls_authorities", &client.tls.authorities, Default(""),
+             "File (PEM) with those whose certificates are trusted. Without: the system's.");
+  flags->Add("tls_server_name", &client.tls.server_name, Default(""),
+             "Whom the server's certificate is to name. Without: the host in --endpoint.");
+  flags->Add("tls_certificate", &client.tls.certificate, Default(""),
+             "File (PEM) with the certificate to show to a server that asks for one.");
+  flags->Add("tls_key", &client.tls.key, Default(""), "File (PEM) with the key of --tls-certificate.");
   flags->Add("output", &output, Default(OutputFormat::kText),
              OneOf<OutputFormat>({{"text", OutputFormat::kText}, {"json", OutputFormat::kJson}}),
              "Tables for people or JSON for programs; also -o.");

@@ -58,6 +58,7 @@ struct BenchOptions {
 
 // Where a round runs: the server under test or the echo.
 struct Target {
+  Dialer dialer;
   std::string endpoint;
   std::vector<pid_t> pids;  // Empty: not known.
   std::vector<v2::MessageQueue> shards;
@@ -80,6 +81,7 @@ class LoadRun {
   LoadRun(const BenchOptions& options, const Client& client, const Target& target, const std::atomic<bool>* interrupted)
       : pids_(target.pids), interrupted_(interrupted) {
     LaneOptions lane;
+    lane.dialer = target.dialer;
     lane.endpoint = target.endpoint;
     lane.client_id = client.id();
     lane.space = client.options().space;
@@ -212,6 +214,7 @@ class Bench : public Command {
     OnInterrupt interrupt;
     interrupt.Do([this] { interrupted_ = true; });
     ASSIGN_OR_RETURN(client_, session->Connect());
+    server.dialer = client_->dialer();
     server.endpoint = client_->options().endpoint;
     if (server.pids.empty()) server.pids = ListenersOf(server.endpoint);
     if (server.pids.empty()) {
@@ -226,7 +229,7 @@ class Bench : public Command {
       ASSIGN_OR_RETURN(Figures figures, ServerRound(&server));
       report.server.push_back(std::move(figures));
       if (!options_.baseline || interrupted_) continue;
-      Target echo{echo_process->endpoint(), {echo_process->pid()}, {v2::MessageQueue()}};
+      Target echo{echo_process->dialer(), echo_process->endpoint(), {echo_process->pid()}, {v2::MessageQueue()}};
       ASSIGN_OR_RETURN(figures, Figured(RunRound(echo, "bench")));
       report.echo.push_back(std::move(figures));
     }
@@ -318,6 +321,7 @@ class Bench : public Command {
     EchoOptions echo;
     echo.body_bytes = static_cast<int>(options_.size);
     echo.batch = options_.batch;
+    echo.tls = client_->dialer().is_tls();
     return EchoProcess::Start(OwnExecutable(), echo);
   }
 
@@ -637,6 +641,8 @@ class EchoServerCommand : public Command {
     flags->Add("size", &options_.body_bytes, Default(1024), AtLeast(0), "Of a message's body, in bytes.");
     flags->Add("batch", &options_.batch, Default(32), AtLeast(1), "Messages that every receive gets.");
     flags->Add("threads", &options_.threads, Default(1), Between(1, 64), "Threads of the server.");
+    flags->Add("certificate_directory", &options_.certificate_directory, Default(""),
+               "Serve TLS, with a certificate that is made there.");
   }
 
   absl::Status Run(const FlagSet&, absl::Span<const std::string>, Session*) override { return RunEchoServer(options_); }

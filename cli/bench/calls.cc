@@ -36,8 +36,7 @@ Lane::Lane(const LaneOptions& options, const std::atomic<Phase>* phase) : option
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // Or all channels would share one connection.
   for (int i = 0; i < options.channels; ++i) {
-    stubs_.push_back(std::make_unique<grpc::GenericStub>(
-        grpc::CreateCustomChannel(options.endpoint, grpc::InsecureChannelCredentials(), arguments)));
+    stubs_.push_back(std::make_unique<grpc::GenericStub>(options.dialer.Dial(options.endpoint, arguments)));
   }
   thread_ = std::thread([this] { Serve(); });
 }

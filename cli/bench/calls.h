@@ -14,6 +14,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cli/bench/histogram.h"
+#include "cli/dialer.h"
 #include "google/protobuf/message_lite.h"
 
 // The leanest client that gRPC C++ offers: completion queues, raw buffers, requests serialised beforehand.
@@ -59,6 +60,7 @@ struct Meter {
 };
 
 struct LaneOptions {
+  Dialer dialer;
   std::string endpoint;
   std::string client_id;
   std::string space;

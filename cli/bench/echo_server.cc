@@ -8,7 +8,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -18,8 +22,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/clock.h"
 #include "apache/rocketmq/v2/service.pb.h"
+#include "base/env.h"
 #include "base/status.h"
 #include "edge/grpc/grpc_server.h"
+#include "edge/h2/self_signed.h"
 #include "google/protobuf/arena.h"
 
 extern char** environ;
@@ -127,6 +133,31 @@ class EchoReceive : public edge::StreamHandler {
   size_t next_ = 0;
 };
 
+// Gone with all that is in it.
+class TemporaryDirectory {
+ public:
+  TemporaryDirectory() = default;
+  TemporaryDirectory(const TemporaryDirectory&) = delete;
+  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
+  ~TemporaryDirectory() {
+    std::error_code ignored;
+    if (!path_.empty()) std::filesystem::remove_all(path_, ignored);
+  }
+
+  absl::Status Make() {
+    std::string name = (std::filesystem::temp_directory_path() / "baridctl-XXXXXX").string();
+    if (mkdtemp(name.data()) == nullptr) {
+      return absl::InternalError(absl::StrCat("cannot make the directory ", name, ": ", strerror(errno)));
+    }
+    path_ = std::move(name);
+    return absl::OkStatus();
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+};
+
 }  // namespace
 
 edge::MethodTable EchoMethods(const EchoOptions& options) {
@@ -158,6 +189,11 @@ absl::Status RunEchoServer(const EchoOptions& options) {
   edge::GrpcServerOptions server_options;
   server_options.address = absl::StrCat("127.0.0.1:", options.port);
   server_options.threads = options.threads;
+  if (!options.certificate_directory.empty()) {
+    ASSIGN_OR_RETURN(const edge::h2::TlsFiles files, edge::h2::SelfSignedIn(options.certificate_directory));
+    ASSIGN_OR_RETURN(server_options.tls_certificate_chain, ReadFile(RealEnv(), files.certificate_chain));
+    ASSIGN_OR_RETURN(server_options.tls_private_key, ReadFile(RealEnv(), files.private_key));
+  }
   ASSIGN_OR_RETURN(const std::unique_ptr<edge::Server> server, edge::ServeGrpc(server_options, EchoMethods(options)));
   const std::string& address = server->address();
   printf("%s\n", address.substr(address.rfind(':') + 1).c_str());
@@ -172,6 +208,11 @@ absl::StatusOr<std::unique_ptr<EchoProcess>> EchoProcess::Start(const std::strin
   std::vector<std::string> words = {executable, "echo-server", absl::StrCat("--size=", options.body_bytes),
                                     absl::StrCat("--batch=", options.batch),
                                     absl::StrCat("--threads=", options.threads)};
+  TemporaryDirectory certificates;
+  if (options.tls) {
+    RETURN_IF_ERROR(certificates.Make());
+    words.push_back(absl::StrCat("--certificate-directory=", certificates.path()));
+  }
   std::vector<char*> arguments;
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
@@ -195,6 +236,11 @@ absl::StatusOr<std::unique_ptr<EchoProcess>> EchoProcess::Start(const std::strin
   std::unique_ptr<EchoProcess> process(new EchoProcess(pid, absl::StrCat("127.0.0.1:", line)));
   if (!absl::SimpleAtoi(line, &port)) {
     return absl::InternalError(absl::StrCat("the echo server did not tell its port but \"", line, "\""));
+  }
+  if (options.tls) {
+    ASSIGN_OR_RETURN(const edge::h2::TlsFiles files, edge::h2::SelfSignedIn(certificates.path()));
+    ASSIGN_OR_RETURN(const std::string certificate, ReadFile(RealEnv(), files.certificate_chain));
+    process->dialer_ = Dialer(certificate, "localhost");
   }
   return process;
 }

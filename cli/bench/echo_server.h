@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "cli/dialer.h"
 #include "edge/call.h"
 
 // The yardstick: a server that does nothing, over the same transport as the product. It parses a SendMessageRequest on
@@ -20,6 +21,8 @@ struct EchoOptions {
   int body_bytes = 1024;  // Of the messages that are streamed.
   int batch = 32;         // How many of them.
   int threads = 1;
+  bool tls = false;                   // Of an EchoProcess.
+  std::string certificate_directory;  // Of RunEchoServer; empty: cleartext.
 };
 
 edge::MethodTable EchoMethods(const EchoOptions& options);
@@ -36,12 +39,14 @@ class EchoProcess {
 
   pid_t pid() const { return pid_; }
   const std::string& endpoint() const { return endpoint_; }
+  const Dialer& dialer() const { return dialer_; }
 
  private:
   EchoProcess(pid_t pid, std::string endpoint) : pid_(pid), endpoint_(std::move(endpoint)) {}
 
   const pid_t pid_;
   const std::string endpoint_;
+  Dialer dialer_;
 };
 
 // The path of the program that runs.

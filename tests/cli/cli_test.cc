@@ -314,6 +314,18 @@ TEST(UnreachableTest, ExitsWithFourIfNobodyListens) {
   close(fd);
 }
 
+TEST_F(CliTest, TlsFilesThatAreNoneAreUsageErrors) {
+  const auto error_of = [&](absl::string_view flags) {
+    const Result result = Run(absl::StrCat("status ", flags));
+    EXPECT_EQ(result.code, ExitCode::kUsage) << flags;
+    return result.err;
+  };
+  EXPECT_THAT(error_of("--tls-authorities /nowhere"), HasSubstr("--tls-authorities: open /nowhere: No such file"));
+  EXPECT_THAT(error_of("--tls-authorities /proc/self/comm"), HasSubstr("/proc/self/comm has no \"-----BEGIN \""));
+  EXPECT_THAT(error_of("--tls-certificate /proc/self/comm"), HasSubstr("--tls-certificate and --tls-key belong"));
+  EXPECT_THAT(error_of("--tls-key /proc/self/comm"), HasSubstr("--tls-certificate and --tls-key belong"));
+}
+
 TEST_F(CliTest, NamesMayHavePercentSigns) {
   Do("topic create %DLQ%billing");
   EXPECT_THAT(Do("topic list"), HasSubstr("%DLQ%billing"));
