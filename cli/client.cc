@@ -63,11 +63,12 @@ absl::Status NotConnected(const ClientOptions& options, bool is_tls) {
 }
 
 absl::Status CheckEndpoint(absl::string_view endpoint) {
+  if (absl::StartsWith(endpoint, "unix:/")) return absl::OkStatus();
   const size_t colon = endpoint.rfind(':');
   int port = 0;
   if (colon == endpoint.npos || colon == 0 || !absl::SimpleAtoi(endpoint.substr(colon + 1), &port) || port <= 0 ||
       port > 65535) {
-    return UsageError(absl::StrCat("--endpoint is \"", endpoint, "\", expected HOST:PORT"));
+    return UsageError(absl::StrCat("--endpoint is \"", endpoint, "\", expected HOST:PORT or unix:/PATH"));
   }
   return absl::OkStatus();
 }

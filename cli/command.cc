@@ -140,7 +140,7 @@ class VersionCommand : public Command {
 
 void GlobalOptions::AddFlags(FlagSet* flags) {
   flags->Add("endpoint", &client.endpoint, Default("127.0.0.1:8081"),
-             "Where a server listens: its public or its admin port.");
+             "Where a server listens: its public or its admin port, HOST:PORT or unix:/PATH.");
   flags->Add("namespace", &client.space, Default(""), "Of all topics and groups that are named.");
   flags->Add("timeout", &client.timeout, Default(absl::Seconds(5)), Between(absl::Milliseconds(10), absl::Hours(1)),
              "How long to wait for an answer.");

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/clock.h"
@@ -30,6 +31,13 @@ absl::StatusOr<std::pair<std::string, int>> SplitAddress(absl::string_view setti
   return std::make_pair(std::string(address.substr(0, colon)), port);
 }
 
+absl::Status CheckListenAddress(absl::string_view setting, absl::string_view address) {
+  if (absl::StartsWith(address, "unix:/")) return absl::OkStatus();
+  const absl::Status status = SplitAddress(setting, address).status();
+  if (status.ok()) return status;
+  return absl::InvalidArgumentError(absl::StrCat(status.message(), ", or unix:/path"));
+}
+
 absl::StatusOr<std::unique_ptr<ControllerPart>> ControllerPart::Start(const Settings& settings) {
   std::unique_ptr<ControllerPart> part(new ControllerPart);
   ASSIGN_OR_RETURN(part->store_,
@@ -49,7 +57,7 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
                                                             proxy::BrokerDirectory* brokers,
                                                             std::shared_ptr<edge::h2::LoopThreads> loops,
                                                             ProcessMetrics* metrics) {
-  RETURN_IF_ERROR(SplitAddress("public.listen", settings.public_listen).status());
+  RETURN_IF_ERROR(CheckListenAddress("public.listen", settings.public_listen));
   std::unique_ptr<ProxyPart> part(new ProxyPart);
   part->executor_ = NewThreadExecutor("barid-proxy");
   part->proxy_ =
@@ -92,7 +100,7 @@ void ProxyPart::Drain(absl::Duration grace) {
 absl::StatusOr<std::unique_ptr<OperatorPorts>> OperatorPorts::Start(
     const Settings& settings, std::shared_ptr<edge::h2::LoopThreads> loops, ProcessMetrics* metrics,
     const std::function<void(edge::MethodTable*)>& add) {
-  RETURN_IF_ERROR(SplitAddress("admin.listen", settings.admin_listen).status());
+  RETURN_IF_ERROR(CheckListenAddress("admin.listen", settings.admin_listen));
   ASSIGN_OR_RETURN(const auto metrics_listen, SplitAddress("metrics.listen", settings.metrics_listen));
   std::unique_ptr<OperatorPorts> ports(new OperatorPorts);
   ASSIGN_OR_RETURN(ports->metrics_server_,

@@ -18,9 +18,10 @@ void AddProcessSettings(Settings* s, SettingsTable* t) {
   t->Add("drain_timeout", &s->drain_timeout, Default(absl::Seconds(25)),
          Between(absl::ZeroDuration(), absl::Minutes(10)), kNeedsRestart,
          "How long calls that run may still take after SIGTERM.");
-  t->Add(
-      "admin.listen", &s->admin_listen, Default("127.0.0.1:8082"), kNeedsRestart,
-      "Address of the admin port (gRPC): health, and where there is a proxy barid.admin.v1. Port 0 takes a free one.");
+  t->Add("admin.listen", &s->admin_listen, Default("127.0.0.1:8082"), kNeedsRestart,
+         "Address of the admin port (gRPC), or unix:/path: health, and where there is a proxy barid.admin.v1. Port 0 "
+         "takes a "
+         "free one.");
   t->Add("metrics.listen", &s->metrics_listen, Default("127.0.0.1:9464"), kNeedsRestart,
          "Address of the metrics port (HTTP), for Prometheus. Port 0 takes a free one.");
 }
@@ -31,7 +32,7 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   edge::PortLimits* const limits = &port->limits;
   proxy::ProxyOptions* const p = &s->proxy;
   t->Add("public.listen", &s->public_listen, Default(standalone ? "127.0.0.1:8081" : "0.0.0.0:8081"), kNeedsRestart,
-         "Address of the port for clients (gRPC, apache.rocketmq.v2). Port 0 takes a free one.");
+         "Address of the port for clients (gRPC, apache.rocketmq.v2), or unix:/path. Port 0 takes a free one.");
   t->Add("public.advertise", &p->advertised_address, Default(""), kNeedsRestart,
          "host:port that routes name to clients that do not say how they came here. Empty: the public port's own "
          "address.");

@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 #include <csignal>
@@ -242,6 +243,15 @@ absl::StatusOr<Resolved> Resolve(const std::string& address) {
 }
 
 // A socket that is bound, and listens if it is to.
+// A server that was killed leaves its socket's file behind, and nobody listens there any more.
+void RemoveLeftOverSocket(const SocketAddress& at, socklen_t size) {
+  struct stat file;
+  if (lstat(at.local.sun_path, &file) != 0 || !S_ISSOCK(file.st_mode)) return;
+  const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (connect(probe, &at.any, size) != 0 && errno == ECONNREFUSED) ::unlink(at.local.sun_path);
+  close(probe);
+}
+
 absl::StatusOr<int> Bind(const std::string& name, const Resolved& to, bool shares_port, bool listens) {
   const int fd = socket(to.address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ListenError(name, "socket");
@@ -299,6 +309,7 @@ absl::Status H2Server::Start() {
   ASSIGN_OR_RETURN(Resolved to, Resolve(options.address));
   const bool is_unix = to.address.any.sa_family == AF_UNIX;
   const size_t loops = is_unix ? 1 : loops_->loops().size();
+  if (is_unix) RemoveLeftOverSocket(to.address, to.size);
   // A port that several sockets share would be shared with another process too. So one that shares nothing takes it
   // first.
   ASSIGN_OR_RETURN(const int first, Bind(options.address, to, /*shares_port=*/false, /*listens=*/loops == 1));

@@ -1,7 +1,12 @@
 // What a port with real sockets promises, over each transport, with a gRPC client.
 #include "edge/grpc/grpc_server.h"
 
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
 #include <atomic>
+#include <fstream>
 #include <thread>
 
 #include "base/executor.h"
@@ -60,6 +65,41 @@ TEST_P(ServerTest, DoesNotShareAPortThatIsInUse) {
 
 TEST_P(ServerTest, RefusesAnAddressWithoutPort) {
   EXPECT_THAT(ServeAt("localhost", MethodTable()), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
+TEST(H2AddressTest, ServesOnIpv6) {
+  Served served;
+  const auto server = *h2::ServeH2({.address = "[::1]:0"}, served.Table());
+  EXPECT_THAT(server->address(), StartsWith("[::1]:"));
+  EXPECT_THAT(GenericClient(server->address()).Call("/t/Echo", "hello"), IsOkAndHolds("hello"));
+}
+
+TEST(H2AddressTest, ServesOnAUnixSocketAlsoAfterItWasKilled) {
+  Served served;
+  const std::string path = absl::StrCat(testing::TempDir(), "/barid-edge-", getpid(), ".sock");
+  const std::string address = absl::StrCat("unix:", path);
+  {
+    // What a killed server leaves behind: bound, and nobody listens.
+    const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    sockaddr_un at = {};
+    at.sun_family = AF_UNIX;
+    path.copy(at.sun_path, sizeof(at.sun_path) - 1);
+    ASSERT_EQ(bind(fd, reinterpret_cast<const sockaddr*>(&at), sizeof(at)), 0);
+    close(fd);
+  }
+  auto server = h2::ServeH2({.address = address}, served.Table());
+  ASSERT_TRUE(server.ok()) << server.status();
+  EXPECT_EQ((*server)->address(), address);
+  EXPECT_THAT(GenericClient(address).Call("/t/Echo", "hello"), IsOkAndHolds("hello"));
+  // But nobody's socket is taken from him, nor a file that is none.
+  EXPECT_THAT(h2::ServeH2({.address = address}, served.Table()).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("cannot listen")));
+  EXPECT_THAT(GenericClient(address).Call("/t/Echo", "still there"), IsOkAndHolds("still there"));
+  *server = nullptr;
+  EXPECT_NE(access(path.c_str(), F_OK), 0) << "the socket's file is left";
+  std::ofstream(path) << "a file";
+  EXPECT_THAT(h2::ServeH2({.address = address}, served.Table()).status(), StatusIs(absl::StatusCode::kUnavailable));
+  EXPECT_EQ(unlink(path.c_str()), 0);
 }
 
 TEST_P(ServerTest, TakesFourMebibytesAndRefusesTwentyOne) {

@@ -998,6 +998,35 @@ class StandaloneTest(Scenarios, unittest.TestCase):
         # Fewer than public.max_connections, which it says.
         self.assertRegex(narrow.log, r"descriptors.* limit=5000")
 
+    def test_listens_on_a_unix_socket(self):
+        path = self.directory / "public.sock"
+        local = Process("standalone", "local", self.directory, [f"--public.listen=unix:{path}"])
+        local.ports = {"public": f"unix:{path}", "admin": "127.0.0.1:0", "metrics": "127.0.0.1:0"}
+        for _ in range(2):  # The second finds what the first left when it was killed.
+            local.start()
+            self.assertEqual(local.endpoint, f"unix:{path}")
+            baridctl(local.endpoint, "send", "orders", "--body", "x").expect(0)
+            (message,) = baridctl(local.endpoint, "receive", "orders", "--group", "billing", "--wait", "10s").expect(0).objects
+            self.assertEqual(message["body"], "x")
+            local.kill()
+
+    def test_baridctl_speaks_tls(self):
+        trust = ["--tls-authorities", self.server.broker.data / "tls" / "certificate.pem"]
+        endpoint = self.server.broker.endpoint
+        baridctl(endpoint, "topic", "create", "orders", *trust).expect(0)
+        baridctl(endpoint, "group", "create", "billing", *trust).expect(0)
+        baridctl(endpoint, "send", "orders", "--body", "x", *trust).expect(0)
+        (message,) = baridctl(endpoint, "receive", "orders", "--group", "billing", "--wait", "10s", *trust).expect(0).objects
+        self.assertEqual(message["body"], "x")
+        baridctl(endpoint, "status", *trust, "--tls-server-name", "localhost").expect(0)
+        # It is nobody's whom the system knows, and names nobody else.
+        for flags in (["--tls"], [*trust, "--tls-server-name", "elsewhere.example"]):
+            refused = baridctl(endpoint, "status", "--timeout", "2s", *flags).expect(CTL_UNREACHABLE)
+            self.assertIn("certificate", refused.err)
+        out = baridctl(endpoint, "bench", "receive", "--baseline", "--rounds", 1, "--duration", "200ms", "--backlog", 500, *trust).expect(0).out
+        (round_,) = json.loads(out)["rounds"]
+        self.assertEqual([round_[side]["errors"] for side in ("server", "echo")], [0, 0])
+
     def test_counts_and_metrics_say_where_messages_are(self):
         self.create("orders", "billing")
         for _ in range(3):
