@@ -8,6 +8,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "base/log.h"
 #include "edge/h2/encodings.h"
 
@@ -190,18 +192,25 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
     }
     return 0;
   }
+  if (!absl::EndsWith(name, "-bin")) {
+    NextMetadata(name)->assign(value.data(), value.size());
+    return 0;
+  }
+  // Several values may stand in one header, each encoded by itself.
+  for (const absl::string_view one : absl::StrSplit(value, ',')) {
+    std::optional<std::string> decoded = DecodeBinaryHeader(absl::StripAsciiWhitespace(one));
+    if (!decoded) reading_.bad = absl::InternalError(absl::StrCat("the header ", name, " is not base64"));
+    *NextMetadata(name) = std::move(decoded).value_or("");
+  }
+  return 0;
+}
+
+std::string* ServerConnection::NextMetadata(absl::string_view name) {
   auto& metadata = reading_.call.metadata;
   if (reading_.headers == metadata.size()) metadata.emplace_back();
   auto& [key, text] = metadata[reading_.headers++];
   key.assign(name.data(), name.size());
-  if (absl::EndsWith(name, "-bin")) {
-    std::optional<std::string> decoded = DecodeBinaryHeader(value);
-    if (!decoded) reading_.bad = absl::InternalError(absl::StrCat("the header ", name, " is not base64"));
-    text = std::move(decoded).value_or("");
-  } else {
-    text.assign(value.data(), value.size());
-  }
-  return 0;
+  return &text;
 }
 
 int ServerConnection::OnFrame(const nghttp2_frame& frame) {

@@ -62,6 +62,8 @@ class ServerConnection final : public Connection {
     size_t headers = 0;  // Of call.metadata, whose strings are used again.
   };
   Head reading_;
+  // Where the value of one more goes.
+  std::string* NextMetadata(absl::string_view name);
 
   size_t held_bytes_ = 0;
   absl::Duration opened_at_;

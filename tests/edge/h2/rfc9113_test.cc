@@ -564,6 +564,8 @@ TEST_F(Rfc9113StoryTest, Grpc_RefusesWhatIsNoCall) {
       {"gzip", RequestHeaders("/t/Echo", {{"grpc-encoding", "gzip"}}), "200", "12"},
       {"no base64", RequestHeaders("/t/Echo", {{"x-bin", "@"}}), "200", "13"},
       {"base64", RequestHeaders("/t/Echo", {{"x-bin", "AAE"}}), "200", "0"},
+      {"several values in base64", RequestHeaders("/t/Echo", {{"x-bin", "AAE,AA==, AQ"}}), "200", "0"},
+      {"one of several is no base64", RequestHeaders("/t/Echo", {{"x-bin", "AAE,@"}}), "200", "13"},
   };
   uint32_t stream = 1;
   for (const GrpcCase& tested : cases) {
