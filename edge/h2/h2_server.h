@@ -33,8 +33,8 @@ struct H2ServerOptions {
   // A connection that is silent so long is pinged, and closed when it does not answer.
   absl::Duration keepalive_time = absl::Seconds(60);
   absl::Duration keepalive_timeout = absl::Seconds(20);
-  // A connection without calls is told to go after so long, one with calls after max_age (each by chance up to a tenth
-  // earlier), and is closed max_age_grace later. Infinite: never.
+  // A connection is told to go when it has had no calls for max_idle, and at max_age (by chance up to a tenth earlier);
+  // it is closed max_age_grace later. Infinite: never.
   absl::Duration max_idle = absl::InfiniteDuration();
   absl::Duration max_age = absl::InfiniteDuration();
   absl::Duration max_age_grace = absl::Minutes(5);

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <ctime>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -40,15 +39,13 @@ class PostedTask final : public Posted {
 // Of one wake-up; more come with the next.
 constexpr int kMostEvents = 256;
 
-absl::Duration SinceBoot() {
-  timespec time;
-  clock_gettime(CLOCK_MONOTONIC, &time);
-  return absl::DurationFromTimespec(time);
-}
-
 }  // namespace
 
-Loop::Loop() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)), now_(SinceBoot()) {
+Loop::Loop(Clock* clock)
+    : clock_(clock),
+      epoll_(epoll_create1(EPOLL_CLOEXEC)),
+      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
+      now_(clock_->SinceBoot()) {
   CHECK(epoll_ >= 0 && wake_ >= 0) << strerror(errno);
   epoll_event event = {};
   event.events = EPOLLIN;
@@ -67,7 +64,7 @@ void Loop::Run() {
   while (true) {
     int timeout_ms = -1;
     if (!alarms_.empty()) {
-      const absl::Duration left = alarms_.begin()->first - SinceBoot();
+      const absl::Duration left = alarms_.begin()->first - clock_->SinceBoot();
       // Up, so that the alarm is due when it wakes us.
       timeout_ms = static_cast<int>(
           std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0, 60'000));
@@ -79,7 +76,7 @@ void Loop::Run() {
     const int count = epoll_wait(epoll_, events, kMostEvents, timeout_ms);
     is_asleep_.store(false, std::memory_order_relaxed);
     CHECK(count >= 0 || errno == EINTR) << strerror(errno);
-    now_ = SinceBoot();
+    now_ = clock_->SinceBoot();
     for (int i = 0; i < count; ++i) {
       if (events[i].data.ptr == nullptr) {
         uint64_t wakes = 0;
@@ -189,9 +186,9 @@ void Loop::FlushLater(Flushed* flushed) {
   flushes_.push_back(flushed);
 }
 
-LoopThreads::LoopThreads(int threads) {
+LoopThreads::LoopThreads(int threads, Clock* clock) {
   for (int i = 0; i < threads; ++i) {
-    loops_.push_back(std::make_shared<Loop>());
+    loops_.push_back(std::make_shared<Loop>(clock));
     threads_.emplace_back([loop = loops_.back(), i] {
       pthread_setname_np(pthread_self(), absl::StrCat("edge-", i).c_str());
       loop->Run();

@@ -11,6 +11,7 @@
 #include "absl/container/btree_set.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 
 namespace barid::edge::h2 {
 
@@ -70,9 +71,12 @@ class Alarm {
 //
 // A post wakes the loop only if it sleeps, so a batch of posts costs one wake at most. Posts go through a lock-free
 // list; once the loop has ended it takes no more.
+//
+// The clock is read on the loop's thread. It does not wake the loop when it is moved: a test posts something then.
 class Loop {
  public:
-  Loop();
+  // `clock` outlives it.
+  explicit Loop(Clock* clock = RealClock());
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
@@ -111,6 +115,7 @@ class Loop {
   void RunPosts();
   void RunAlarms();
 
+  Clock* const clock_;
   const int epoll_;
   const int wake_;                       // An eventfd.
   std::atomic<Posted*> posts_{nullptr};  // Last first.
@@ -127,7 +132,8 @@ class Loop {
 // Threads, each with a loop of its own. The ports of a process share them.
 class LoopThreads {
  public:
-  explicit LoopThreads(int threads);
+  // `clock` outlives them.
+  explicit LoopThreads(int threads, Clock* clock = RealClock());
   // No server is up. Waits for the threads.
   ~LoopThreads();
 
