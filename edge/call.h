@@ -31,6 +31,10 @@ struct CallHead {
   const std::string* Find(absl::string_view key) const;
 };
 
+// How long before the deadline of a call its client is told what there is to tell; of a call that has less than twice
+// that, half of its time.
+constexpr absl::Duration kDeadlineNotice = absl::Milliseconds(250);
+
 // A call with one request and one answer.
 //
 // Answered exactly once, by Answer or Fail, from any thread; both hand over to the transport and do no I/O themselves.
@@ -45,6 +49,11 @@ class UnaryCall {
   virtual void Answer(Bytes response) = 0;
   // Ends the call with a gRPC status. Errors of the public API are answers, not failures.
   virtual void Fail(const absl::Status& status) = 0;
+
+  // What the transport is to answer by itself if there is no answer when the deadline is near (kDeadlineNotice, below):
+  // a client that waits until then knows nothing. What the handler answers later is dropped. In the handler, before it
+  // returns. gRPC C++ and calls without a deadline never use it.
+  virtual void AnswerInTime(Bytes response) = 0;
 
   // Runs `task` once on a thread of the transport, soon: for an answer whose result comes from a thread that should not
   // make it. `task` may own this call. At most once at a time, and not after the answer. If the transport has ended, it
@@ -66,6 +75,11 @@ class Stream {
   // take it, so what waits, waits at its source.
   virtual void Write(Bytes message) = 0;
 
+  // Takes room for messages that wait at their source until the peer can take them, in what the port may hold for this
+  // peer and for all; it is given back when the call is over. False: there is no room for `bytes` more. In a method of
+  // the handler or a resumed task.
+  virtual bool Reserve(size_t bytes) = 0;
+
   // Ends the call with a gRPC status. At most once; messages written before are sent first.
   virtual void Finish(const absl::Status& status) = 0;
 
@@ -73,8 +87,6 @@ class Stream {
   // that has the result should not do. One at a time. If the transport has ended, it runs here.
   virtual void Resume(absl::AnyInvocable<void()> task) = 0;
 };
-
-constexpr absl::Duration kDeadlineNotice = absl::Milliseconds(250);
 
 // The server's side of a streaming call. The transport calls one method at a time; they must not block.
 //
@@ -89,9 +101,8 @@ class StreamHandler {
   virtual void OnHalfClose() = 0;
   // The peer can take a message: call Write once, now or later. Called first when the stream is open.
   virtual void OnWritable() = 0;
-  // The deadline of the call is kDeadlineNotice away, or half of its time for a call that has less than twice that:
-  // what the peer is to hear it must be told now, before the transport ends the call. At most once. gRPC C++ tells
-  // nothing.
+  // The deadline of the call is kDeadlineNotice away: what the peer is to hear it must be told now, before the
+  // transport ends the call. At most once. gRPC C++ tells nothing.
   virtual void OnDeadlineNear() {}
   // The call is over; nothing is called after it. `delivered` is true if the server finished it with OK and all that
   // was written left for the peer on a stream that ended cleanly; false if the peer cancelled, died or let its deadline
@@ -115,14 +126,16 @@ struct PortLimits {
   int max_connections = 10000;
   int max_connections_per_address = 0;  // 0: as many as in all.
   int max_streams_per_connection = 1000;
-  // Requests in flight, and answers of unary calls that wait for their peers, are refused with kResourceExhausted
-  // beyond this many bytes, of the port and of one connection.
+  // Requests in flight, and answers that wait for their peers, of the port and of one connection. What is beyond it is
+  // refused with kResourceExhausted, or, of a streaming call, as its handler does it (Stream::Reserve).
   size_t max_inflight_request_bytes = size_t{256} << 20;
   size_t max_connection_request_bytes = size_t{64} << 20;
   // For a connection to become one: TLS handshake and preface.
   absl::Duration handshake_timeout = absl::Seconds(10);
   // For the headers of a request, each message of it from its first byte on, and the end of a unary one.
   absl::Duration request_timeout = absl::Seconds(60);
+  // For the peer to take what the call has for it, without any progress. Then the call is reset.
+  absl::Duration answer_timeout = absl::Seconds(60);
   // A second, of one connection; ten times as many at once. PING, SETTINGS, PRIORITY, and frames that carry nothing.
   // Clients that estimate bandwidth ping as often as data comes.
   int max_control_frames = 10000;

@@ -43,6 +43,10 @@ class MemoryUnaryCall : public UnaryCall {
     CHECK(!status.ok()) << "a call fails with an error or is answered";
     Release()->End(status);
   }
+  void AnswerInTime(Bytes response) override {
+    MutexLock lock(&client_->mu_);
+    client_->in_time_ = std::move(response);
+  }
   void Resume(absl::AnyInvocable<void()> task) override { task(); }
 
  private:
@@ -66,6 +70,15 @@ absl::StatusOr<Bytes> MemoryCall::Wait(absl::Duration timeout) const {
   WaitUntil(&mu_, &ended_, timeout, [this]() ABSL_NO_THREAD_SAFETY_ANALYSIS { return result_.has_value(); });
   if (!result_) return absl::DeadlineExceededError(absl::StrCat("no answer within ", absl::FormatDuration(timeout)));
   return *result_;
+}
+
+void MemoryCall::NearDeadline() {
+  std::optional<Bytes> answer;
+  {
+    MutexLock lock(&mu_);
+    answer = std::exchange(in_time_, std::nullopt);
+  }
+  if (answer) End(*std::move(answer));
 }
 
 void MemoryCall::End(absl::StatusOr<Bytes> result) {
@@ -259,15 +272,22 @@ namespace {
 
 class ServerStream : public Stream {
  public:
-  explicit ServerStream(std::shared_ptr<MemoryStream::Core> core) : core_(std::move(core)) {}
+  ServerStream(std::shared_ptr<MemoryStream::Core> core, size_t max_reserved_bytes)
+      : core_(std::move(core)), left_to_reserve_(max_reserved_bytes) {}
 
   const CallHead& head() const override { return core_->head(); }
   void Write(Bytes message) override { core_->Write(std::move(message)); }
+  bool Reserve(size_t bytes) override {
+    if (bytes > left_to_reserve_) return false;
+    left_to_reserve_ -= bytes;
+    return true;
+  }
   void Finish(const absl::Status& status) override { core_->Finish(status); }
   void Resume(absl::AnyInvocable<void()> task) override { task(); }
 
  private:
   const std::shared_ptr<MemoryStream::Core> core_;
+  size_t left_to_reserve_;
 };
 
 }  // namespace
@@ -310,7 +330,7 @@ MemoryStream MemoryTransport::Open(CallHead head, int credits) const {
   if (method == table_.streams.end()) {
     core->End(absl::UnimplementedError(absl::StrCat("unknown method ", core->head().method)));
   } else {
-    core->Start(method->second(std::make_shared<ServerStream>(core)));
+    core->Start(method->second(std::make_shared<ServerStream>(core, limits_.max_connection_request_bytes)));
   }
   return MemoryStream(std::move(core));
 }

@@ -28,6 +28,8 @@ class MemoryCall {
   // is dropped.
   void Cancel() { End(absl::CancelledError("cancelled by the client")); }
   void ExpireDeadline() { End(absl::DeadlineExceededError("deadline passed")); }
+  // The transport answers what it is to answer in time, if the handler has said so and has not answered.
+  void NearDeadline();
 
  private:
   friend class MemoryTransport;
@@ -38,6 +40,7 @@ class MemoryCall {
   mutable Mutex mu_;
   mutable CondVar ended_;
   std::optional<absl::StatusOr<Bytes>> result_ ABSL_GUARDED_BY(mu_);
+  std::optional<Bytes> in_time_ ABSL_GUARDED_BY(mu_);
 };
 
 // The client's side of a stream over MemoryTransport. The server may write as many messages as were granted, so a test
@@ -73,7 +76,8 @@ class MemoryStream {
 
 // Serves a MethodTable to callers in the same process: what a test uses in place of sockets. It has no thread: a
 // handler runs on the thread that calls, sends, grants or answers, and on one thread the order of events is fixed. The
-// limits on message sizes are kept; deadlines are not (a test lets them pass with NearDeadline and ExpireDeadline).
+// limits on message sizes are kept, and each stream may reserve what a connection may; deadlines are not (a test lets
+// them pass with NearDeadline and ExpireDeadline).
 //
 // Calls and streams may outlive the transport.
 class MemoryTransport {

@@ -53,19 +53,24 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("public.max_streams", &limits->max_streams_per_connection, Default(int32_t{1000}),
          Between(int32_t{16}, int32_t{100000}), kNeedsRestart, "Calls at one time on one connection.");
   t->Add("public.max_inflight", &limits->max_inflight_request_bytes, Default(256 * kMiB), Between(16 * kMiB, 64 * kGiB),
-         kNeedsRestart, "Bytes of requests that are being answered; more are refused.");
+         kNeedsRestart,
+         "Bytes of requests that are being answered, and of answers that wait for their clients; more are refused.");
   t->Add("public.max_connections_per_address", &limits->max_connections_per_address, Default(int32_t{0}),
          Between(int32_t{0}, int32_t{1000000}), kNeedsRestart,
          "Connections of one address at one time. 0: as many as in all.");
   t->Add("public.max_connection_inflight", &limits->max_connection_request_bytes, Default(64 * kMiB),
          Between(1 * kMiB, 64 * kGiB), kNeedsRestart,
-         "Bytes of requests of one connection that are being read or answered; more are refused.");
+         "Bytes of one connection: requests that are being read or answered, and answers that wait for it; more are "
+         "refused. Of a receive, what fits is given and the rest comes to another.");
   t->Add("public.handshake_timeout", &limits->handshake_timeout, Default(absl::Seconds(10)),
          Between(absl::Milliseconds(100), absl::Minutes(10)), kNeedsRestart,
          "Time for a new connection to finish its TLS handshake and HTTP/2 preface.");
   t->Add("public.request_timeout", &limits->request_timeout, Default(absl::Seconds(60)),
          Between(absl::Seconds(1), absl::Hours(1)), kNeedsRestart,
          "Time for the headers of a call, and for each of its messages, to come.");
+  t->Add("public.answer_timeout", &limits->answer_timeout, Default(absl::Seconds(60)),
+         Between(absl::Seconds(1), absl::Hours(1)), kNeedsRestart,
+         "A call whose client takes nothing of what there is for it is reset after so long.");
   t->Add("public.max_control_frames", &limits->max_control_frames, Default(int32_t{10000}),
          Between(int32_t{10}, int32_t{10000000}), kNeedsRestart,
          "Pings, settings, priorities and empty frames of one connection a second; ten times as many at once.");

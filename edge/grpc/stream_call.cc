@@ -40,6 +40,8 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
   // Stream:
   const CallHead& head() const override { return head_; }
   void Write(Bytes message) override;
+  // What waits is bounded by what the streams' handlers hold: this transport serves our own processes.
+  bool Reserve(size_t) override { return true; }
   void Finish(const absl::Status& status) override;
   void Resume(absl::AnyInvocable<void()> task) override;
 

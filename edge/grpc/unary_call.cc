@@ -40,6 +40,7 @@ class GrpcUnaryCall final : public Posted {
       CHECK(!status.ok()) << "a call fails with an error or is answered";
       call_->End(status);
     }
+    void AnswerInTime(Bytes) override {}
     void Resume(absl::AnyInvocable<void()> task) override { call_->Resume(std::move(task)); }
 
    private:

@@ -193,7 +193,7 @@ void Connection::Over(H2Call* call, bool delivered) {
   (call->previous_ == nullptr ? calls_ : call->previous_->next_) = call->next_;
   if (call->next_ != nullptr) call->next_->previous_ = call->previous_;
   if (--call_count_ == 0) idle_since_ = loop()->now();
-  call->ReturnTaken();
+  call->ReturnAll();
   call->connection_ = nullptr;
   std::replace(taken_.begin(), taken_.end(), call, static_cast<H2Call*>(nullptr));
   if (delivered && !out_.empty()) {

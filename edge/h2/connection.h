@@ -52,6 +52,8 @@ class Connection : public Watched, public Flushed {
   // Room in the budgets for bytes that are read. False: there is none.
   virtual bool TakeBytes(size_t bytes) = 0;
   virtual void ReturnBytes(size_t bytes) = 0;
+  // Calls H2Call::OnDeadlineNotice of its calls at `at`, or earlier.
+  virtual void WatchDeadline(absl::Duration at) {}
 
   // Watched:
   void OnReady(uint32_t events) override;

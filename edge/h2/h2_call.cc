@@ -47,7 +47,19 @@ bool H2Call::TakeAnswer(size_t bytes) {
   return true;
 }
 
+bool H2Call::Reserve(size_t bytes) {
+  if (is_over()) return true;  // What is sent from now on is dropped.
+  if (!connection_->TakeBytes(bytes)) return false;
+  reserved_bytes_ += bytes;
+  return true;
+}
+
 void H2Call::ReturnTaken() { connection_->ReturnBytes(std::exchange(taken_bytes_, 0)); }
+
+void H2Call::ReturnAll() {
+  ReturnTaken();
+  connection_->ReturnBytes(std::exchange(reserved_bytes_, 0));
+}
 
 void H2Call::OnEndStream() {
   has_ended_ = true;
@@ -61,12 +73,14 @@ void H2Call::SendMessage(Bytes message) {
   CHECK(!message_) << "a message before the one before it was taken: " << head_.method;
   message_ = std::move(message);
   sent_bytes_ = part_ = part_bytes_ = 0;
+  moved_at_ = loop_->now();
   connection_->Send(this);
 }
 
 void H2Call::SendStatus(absl::Status status) {
   if (is_over() || status_) return;
   status_ = std::move(status);
+  moved_at_ = loop_->now();
   connection_->Send(this);
 }
 
@@ -82,6 +96,7 @@ void H2Call::Abort(absl::Status status) {
 }
 
 void H2Call::MoveTo(OutQueue* out, size_t size) {
+  moved_at_ = loop_->now();
   const size_t length = message_->size();
   if (sent_bytes_ < kPrefixBytes) {
     char prefix[kPrefixBytes] = {0};
@@ -116,6 +131,8 @@ void H2Call::Reset() {
   status_.reset();
 }
 
+void H2Call::WatchDeadline(absl::Duration at) { connection_->WatchDeadline(at); }
+
 // --- Unary ---
 
 class H2UnaryCall::Handle final : public UnaryCall {
@@ -136,6 +153,7 @@ class H2UnaryCall::Handle final : public UnaryCall {
     CHECK(!status.ok()) << "a call fails with an error or is answered";
     call_->End(status);
   }
+  void AnswerInTime(Bytes response) override { call_->AnswerInTime(std::move(response)); }
   void Resume(absl::AnyInvocable<void()> task) override { call_->Resume(std::move(task)); }
 
  private:
@@ -144,6 +162,7 @@ class H2UnaryCall::Handle final : public UnaryCall {
 
 void H2UnaryCall::Begin(const UnaryHandler* handler) {
   handler_ = handler;
+  notice_at_ = absl::InfiniteDuration();
   request_.reset();
   answered_ = is_finished_ = false;
   holds_.store(1, std::memory_order_relaxed);
@@ -159,6 +178,23 @@ void H2UnaryCall::OnHalfClose() {
   if (!request_) return Abort(absl::InternalError("a unary call has exactly one request message; none came"));
   holds_.fetch_add(1, std::memory_order_relaxed);
   (*std::exchange(handler_, nullptr))(std::make_unique<Handle>(this));
+}
+
+void H2UnaryCall::AnswerInTime(Bytes response) {
+  if (head_.deadline == absl::InfiniteFuture() || is_over()) return;
+  const absl::Duration left = head_.deadline - absl::Now();
+  notice_at_ = loop_->now() + left - std::min(kDeadlineNotice, left / 2);
+  in_time_ = std::move(response);
+  WatchDeadline(notice_at_);
+}
+
+absl::Duration H2UnaryCall::OnDeadlineNotice() {
+  if (notice_at_ > loop_->now()) return notice_at_;
+  notice_at_ = absl::InfiniteDuration();
+  // No room is taken for it: it is small, and the request is still its handler's. What Finish sends later is dropped.
+  SendMessage(std::move(in_time_));
+  SendStatus(absl::OkStatus());
+  return notice_at_;
 }
 
 void H2UnaryCall::End(absl::Status status) {
@@ -184,6 +220,8 @@ void H2UnaryCall::RunPosted() {
 
 void H2UnaryCall::Finish() {
   is_finished_ = true;
+  notice_at_ = absl::InfiniteDuration();
+  in_time_ = Bytes();
   if (is_over()) {
     if (LetGo()) delete this;
     return;

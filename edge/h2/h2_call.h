@@ -39,6 +39,8 @@ class H2Call {
   // Nothing is called after it. `delivered`: we finished with OK, and all that we sent has left on a stream that ended
   // cleanly.
   virtual void OnOver(bool delivered) = 0;
+  // Looks whether there is something to do before the deadline; when to look again, or never.
+  virtual absl::Duration OnDeadlineNotice() { return absl::InfiniteDuration(); }
   // Whether our side can end with an error that the peer can read.
   virtual bool CanSendStatus() const { return true; }
   // Whether what comes is of interest. A server that has finished reads no more.
@@ -54,8 +56,13 @@ class H2Call {
   void AwaitMore() { reading_since_ = loop_->now(); }
   // The bytes of messages so far are nobody's any more.
   void ReturnTaken();
+  // Room in the budgets for messages that are to be sent, until the call is over. False: there is none.
+  bool Reserve(size_t bytes);
   // The same, and room in the budgets for an answer, until the call is over. False: there is none.
   bool TakeAnswer(size_t bytes);
+
+  // OnDeadlineNotice is called then, or earlier.
+  void WatchDeadline(absl::Duration at);
 
   bool is_over() const { return connection_ == nullptr; }
   bool has_status() const { return status_.has_value(); }
@@ -78,6 +85,14 @@ class H2Call {
   size_t unsent_bytes() const { return message_ ? kPrefixBytes + message_->size() - sent_bytes_ : 0; }
   // Moves the next `size` of them.
   void MoveTo(OutQueue* out, size_t size);
+  // Nothing of what it has for the peer has left for so long.
+  bool IsStuck(absl::Duration timeout) const {
+    // libnghttp2 does not ask for what follows the last byte either while the peer's window is zero.
+    const bool has_more = unsent_bytes() > 0 || (status_ && !has_status_out_);
+    return has_more && loop_->now() - moved_at_ > timeout;
+  }
+  // All that it has of the budgets.
+  void ReturnAll();
 
   static constexpr size_t kPrefixBytes = 5;
 
@@ -88,6 +103,7 @@ class H2Call {
 
   MessageReader reader_;
   size_t taken_bytes_ = 0;        // Of the budgets.
+  size_t reserved_bytes_ = 0;     // The same, for messages to be sent.
   absl::Duration reading_since_;  // What the peer has begun and must end; infinite: nothing.
   bool has_ended_ = false;        // The peer sends no more.
 
@@ -96,7 +112,8 @@ class H2Call {
   bool has_status_out_ = false;
   std::optional<Bytes> message_;
   size_t sent_bytes_ = 0;
-  size_t part_ = 0;  // Where in message_ they end.
+  absl::Duration moved_at_;  // When bytes of message_ went into a frame, or it or the status came.
+  size_t part_ = 0;          // Where in message_ they end.
   size_t part_bytes_ = 0;
   std::optional<absl::Status> status_;
 };
@@ -118,7 +135,9 @@ class H2UnaryCall final : public H2Call, public Posted {
   void OnHalfClose() override;
   void OnTaken() override {}
   void OnOver(bool delivered) override;
+  absl::Duration OnDeadlineNotice() override;
 
+  void AnswerInTime(Bytes response);
   void End(absl::Status status);
   void Resume(absl::AnyInvocable<void()> task);
   void RunPosted() override;
@@ -134,6 +153,9 @@ class H2UnaryCall final : public H2Call, public Posted {
   Bytes response_;
   absl::Status end_;
   bool is_finished_ = false;  // The answer has come home.
+  // The loop's thread only.
+  absl::Duration notice_at_ = absl::InfiniteDuration();  // Then the answer is this:
+  Bytes in_time_;
   std::atomic<int> holds_{0};
 };
 
@@ -151,6 +173,7 @@ class H2StreamCall final : public H2Call,
   // Stream:
   const CallHead& head() const override { return head_; }
   void Write(Bytes message) override;
+  bool Reserve(size_t bytes) override { return H2Call::Reserve(bytes); }
   void Finish(const absl::Status& status) override;
   void Resume(absl::AnyInvocable<void()> task) override;
 

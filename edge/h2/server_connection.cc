@@ -94,6 +94,7 @@ void ServerConnection::Open() {
 }
 
 void ServerConnection::OnClosed() {
+  loop()->Unset(this);
   const auto place = home_->connections.find(this);
   loop()->Retire(std::move(place->second));
   home_->connections.erase(place);
@@ -117,6 +118,10 @@ void ServerConnection::Look() {
     if (!call->has_ended_ && now - call->reading_since_ > limits_.request_timeout) {
       call->Abort(absl::DeadlineExceededError("the request did not come in time"));
     }
+    if (call->IsStuck(limits_.answer_timeout)) {
+      call->moved_at_ = absl::InfiniteDuration();
+      ResetStream(call);
+    }
     call = next;
   }
   if (drained_at_ != absl::InfiniteDuration()) {
@@ -126,6 +131,17 @@ void ServerConnection::Look() {
     Drain();
   }
   Connection::Look();
+}
+
+void ServerConnection::WatchDeadline(absl::Duration at) {
+  if (at >= rings_at_) return;
+  rings_at_ = at;
+  loop()->Set(this, at);
+}
+
+void ServerConnection::OnAlarm() {
+  rings_at_ = absl::InfiniteDuration();
+  for (H2Call* call = calls_; call != nullptr; call = call->next_) WatchDeadline(call->OnDeadlineNotice());
 }
 
 // First a GOAWAY that names no stream, for calls that are on their way; a moment later the one that counts.

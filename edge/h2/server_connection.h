@@ -11,7 +11,7 @@
 namespace barid::edge::h2 {
 
 // A connection that a port has accepted: makes calls of what comes, within the port's limits.
-class ServerConnection final : public Connection {
+class ServerConnection final : public Connection, public Alarm {
  public:
   // Takes `fd`. `address` is the peer's without port, `peer` as in CallHead.
   ServerConnection(std::shared_ptr<LoopPort> home, int fd, std::string address, std::string peer);
@@ -28,6 +28,9 @@ class ServerConnection final : public Connection {
 
   bool TakeBytes(size_t bytes) override;
   void ReturnBytes(size_t bytes) override;
+  // One alarm for all calls, which is set anew only for an earlier deadline: most calls are over long before it rings.
+  void WatchDeadline(absl::Duration at) override;
+  void OnAlarm() override;
 
  private:
   int OnBeginHeaders(const nghttp2_frame& frame) override;
@@ -70,6 +73,7 @@ class ServerConnection final : public Connection {
   absl::Duration block_since_ =
       absl::InfiniteDuration();  // When the header block that is being read began, of trailers too.
   absl::Duration expires_at_;    // By age.
+  absl::Duration rings_at_ = absl::InfiniteDuration();
   absl::Duration drained_at_ = absl::InfiniteDuration();
   bool has_preface_ = false;
   bool is_going_ = false;  // The final GOAWAY is sent.

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -77,6 +78,9 @@ class Exchange {
     Send();
   }
 
+  // What the client is told if its deadline is near and there is no answer yet.
+  void AnswerInTime(const Bytes& response) { call_->AnswerInTime(response); }
+
   // Goes on with `then` on a thread of the transport, so that a shard's thread serialises nothing, and what the call
   // took from the allocator goes back where it came from.
   template <typename Then>
@@ -107,14 +111,30 @@ class Exchange {
 template <typename Request, typename Response>
 using ExchangePtr = std::unique_ptr<Exchange<Request, Response>>;
 
+// To whom waits until his deadline: what he asked for may be done or not. All clients know these codes.
+template <typename Request, typename Response>
+Bytes LateAnswer() {
+  constexpr bool kIsSend = std::is_same_v<Request, v2::SendMessageRequest>;
+  Response response;
+  response.mutable_status()->set_code(
+      PublicCode(absl::DeadlineExceededError(""), kIsSend ? StatusUse::kSend : StatusUse::kOther));
+  response.mutable_status()->set_message(
+      kIsSend ? "the messages are not known to be stored when the deadline of the call has come; send them again with "
+                "the same ids"
+              : "there is no answer when the deadline of the call has come; what was asked for may be done or not");
+  return Serialize(response);
+}
+
 // Serves `name` with `handler`, which gets a parsed request of a known caller. `proxy` outlives the table.
 template <typename Request, typename Response>
 void AddUnary(edge::MethodTable* table, absl::string_view name, Proxy* proxy,
               void (*handler)(ExchangePtr<Request, Response>)) {
   table->unary[absl::StrCat(kMessagingService, name)] =
-      [proxy, handler, metrics = proxy->MetricsOf(name)](std::unique_ptr<edge::UnaryCall> call) {
+      [proxy, handler, metrics = proxy->MetricsOf(name),
+       late = LateAnswer<Request, Response>()](std::unique_ptr<edge::UnaryCall> call) {
         auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
         if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
+        exchange->AnswerInTime(late);
         handler(std::move(exchange));
       };
 }

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/coding.h"
+#include "proxy/refusal.h"
 
 namespace barid::proxy {
 namespace {
@@ -19,6 +20,21 @@ Bytes FrameOf(int field, const Bytes& message) {
   Bytes frame{Buffer(std::move(head))};
   frame.Append(message);
   return frame;
+}
+
+size_t ReserveFor(edge::Stream* stream, absl::Span<const Bytes> messages) {
+  size_t bytes = 0;
+  for (const Bytes& message : messages) bytes += message.size();
+  if (stream->Reserve(bytes)) return messages.size();
+  size_t count = 0;
+  while (count < messages.size() && stream->Reserve(messages[count].size())) ++count;
+  return count;
+}
+
+absl::Status NoRoomForAnswer() {
+  return Refuse(Reason::kTooManyRequests,
+                "the server holds too many bytes of answers that this connection, or all of them, have not read yet; "
+                "read them, or ask for fewer messages at once");
 }
 
 FrameWriter::FrameWriter(std::shared_ptr<edge::Stream> stream, size_t max_frames)

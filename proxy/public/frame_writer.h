@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "base/bytes.h"
 #include "base/mutex.h"
 #include "edge/call.h"
@@ -16,6 +17,11 @@ namespace barid::proxy {
 // A frame that is one field of a message and nothing else: `field` is its number, `message` the encoded message in it,
 // which is not copied.
 Bytes FrameOf(int field, const Bytes& message);
+
+// How many of `messages`, from the first on, have room in what the port may hold for the stream's peer. It is taken.
+size_t ReserveFor(edge::Stream* stream, absl::Span<const Bytes> messages);
+// For a stream that has room for none.
+absl::Status NoRoomForAnswer();
 
 // Frames of one stream that wait at their source until the peer can take them. Never blocks. Any thread.
 class FrameWriter {

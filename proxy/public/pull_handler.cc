@@ -146,6 +146,7 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
   frames.reserve(result.deliveries.size() + 2);
   if (result.deliveries.empty()) return NothingFrom(result.next_offset);
   frames.push_back(StatusFrame(absl::OkStatus()));
+  QueueOffset next = result.next_offset;
   for (const Delivery& delivery : result.deliveries) {
     DeliveryFields fields;
     fields.topic = topic_as_named_;
@@ -161,12 +162,18 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
       if (frames.size() == 1) {
         return {StatusFrame(Annotate(message.status(), absl::StrCat("the message at offset ", delivery.offset)))};
       }
-      frames.push_back(NextOffsetFrame(delivery.offset));
-      return frames;
+      next = delivery.offset;
+      break;
     }
     frames.push_back(FrameOf(v2::PullMessageResponse::kMessageFieldNumber, *message));
   }
-  frames.push_back(NextOffsetFrame(result.next_offset));
+  // The rest can be pulled again.
+  const size_t messages = frames.size() - 1;
+  const size_t kept = ReserveFor(stream_.get(), absl::MakeConstSpan(frames).subspan(1));
+  if (kept == 0) return {StatusFrame(NoRoomForAnswer())};
+  if (kept < messages) next = result.deliveries[kept].offset;
+  frames.resize(1 + kept);
+  frames.push_back(NextOffsetFrame(next));
   return frames;
 }
 

@@ -47,6 +47,8 @@ class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from
   void OnOutcome(ReceiveOutcome outcome);
   // Drops deliveries that cannot be read from the outcome.
   std::vector<Bytes> Frames(ReceiveOutcome* outcome) const;
+  // Deliveries that the port cannot hold until the peer reads them go back, and their frames.
+  void DropWhatHasNoRoom(ReceiveOutcome* outcome, std::vector<Bytes>* frames) const;
   Bytes StatusFrame(const absl::Status& status) const;
   Bytes EmptyFrame() const;
 
@@ -126,6 +128,7 @@ void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
     return writer_.PushLast({EmptyFrame()});
   }
   std::vector<Bytes> frames = Frames(&outcome);
+  if (!outcome.deliveries.empty()) DropWhatHasNoRoom(&outcome, &frames);
   bool over = false;
   {
     MutexLock lock(&mu_);
@@ -211,6 +214,17 @@ std::vector<Bytes> ReceiveStream::Frames(ReceiveOutcome* outcome) const {
   ToProto(proxy_->clock()->Now(), last.mutable_delivery_timestamp());
   frames.push_back(Serialize(last));
   return frames;
+}
+
+void ReceiveStream::DropWhatHasNoRoom(ReceiveOutcome* outcome, std::vector<Bytes>* frames) const {
+  const size_t all = outcome->deliveries.size();
+  const size_t kept = ReserveFor(stream_.get(), absl::MakeConstSpan(*frames).subspan(kFramesBeforeMessages, all));
+  if (kept == all) return;
+  proxy_->receiver().GiveBack(*outcome, kept);
+  outcome->deliveries.resize(kept);
+  const auto messages = frames->begin() + kFramesBeforeMessages;
+  frames->erase(messages + static_cast<ptrdiff_t>(kept), messages + static_cast<ptrdiff_t>(all));
+  if (kept == 0) *frames = {StatusFrame(NoRoomForAnswer())};
 }
 
 Bytes ReceiveStream::StatusFrame(const absl::Status& status) const {

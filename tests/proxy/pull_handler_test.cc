@@ -155,6 +155,18 @@ TEST_F(PullHandlerTest, BatchesAreBounded) {
   EXPECT_THAT(Pull(PullRequest(0, 1000)), SizeIs(34)) << "proxy.max_receive_messages";
 }
 
+TEST_F(PullHandlerTest, WhatThePortHasNoRoomForIsPulledAgain) {
+  for (int i = 0; i < 3; ++i) Send(std::string(1000, 'x'));
+  port_.SetRoom(2500);
+  const auto frames = Pull(PullRequest(0));
+  const size_t given = frames.size() - 2;
+  ASSERT_GE(given, 1u);
+  ASSERT_LE(given, 2u);
+  EXPECT_EQ(frames.back().next_offset(), static_cast<int64_t>(given));
+  port_.SetRoom(100);
+  EXPECT_EQ(CodeOf(PullRequest(0)), v2::TOO_MANY_REQUESTS);
+}
+
 TEST_F(PullHandlerTest, FiltersAreReadAndPassedOn) {
   SendTagged("r", "red");
   SendTagged("g", "green");

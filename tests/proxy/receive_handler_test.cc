@@ -444,6 +444,40 @@ TEST_F(ReceiveHandlerTest, AnswersToRenewedReceivesThatLeftAreReported) {
   EXPECT_THAT(broker(0).sent, SizeIs(1));
 }
 
+TEST_F(ReceiveHandlerTest, WhatThePortHasNoRoomForIsGivenBack) {
+  for (const char* name : {"a", "b", "c"}) Send(std::string(1000, name[0]));
+  port_.SetRoom(2500);
+  const auto stream = StartReceive(AutoRenewRequest(), /*reading=*/false);
+  EXPECT_TRUE(broker(0).IsInFlight(0));
+  EXPECT_FALSE(broker(0).IsInFlight(1) && broker(0).IsInFlight(2));
+  stream->Read(10);
+  const auto frames = stream->As<v2::ReceiveMessageResponse>();
+  const size_t given = frames.size() - 2;
+  ASSERT_GE(given, 1u);
+  ASSERT_LE(given, 2u);
+  EXPECT_EQ(frames[1].message().body(), std::string(1000, 'a'));
+  EXPECT_TRUE(frames.back().has_delivery_timestamp());
+  EXPECT_TRUE(stream->finished()->ok());
+  // Only what was given is held for the client, and the others are for another receive, which is their first.
+  ASSERT_THAT(broker(0).sent, SizeIs(1));
+  EXPECT_THAT(broker(0).sent[0].entries, SizeIs(given));
+  EXPECT_EQ(broker(0).in_flight(), given);
+  port_.SetRoom(100000);
+  const auto rest = ReceiveMessages();
+  ASSERT_THAT(rest, SizeIs(3 - given));
+  for (const v2::Message& message : rest) EXPECT_EQ(message.system_properties().delivery_attempt(), 1);
+}
+
+TEST_F(ReceiveHandlerTest, ThePortHasRoomForNothing) {
+  Send("a");
+  port_.SetRoom(100);
+  const auto frames = StartReceive(ReceiveRequestOf())->As<v2::ReceiveMessageResponse>();
+  ASSERT_THAT(frames, SizeIs(1));
+  EXPECT_EQ(frames[0].status().code(), v2::TOO_MANY_REQUESTS);
+  EXPECT_THAT(frames[0].status().message(), HasSubstr("not read yet"));
+  EXPECT_EQ(broker(0).in_flight(), 0u);
+}
+
 TEST_F(ReceiveHandlerTest, FramesWaitForThePeer) {
   Send("a");
   const auto stream = StartReceive(ReceiveRequestOf(), /*reading=*/false);

@@ -345,6 +345,31 @@ TEST_F(SendHandlerTest, BytesInFlightHaveALimit) {
   EXPECT_EQ(Send("x").status().code(), v2::OK);
 }
 
+// A disk that stands still must not leave the client with nothing but its own deadline.
+TEST_F(SendHandlerTest, WhoseDeadlineIsNearIsToldThatNothingIsKnown) {
+  UseOneShard();
+  broker(0).hold = true;
+  v2::SendMessageRequest request;
+  *request.add_messages() = MessageOf("orders", "x");
+  const auto call = port_.Start(std::string(kService) + "SendMessage", request);
+  call->NearDeadline();
+  const auto response = call->As<v2::SendMessageResponse>();
+  EXPECT_EQ(response.status().code(), v2::MASTER_PERSISTENCE_TIMEOUT);
+  EXPECT_THAT(response.status().message(), HasSubstr("same ids"));
+  EXPECT_THAT(response.entries(), SizeIs(0));
+  broker(0).Release();  // Stored after all; it is said to nobody, and holds nothing.
+  EXPECT_EQ(call->As<v2::SendMessageResponse>().status().code(), v2::MASTER_PERSISTENCE_TIMEOUT);
+  EXPECT_EQ(proxy_->sender().inflight()->used(), 0);
+}
+
+TEST_F(SendHandlerTest, WhoWasAnsweredIsNotToldAgain) {
+  v2::SendMessageRequest request;
+  *request.add_messages() = MessageOf("orders", "x");
+  const auto call = port_.Start(std::string(kService) + "SendMessage", request);
+  call->NearDeadline();
+  EXPECT_EQ(call->As<v2::SendMessageResponse>().status().code(), v2::OK);
+}
+
 TEST_F(SendHandlerTest, TheTopicsOwnLimitCounts) {
   controller_.Edit([](Metadata::Tables* tables) { tables->topics[0].max_message_bytes = 8; });
   EXPECT_EQ(Send("12345678").status().code(), v2::OK);

@@ -98,6 +98,16 @@ v2::Status StatusWorld::SendWith(void (*change)(v2::SystemProperties*)) {
   return Send(message).status();
 }
 
+v2::Status StatusWorld::SendUntilItsDeadline() {
+  broker(0).hold = true;
+  v2::SendMessageRequest request;
+  *request.add_messages() = MessageOf("orders", "hello");
+  const auto call = port_.Start(std::string(kService) + "SendMessage", request);
+  call->NearDeadline();
+  broker(0).Release();
+  return call->As<v2::SendMessageResponse>().status();
+}
+
 v2::Message StatusWorld::Scheduled(absl::Duration ahead) {
   v2::Message message = MessageOf("later", "hello");
   message.mutable_system_properties()->set_message_type(v2::DELAY);
@@ -433,6 +443,9 @@ const std::vector<StatusCase>& StatusCases() {
          w.Refuse(absl::DeadlineExceededError("the shard lost its leader; the outcome is not known"));
          return w.Send("hello").status();
        }},
+      {"SendMessage", v2::MASTER_PERSISTENCE_TIMEOUT, "the outcome is unknown: the deadline of the call comes before the "
+       "shard's answer",
+       [](W& w) { return w.SendUntilItsDeadline(); }},
 
       // --- QueryAssignment ---
       {"QueryAssignment", v2::OK, "the topic is there, or was made for this call",
@@ -543,6 +556,13 @@ const std::vector<StatusCase>& StatusCases() {
          request.mutable_long_polling_timeout()->set_seconds(10);
          const auto first = w.StartReceive(request);
          return w.Ask("ReceiveMessage", request);
+       }},
+      {"ReceiveMessage", v2::TOO_MANY_REQUESTS, "the connection has more answers to read than "
+       "`public.max_connection_inflight`",
+       [](W& w) {
+         w.Send("x");
+         w.LeaveRoomFor(10);
+         return w.Ask("ReceiveMessage", w.ReceiveRequestOf());
        }},
       {"ReceiveMessage", v2::TOO_MANY_REQUESTS, "the shard has more receives waiting than it takes",
        [](W& w) {
@@ -751,6 +771,13 @@ const std::vector<StatusCase>& StatusCases() {
          v2::ReceiveMessageRequest request = w.ReceiveRequestOf();
          request.mutable_long_polling_timeout()->set_seconds(10);
          const auto first = w.StartReceive(request);
+         return w.Ask("PullMessage", w.PullOf(0));
+       }},
+      {"PullMessage", v2::TOO_MANY_REQUESTS, "the connection has more answers to read than "
+       "`public.max_connection_inflight`",
+       [](W& w) {
+         w.Send("x");
+         w.LeaveRoomFor(10);
          return w.Ask("PullMessage", w.PullOf(0));
        }},
       {"PullMessage", v2::TOO_MANY_REQUESTS, "the shard has more pulls waiting than it takes",

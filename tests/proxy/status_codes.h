@@ -46,10 +46,14 @@ class StatusWorld : public ProxyFixture {
   void Depose();
   // The shard refuses the next call so.
   void Refuse(absl::Status status) { broker(0).RefuseNext(std::move(status)); }
+  // The port holds so many bytes of an answer that is not read yet.
+  void LeaveRoomFor(size_t bytes) { port_.SetRoom(bytes); }
 
   v2::QueryRouteRequest Route(const std::string& topic = "orders");
   v2::QueryAssignmentRequest Assignment(const std::string& topic = "orders", const std::string& group = "workers");
   v2::Status SendWith(void (*change)(v2::SystemProperties*));
+  // The shard takes the message, and says nothing.
+  v2::Status SendUntilItsDeadline();
   v2::Message Scheduled(absl::Duration ahead);
   v2::Message Prepared();
   v2::Message Urgent(int32_t priority);

@@ -21,6 +21,7 @@ class TestCall {
   bool answered() const { return call_->result() && call_->result()->ok(); }
   bool failed() const { return call_->result() && !call_->result()->ok(); }
   absl::Status failure() const { return call_->result()->status(); }
+  void NearDeadline() { call_->NearDeadline(); }
   std::string bytes() const { return (*call_->result())->ToString(); }
   template <typename Response>
   Response As() const {
@@ -79,6 +80,11 @@ class TestPort {
   void Serve(edge::MethodTable table) {
     table_ = std::move(table);
     transport_ = std::make_unique<edge::MemoryTransport>(table_);
+  }
+  // The port may hold so many bytes of answers for each stream that does not read.
+  void SetRoom(size_t bytes) {
+    transport_ =
+        std::make_unique<edge::MemoryTransport>(table_, edge::PortLimits{.max_connection_request_bytes = bytes});
   }
   const edge::MethodTable& table() const { return table_; }
 

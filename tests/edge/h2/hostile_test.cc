@@ -68,6 +68,38 @@ class Flood final : public StreamHandler {
   int written_ = 0;
 };
 
+// Has many messages of 64 KiB at once, as a receive has, if the port has room for them.
+class Hoard final : public StreamHandler {
+ public:
+  explicit Hoard(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
+  void OnMessage(Bytes message) override {}
+  void OnHalfClose() override {
+    if (!stream_->Reserve(kFloodMessages * kFloodMessageBytes)) {
+      return stream_->Finish(absl::ResourceExhaustedError("no room"));
+    }
+    for (int i = 0; i < kFloodMessages; ++i) waiting_.emplace_back(std::string(kFloodMessageBytes, 'x'));
+    WriteNext();
+  }
+  void OnWritable() override {
+    is_writable_ = true;
+    WriteNext();
+  }
+  void OnDone(bool delivered) override { waiting_.clear(); }
+
+ private:
+  void WriteNext() {
+    if (waiting_.empty() || !std::exchange(is_writable_, false)) return;
+    Bytes next = std::move(waiting_.back());
+    waiting_.pop_back();
+    stream_->Write(std::move(next));
+    if (waiting_.empty()) stream_->Finish(absl::OkStatus());
+  }
+
+  const std::shared_ptr<Stream> stream_;
+  std::vector<Bytes> waiting_;
+  bool is_writable_ = false;
+};
+
 // Never runs out, of messages so small that they are made more slowly than they are read.
 class Endless final : public StreamHandler {
  public:
@@ -80,6 +112,19 @@ class Endless final : public StreamHandler {
  private:
   const std::shared_ptr<Stream> stream_;
   const Buffer message_{std::string(100, 'x')};
+};
+
+// Has nothing but an error.
+class Refusing final : public StreamHandler {
+ public:
+  explicit Refusing(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
+  void OnMessage(Bytes message) override {}
+  void OnHalfClose() override { stream_->Finish(absl::InternalError("refused")); }
+  void OnWritable() override {}
+  void OnDone(bool delivered) override {}
+
+ private:
+  const std::shared_ptr<Stream> stream_;
 };
 
 // Opens and waits.
@@ -113,6 +158,10 @@ void ServeInChild(const H2ServerOptions& options, int tell, int stop) {
   };
   table.unary["/t/Begun"] = [&](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(absl::StrCat(begun.load()))); };
   table.streams["/t/Flood"] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Flood>(std::move(stream)); };
+  table.streams["/t/Hoard"] = [](std::shared_ptr<Stream> stream) { return std::make_shared<Hoard>(std::move(stream)); };
+  table.streams["/t/Refuse"] = [](std::shared_ptr<Stream> stream) {
+    return std::make_shared<Refusing>(std::move(stream));
+  };
   table.streams["/t/Endless"] = [](std::shared_ptr<Stream> stream) {
     return std::make_shared<Endless>(std::move(stream));
   };
@@ -549,6 +598,46 @@ TEST_F(HostileTest, LargeAnswersThatAreNeverReadHoldOneMessageEach) {
   for (int i = 0; i < kStreams; ++i) {
     EXPECT_EQ(client.Await(Odd(i)).body.size(), kFloodMessages * (5 + kFloodMessageBytes));
   }
+}
+
+TEST_F(HostileTest, AnswersThatWaitAtTheirHandlersStayWithinTheBudget) {
+  constexpr int kStreams = 200;
+  Serve({.max_connection_request_bytes = 16 * kMiB});
+  FrameClient client(address_);
+  client.set_opens_windows(false);
+  client.Begin(SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 1));
+  for (int i = 0; i < kStreams; ++i) client.Write(Head(Odd(i), "/t/Hoard", kEndStream));
+  client.Settle();
+  for (int i = 0; i < 20; ++i) ExpectServed();
+  // 200 MiB are there for it.
+  ExpectPeakBelow(kSlack + 16 * kMiB + 4 * kMiB);
+  int refused = 0;
+  for (const auto& [stream, answer] : client.answers()) refused += answer.Header("grpc-status") == "8" ? 1 : 0;
+  EXPECT_EQ(refused, kStreams - 16);
+  // What it takes back makes room.
+  for (int i = 0; i < kStreams; ++i) client.Write(Reset(Odd(i), NGHTTP2_CANCEL));
+  client.Write(Head(Odd(kStreams), "/t/Hoard", kEndStream));
+  client.Settle();
+  EXPECT_EQ(client.answers().at(Odd(kStreams)).Header("grpc-status"), "");
+}
+
+TEST_F(HostileTest, WhoTakesNothingOfAnAnswerLosesTheCall) {
+  Serve({.answer_timeout = absl::Milliseconds(100)});
+  FrameClient client(address_);
+  client.set_opens_windows(false);
+  client.Begin(SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0));
+  client.Write(Head(1, "/t/Flood", kEndStream));  // In the middle of an answer,
+  client.Write(WindowUpdate(1, 1000));
+  client.Write(Head(3, "/t/Hoard", kEndStream));   // before its first byte,
+  client.Write(Request(5, "/t/Large", "x"));       // one that has ended,
+  client.Write(Head(7, "/t/Refuse", kEndStream));  // and one that has nothing but an error to say.
+  for (const uint32_t stream : {1, 3, 5, 7}) {
+    EXPECT_EQ(client.Await(stream).reset, std::optional<uint32_t>(NGHTTP2_CANCEL)) << stream;
+  }
+  // Nothing is wrong with the connection, nor with calls that have nothing to say.
+  client.Write(Head(9, "/t/Silent"));
+  EXPECT_FALSE(client.is_closed());
+  ExpectServed();
 }
 
 TEST_F(HostileTest, LargeUnaryAnswersThatAreNeverReadStayWithinTheBudget) {
