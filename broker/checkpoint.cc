@@ -72,7 +72,8 @@ void PutDelivery(std::string* out, QueueOffset offset, const InFlight& d) {
   PutVarint(out, static_cast<uint64_t>(d.attempts));
   PutVarint(out, d.nonce);
   PutSignedVarint(out, d.invisible_until);
-  out->push_back(static_cast<char>((d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (d.held ? 4 : 0) |
+  const bool held = d.held && !BARID_MUTATION(kCheckpointForgetsHolds);
+  out->push_back(static_cast<char>((d.visible ? 1 : 0) | (d.auto_renew ? 2 : 0) | (held ? 4 : 0) |
                                    (d.message_group != 0 ? 8 : 0)));
   PutFixed(out, d.attempt_id_hash);
   PutLengthPrefixed(out, *d.client);

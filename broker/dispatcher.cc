@@ -139,7 +139,9 @@ int64_t Dispatcher::OldestIn(GroupId group, const QueueKey& queue) const {
   if (cursor == nullptr) return bounds.first < bounds.end ? 0 : std::numeric_limits<int64_t>::max();
   QueueOffset oldest = std::max(cursor->next, bounds.first);
   if (const auto reserved = reserved_.find({group, queue}); reserved != reserved_.end()) {
-    oldest = std::max({oldest, reserved->second.next, reserved->second.scanned});
+    // Without proposals its scan position is that of before, which a reset may have moved back.
+    oldest = std::max(oldest, reserved->second.scanned);
+    if (reserved->second.proposals > 0) oldest = std::max(oldest, reserved->second.next);
   }
   if (!cursor->again.empty() && !BARID_MUTATION(kPriorityForgetsReturned))
     oldest = std::min(oldest, *cursor->again.begin());

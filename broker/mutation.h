@@ -31,6 +31,10 @@ namespace barid::broker {
   X(kFilterDeliversAll)       /* what an SQL filter leaves out is delivered */                                    \
   X(kFilterLosesMatches)      /* what matches an SQL filter is passed over */                                     \
   X(kHoldForever)             /* a held delivery has no cap */                                                    \
+  X(kHoldForgotten)           /* nothing is ever held */                                                          \
+  X(kHoldAgainAndAgain)       /* each sign of life of a client is written down */                                 \
+  X(kGoneTooEarly)            /* a client is gone after a quarter of the time */                                  \
+  X(kNoTimeAfterLead)         /* a new leader takes for gone of whom it has not heard yet */                      \
   X(kClientGoneForgotten)     /* a dead client keeps what it holds */                                             \
   X(kMoveLosesMessage)        /* a dead letter is removed here and not added there */                             \
   X(kMoveKeepsMessage)        /* a dead letter is added there and not removed here */                             \
@@ -114,6 +118,7 @@ namespace barid::broker {
   X(kPriorityForgetsReturned)      /* what came back is not among the oldest */                                   \
   X(kCheckpointForgetsCursors)     /* cursors changed since the last checkpoint are not written */                \
   X(kCheckpointForgetsDeliveries)                                                                                 \
+  X(kCheckpointForgetsHolds) /* nothing is held any more after a restart */                                       \
   X(kCheckpointForgetsBlocks)                                                                                     \
   X(kCheckpointIndexTooHigh)        /* the checkpoint claims one record more than it holds */                     \
   X(kCountForgetsWhatExpires)       /* what expires unread is still counted as ready */                           \

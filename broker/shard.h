@@ -96,6 +96,7 @@ class Shard {
 
   // The process is about to end: no receive waits any more.
   void Drain() {
+    visibility_.Drain();
     dispatcher_.Drain();
     puller_.Drain();
   }

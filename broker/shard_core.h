@@ -59,8 +59,9 @@ struct ShardOptions {
   int64_t carry_live_percent = 72;
   int64_t carry_bytes_per_second = int64_t{16} << 20;
   absl::Duration auto_renew_first = absl::Seconds(60);  // First deadline of an auto-renewed delivery,
-  absl::Duration auto_renew_hold_after = absl::Seconds(20);
-  absl::Duration auto_renew_cap = absl::Hours(3);       // and how long it may be held in all.
+  // and when it is held, if it is not settled by then. What a leader was told that dies sooner is lost with it.
+  absl::Duration auto_renew_hold_after = absl::Seconds(1);
+  absl::Duration auto_renew_cap = absl::Hours(3);       // How long it may be held in all.
   absl::Duration client_silence = absl::Seconds(120);   // Without a sign of life a client is gone,
   absl::Duration client_grace = absl::Seconds(30);      // and what it holds is visible this much later.
   absl::Duration metrics_interval = absl::Seconds(10);  // How old the counts of messages may be that metrics show.

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "broker/mutation.h"
 
 namespace barid::broker {
 namespace {
@@ -42,10 +43,18 @@ RetryPolicy Visibility::PolicyOf(GroupId group) const {
 }
 
 void Visibility::OnLead() {
-  leading_since_us_ = core_->NowMicros();
-  next_client_check_us_ = leading_since_us_ + kClientCheckMicros;
-  last_heard_us_.clear();
+  listening_since_us_ = core_->NowMicros();
+  next_client_check_us_ = listening_since_us_ + kClientCheckMicros;
+  last_words_.clear();
   holds_.clear();
+}
+
+void Visibility::Drain() {
+  draining_ = true;
+  if (!core_->leading()) return;
+  const int64_t now = core_->NowMicros();
+  for (DueHold& hold : holds_) hold.due_us = std::min(hold.due_us, now);
+  ProposeHolds(now);
 }
 
 void Visibility::Settle(SettleCall call, Callback<SettleResult> done) {
@@ -177,25 +186,38 @@ void Visibility::EndAll(const absl::Status& why) {
 
 void Visibility::ReportSent(const SentReport& report) {
   if (!core_->leading()) return;
-  const int64_t due = core_->NowMicros() + absl::ToInt64Microseconds(core_->options().auto_renew_hold_after);
+  const int64_t now = core_->NowMicros();
+  const absl::Duration hold_after = draining_ ? absl::ZeroDuration() : core_->options().auto_renew_hold_after;
+  const int64_t due = now + absl::ToInt64Microseconds(hold_after);
   for (const SentReport::Entry& entry : report.entries) {
-    holds_.push_back({due, {entry.group, entry.queue}, entry.offset, entry.nonce});
+    const CursorKey key{entry.group, entry.queue};
+    const InFlight* const delivery = core_->state().FindDelivery(key, entry.offset, entry.nonce);
+    if (delivery == nullptr || !delivery->auto_renew) continue;
+    // A client may be given something before any proxy has told of it.
+    last_words_[*delivery->client] = {now, /*was_goodbye=*/false};
+    holds_.push_back({due, key, entry.offset, entry.nonce});
   }
+  if (draining_) ProposeHolds(now);
 }
 
 void Visibility::ReportClients(const ClientReport& report) {
   if (!core_->leading()) return;
   const int64_t now = core_->NowMicros();
-  for (const std::string& client : report.alive) last_heard_us_[client] = now;
+  for (const std::string& client : report.alive) {
+    last_words_[client] = {now, /*was_goodbye=*/false};
+    if (BARID_MUTATION(kHoldAgainAndAgain) && core_->state().holders().contains(client))
+      core_->Propose(Command(log::Hold()), Bytes(), [](absl::StatusOr<Outcome>) {});
+  }
   for (const std::string& client : report.gone) {
-    last_heard_us_.erase(client);
+    last_words_[client] = {now, /*was_goodbye=*/true};
     if (core_->state().holders().contains(client)) ProposeClientGone(client, now);
   }
 }
 
+// Holds before lapses: after a pause of the process both may be due.
 void Visibility::Tick(int64_t now_us) {
-  ProposeLapses(now_us);
   ProposeHolds(now_us);
+  ProposeLapses(now_us);
   ProposeClientsGone(now_us);
 }
 
@@ -206,7 +228,7 @@ void Visibility::ProposeLapses(int64_t now_us) {
     if (deadline_us > now_us || names.size() >= kMaxPerRecord) break;
     const InFlight& delivery = core_->state().FindCursor(key)->in_flight.at(offset);
     const Name name{key, offset, delivery.nonce};
-    if (burying_.contains(name) || !lapsing_.insert(name).second) continue;
+    if (holding_.contains(name) || burying_.contains(name) || !lapsing_.insert(name).second) continue;
     if (delivery.attempts >= PolicyOf(key.group).max_attempts && !IsDeadLetterTopic(key.queue.topic)) {
       lapsing_.erase(name);
       if (burying_.size() >= kMaxPerRecord) break;  // Each reads a message first.
@@ -230,30 +252,49 @@ void Visibility::ProposeLapses(int64_t now_us) {
 
 void Visibility::ProposeHolds(int64_t now_us) {
   log::Hold command;
-  while (!holds_.empty() && holds_.front().due_us <= now_us && command.deliveries_size() < kMaxPerRecord) {
+  for (; !holds_.empty() && holds_.front().due_us <= now_us; holds_.pop_front()) {
     const DueHold& hold = holds_.front();
     const InFlight* const delivery = core_->state().FindDelivery(hold.key, hold.offset, hold.nonce);
-    if (delivery != nullptr && delivery->auto_renew && !delivery->visible && !delivery->held) {
-      SetRef(command.add_deliveries(), hold.key, hold.offset, hold.nonce);
-    }
-    holds_.pop_front();
+    if (delivery == nullptr || !delivery->auto_renew || delivery->visible || delivery->held) continue;
+    if (SaidGoodbye(*delivery->client) || BARID_MUTATION(kHoldForgotten)) continue;
+    if (!holding_.insert({hold.key, hold.offset, hold.nonce}).second) continue;
+    SetRef(command.add_deliveries(), hold.key, hold.offset, hold.nonce);
+    if (command.deliveries_size() == kMaxPerRecord) ProposeHold(std::exchange(command, log::Hold()), now_us);
   }
-  if (command.deliveries_size() > 0) {
-    const absl::Duration rest = core_->options().auto_renew_cap - core_->options().auto_renew_hold_after;
-    command.set_cap(now_us + absl::ToInt64Microseconds(rest));
-    core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
+  if (command.deliveries_size() > 0) ProposeHold(std::move(command), now_us);
+}
+
+void Visibility::ProposeHold(log::Hold command, int64_t now_us) {
+  const absl::Duration rest = core_->options().auto_renew_cap - core_->options().auto_renew_hold_after;
+  command.set_cap(now_us + absl::ToInt64Microseconds(rest));
+  std::vector<Name> names;
+  for (const log::DeliveryRef& ref : command.deliveries()) {
+    names.push_back({{GroupId(ref.group_id()), KeyOf(ref.queue())}, ref.offset(), ref.nonce()});
   }
+  core_->Propose(Command(std::move(command)), Bytes(), [this, names = std::move(names)](absl::StatusOr<Outcome>) {
+    for (const Name& name : names) holding_.erase(name);
+  });
+}
+
+bool Visibility::SaidGoodbye(const std::string& client) const {
+  const auto word = last_words_.find(client);
+  return word != last_words_.end() && word->second.was_goodbye;
 }
 
 void Visibility::ProposeClientsGone(int64_t now_us) {
   if (now_us < next_client_check_us_) return;
+  // Whoever was paused has heard nobody meanwhile.
+  if (now_us - next_client_check_us_ > kClientCheckMicros) listening_since_us_ = now_us;
   next_client_check_us_ = now_us + kClientCheckMicros;
-  const int64_t silence_us = absl::ToInt64Microseconds(core_->options().client_silence);
-  absl::erase_if(last_heard_us_, [&](const auto& heard) { return heard.second < now_us - 2 * silence_us; });
+  int64_t silence_us = absl::ToInt64Microseconds(core_->options().client_silence);
+  absl::erase_if(last_words_, [&](const auto& word) { return word.second.at_us < now_us - 2 * silence_us; });
+  if (BARID_MUTATION(kGoneTooEarly)) silence_us /= 4;
   for (const auto& [client, held] : core_->state().holders()) {
-    const auto heard = last_heard_us_.find(client);
-    const int64_t since = std::max(leading_since_us_, heard == last_heard_us_.end() ? 0 : heard->second);
-    if (now_us - since > silence_us) ProposeClientGone(client, now_us);
+    const auto word = last_words_.find(client);
+    const int64_t heard_us = word == last_words_.end() ? 0 : word->second.at_us;
+    const int64_t since = BARID_MUTATION(kNoTimeAfterLead) ? heard_us : std::max(listening_since_us_, heard_us);
+    // A Hold may have been on its way when its client said goodbye.
+    if (now_us - since > silence_us || SaidGoodbye(client)) ProposeClientGone(client, now_us);
   }
 }
 

@@ -25,9 +25,15 @@ class Visibility {
   void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
 
   // A term begins: every client is granted the full time.
+  //
+  // What was reported to the leader before and was not held yet is not known here, nor whether its answer had left: it
+  // comes back after its first deadline, as does what was never reported.
   void OnLead();
+  // The process is about to end, and nobody reports anything again: what was reported is held at once.
+  void Drain();
 
   void Settle(SettleCall call, Callback<SettleResult> done);
+  // The clients have what they were sent: it is held, if it is not settled soon.
   void ReportSent(const SentReport& report);
   void ReportClients(const ClientReport& report);
 
@@ -49,20 +55,28 @@ class Visibility {
     LogIndex nonce = 0;
   };
   using Name = std::tuple<CursorKey, QueueOffset, LogIndex>;  // Of one delivery.
+  struct LastWord {
+    int64_t at_us = 0;
+    bool was_goodbye = false;
+  };
 
-  void ProposeLapses(int64_t now_us);
   void ProposeHolds(int64_t now_us);
+  void ProposeHold(log::Hold command, int64_t now_us);
+  void ProposeLapses(int64_t now_us);
   void ProposeClientsGone(int64_t now_us);
   void ProposeClientGone(const std::string& client, int64_t now_us);
+  bool SaidGoodbye(const std::string& client) const;
   RetryPolicy PolicyOf(GroupId group) const;
 
   ShardCore* const core_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::flat_hash_set<Name> lapsing_;  // Proposed to become visible, not applied.
+  absl::flat_hash_set<Name> holding_;  // Proposed to be held, not applied.
   absl::btree_map<Name, std::vector<Buried>> burying_;
   std::deque<DueHold> holds_;  // In order of due_us.
-  absl::flat_hash_map<std::string, int64_t> last_heard_us_;
-  int64_t leading_since_us_ = 0;
+  bool draining_ = false;
+  absl::flat_hash_map<std::string, LastWord> last_words_;
+  int64_t listening_since_us_ = 0;
   int64_t next_client_check_us_ = 0;
 };
 

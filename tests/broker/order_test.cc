@@ -420,6 +420,23 @@ TEST_F(PriorityTest, OneReceiveOfTenBeginsWithTheOldest) {
   EXPECT_THAT(low, ElementsAre("oldest", "old"));
 }
 
+TEST_F(PriorityTest, WhatAResetGivesAgainIsAmongTheOldest) {
+  Stop();
+  options_.priority_oldest_every = 1;
+  Start();
+  SendAt(0, "oldest");
+  EXPECT_EQ(TakeOne(), "oldest");
+  SendAt(15, "high");
+  ResetOffsetCall call;
+  call.shard = kShard;
+  call.group = kGroup;
+  call.topic = kTopic;
+  call.queues = {0};
+  call.offset = 0;
+  EXPECT_THAT(Ask(&Shard::ResetOffset, std::move(call)).entries.at(0).status, IsOk());
+  EXPECT_EQ(TakeOne(), "oldest");
+}
+
 // However fast high ones come, a low one waits for ten receives at most for each that is older.
 TEST_F(PriorityTest, NobodyWaitsForEver) {
   SendAt(0, "low");

@@ -51,7 +51,10 @@ void Checker::DropGroup(GroupId group) {
 }
 
 void Checker::ForgetDeadlines() {
-  for (auto& [key, progress] : progress_) progress.invisible_until = -absl::InfiniteDuration();
+  for (auto& [key, progress] : progress_) {
+    progress.invisible_until = progress.first_deadline = -absl::InfiniteDuration();
+    progress.is_renewed = false;
+  }
 }
 
 // --- Stored offsets ---
@@ -425,6 +428,13 @@ void Checker::CheckNoTransactionIsLost() {
 // --- Receives ---
 
 uint64_t Checker::OnReceive(const ReceiveCall& call, absl::Duration now) {
+  // A repeated attempt begins with a first deadline again, whether its answer is seen or not.
+  if (!call.attempt_id.empty() && IsOrdered(call.group)) {
+    for (auto it = progress_.lower_bound({call.group, TopicId(), 0});
+         it != progress_.end() && std::get<GroupId>(it->first) == call.group; ++it) {
+      if (it->second.attempt_id == call.attempt_id && it->second.client == call.client_id) EndRenewal(&it->second);
+    }
+  }
   receives_[next_id_] = {call, now, first_};
   return next_id_++;
 }
@@ -541,6 +551,9 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
       if (origin != progress_.end()) {
         Progress& left = origin->second;
         if (left.fate == Fate::kSettled) return Violate(absl::StrCat(name, " is a dead letter, and was acknowledged"));
+        if (left.fate == Fate::kOwed && left.is_renewed && now < InvisibleUntil(left)) {
+          return Violate(absl::StrCat(name, " is a dead letter, and ", left.client, ", who lives, has it"));
+        }
         if (left.fate == Fate::kOwed && !MayBeExhausted(mourned->second, left) &&
             PendingReceivesOf(DeadLetterGroup(topic), sent.topic) == 0) {
           return Violate(absl::StrCat(name, " is a dead letter without cause"));
@@ -575,9 +588,9 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   if (!is_dead_letter && delivery.attempt > group.max_attempts) {
     return Violate(absl::StrCat(name, " has attempt ", delivery.attempt, " of ", group.max_attempts));
   }
-  if (now < progress.invisible_until) {
-    return Violate(absl::StrCat(name, " was delivered while somebody else held it, ",
-                                absl::FormatDuration(progress.invisible_until - now), " too early"));
+  if (now < InvisibleUntil(progress)) {
+    return Violate(absl::StrCat(name, " was delivered while ", progress.is_renewed ? progress.client : "somebody else",
+                                " held it, ", absl::FormatDuration(InvisibleUntil(progress) - now), " too early"));
   }
   if (group.ordered && !is_dead_letter && !sent.message_group.empty())
     CheckOrder(state, receive, delivery, number, name, now);
@@ -589,7 +602,9 @@ void Checker::CheckDelivery(const PendingReceive& receive, const Delivery& deliv
   progress.silent_seen = state.silent;
   progress.nonce = delivery.nonce;
   progress.receipt_is_dead = false;
-  progress.invisible_until = receive.at + AtLeast(delivery.invisible);
+  progress.invisible_until = progress.first_deadline = receive.at + AtLeast(delivery.invisible);
+  progress.may_be_renewed = receive.call.auto_renew;
+  progress.is_renewed = false;
 }
 
 bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, const std::string& name,
@@ -604,7 +619,9 @@ bool Checker::IsRepeat(const PendingReceive& receive, const Delivery& delivery, 
     Violate(absl::StrCat(name, " was repeated as attempt ", delivery.attempt, ", it was ", progress->min_attempt - 1));
   }
   // What is known of its time may be newer than this answer.
+  EndRenewal(progress);
   progress->invisible_until = std::min(progress->invisible_until, receive.at + AtLeast(delivery.invisible));
+  progress->first_deadline = progress->invisible_until;
   return true;
 }
 
@@ -633,11 +650,63 @@ void Checker::CheckOrder(const GroupState& state, const PendingReceive& receive,
                                   ", was not settled"));
     }
     // What was extended after the receive was asked for may have been so after it was delivered.
-    if (now < progress.invisible_until && progress.held_since < receive.at) {
+    if (now < InvisibleUntil(progress) && progress.held_since < receive.at) {
       return Violate(absl::StrCat(name, " was delivered while somebody else held m", other, " of its message group"));
     }
   }
 }
+
+// --- Renewal ---
+
+absl::Duration Checker::LastSign(const std::string& client) const {
+  const auto heard = heard_.find(client);
+  return heard == heard_.end() ? leading_since_ : std::max(leading_since_, heard->second);
+}
+
+absl::Duration Checker::InvisibleUntil(const Progress& progress) const {
+  if (!progress.is_renewed) return progress.invisible_until;
+  const absl::Duration gone = LastSign(progress.client) + AtLeast(renewal_.silence) + AtLeast(renewal_.grace);
+  return std::min(progress.invisible_until, std::max(progress.first_deadline, gone));
+}
+
+void Checker::EndRenewal(Progress* progress) {
+  if (std::exchange(progress->is_renewed, false)) progress->invisible_until = progress->first_deadline;
+}
+
+void Checker::OnSent(const Receipt& receipt, absl::Duration now) {
+  if (IsVoid(receipt)) return;
+  Progress& progress = progress_.at({receipt.group, receipt.topic, receipt.number});
+  if (progress.nonce != receipt.nonce || progress.fate != Fate::kOwed || progress.receipt_is_dead) return;
+  if (!progress.may_be_renewed || progress.is_renewed) return;
+  // A leader that hears of it late may let it lapse first.
+  if (now + renewal_.hold_after * 1.02 + absl::Milliseconds(100) > progress.first_deadline) return;
+  const bool is_repeated = std::any_of(receives_.begin(), receives_.end(), [&](const auto& receive) {
+    const ReceiveCall& call = receive.second.call;
+    return call.group == receipt.group && !call.attempt_id.empty() && call.attempt_id == progress.attempt_id;
+  });
+  if (is_repeated && IsOrdered(receipt.group)) return;
+  progress.is_renewed = true;
+  progress.invisible_until = now + AtLeast(renewal_.cap);
+  ++renewed_;
+}
+
+void Checker::OnClients(const ClientReport& report, absl::Duration now) {
+  for (const std::string& client : report.alive) {
+    if (now - LastSign(client) > AtLeast(renewal_.silence)) {
+      for (auto& [key, progress] : progress_) {
+        if (progress.client == client) progress.invisible_until = InvisibleUntil(progress);
+      }
+    }
+    heard_[client] = now;
+  }
+  for (const std::string& client : report.gone) {
+    for (auto& [key, progress] : progress_) {
+      if (progress.client == client) EndRenewal(&progress);
+    }
+  }
+}
+
+void Checker::OnLead(absl::Duration now) { leading_since_ = now; }
 
 // --- Settling ---
 
@@ -709,12 +778,14 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
         if (progress.fate == Fate::kOwed) progress.fate = Fate::kMaybeMoved;
         break;
     }
-    progress.invisible_until = -absl::InfiniteDuration();
+    progress.invisible_until = progress.first_deadline = -absl::InfiniteDuration();
+    progress.may_be_renewed = progress.is_renewed = false;
     return;
   }
   if (settle.must_be_stale) return Violate(absl::StrCat("the stale receipt of ", Name(receipt), " was taken"));
   if (progress.nonce != receipt.nonce) return;  // Redelivered and answered after this was applied.
   progress.held_since = now;
+  progress.may_be_renewed = progress.is_renewed = false;
   switch (settle.kind) {
     case SettleKind::kAck:
       if (progress.fate == Fate::kMoved)
@@ -750,7 +821,13 @@ void Checker::OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Dura
 
 // --- Crashes, retention, the end ---
 
-void Checker::OnCrash() {
+void Checker::OnCrash(const Held& held) {
+  for (auto& [key, progress] : progress_) {
+    const auto& [group, topic, number] = key;
+    const std::optional<std::pair<int32_t, QueueOffset>>& place = sent_[static_cast<size_t>(number)].place;
+    if (!progress.is_renewed || !place) continue;
+    if (!held.contains({{group, {topic, place->first}}, place->second, progress.nonce})) EndRenewal(&progress);
+  }
   for (const Number number : pending_sends_) {
     Sent& sent = sent_[static_cast<size_t>(number)];
     if (sent.state == SendState::kPending) sent.state = SendState::kUnknown;

@@ -14,6 +14,7 @@
 #include "base/broker_calls.h"
 #include "base/metadata.h"
 #include "broker/counts.h"
+#include "broker/cursor_key.h"
 
 namespace barid::broker {
 
@@ -39,6 +40,9 @@ struct TransactionFate {
 //     answered as the first was; one with the same id and another content is a message of its own.
 //   - An acknowledged settlement never comes back; a stale receipt settles nothing, a live one does.
 //   - Attempts count up; what one member holds is given to nobody else before its time.
+//   - What a client was given by a receive that asked for renewal, and was reported to have, is given to nobody else
+//     while it lives, up to the cap. Who is silent for the allowed time, or says goodbye, has lost it soon after, and
+//     not before; a leader that begins grants the full time. What the state of a leader that died held is held on.
 //   - A dead letter leaves its group and is in the dead-letter queue, once.
 //   - Retention takes nothing before its time, and nothing unsettled where that is asked for. A scheduled message's
 //     time begins when it is due.
@@ -118,6 +122,15 @@ class Checker {
 
   void ExpectNobodyIsOldest() { oldest_first_ = false; }
 
+  // How long clients keep what they have.
+  struct Renewal {
+    absl::Duration hold_after;
+    absl::Duration cap;
+    absl::Duration silence;
+    absl::Duration grace;
+  };
+  void ExpectRenewal(const Renewal& renewal) { renewal_ = renewal; }
+
   // --- Calls and answers. Each call has a number, given back with its answer. ---
 
   Number next_number() const { return static_cast<Number>(sent_.size()); }
@@ -159,6 +172,12 @@ class Checker {
   // The receipts of what was delivered. `powered`: while the disk works, everything that was delivered is answered.
   std::vector<Receipt> OnReceiveAnswer(uint64_t id, const ReceiveResult& result, absl::Duration now, bool powered);
 
+  // The leader is told that the client has it.
+  void OnSent(const Receipt& receipt, absl::Duration now);
+  // That these clients were heard from, or said goodbye.
+  void OnClients(const ClientReport& report, absl::Duration now);
+  void OnLead(absl::Duration now);
+
   uint64_t OnSettle(const Receipt& receipt, SettleKind kind, absl::Duration delay, absl::Duration now);
   void OnSettleAnswer(uint64_t id, const absl::Status& status, absl::Duration now);
 
@@ -177,8 +196,9 @@ class Checker {
 
   void OnStats(const std::vector<QueueStats>& stats, absl::Duration now);
 
-  // The process is gone, and the answers with it.
-  void OnCrash();
+  // The process is gone, and the answers with it. `held`: by offset and nonce, what was held in its state.
+  using Held = std::set<std::tuple<CursorKey, QueueOffset, LogIndex>>;
+  void OnCrash(const Held& held);
 
   // One message group of a group, for a while.
   struct Stuck {
@@ -198,6 +218,7 @@ class Checker {
            updates_.size() + resets_.size();
   }
   int64_t delivered() const { return delivered_; }
+  int64_t renewed() const { return renewed_; }    // Deliveries that had to be held.
   int64_t repeated() const { return repeated_; }  // Deliveries again by attempt id.
   bool IsOrdered(GroupId group) const {
     const auto found = groups_.find(group);
@@ -240,6 +261,9 @@ class Checker {
         -absl::InfiniteDuration();  // When a settlement said so last; before that, since its Deliver.
     std::string attempt_id;         // Of the receive that got it last,
     std::string client;             // and whose that was.
+    bool may_be_renewed = false;    // As that asked for, and nobody said otherwise since.
+    bool is_renewed = false;        // The leader knows that the client has it: invisible_until is the cap,
+    absl::Duration first_deadline = -absl::InfiniteDuration();  // and this what it was before.
   };
   struct GroupState {
     Group group;
@@ -302,6 +326,11 @@ class Checker {
   void CheckPriorities(const ReceiveResult& result);
   std::string Name(const Receipt& receipt) const;
   void CheckDelivery(const PendingReceive& receive, const Delivery& delivery, Number number, absl::Duration now);
+  // Until when nobody else may be given it.
+  absl::Duration InvisibleUntil(const Progress& progress) const;
+  // The client may have lost it; its first deadline still counts.
+  static void EndRenewal(Progress* progress);
+  absl::Duration LastSign(const std::string& client) const;
   // What an ordered group may be given of a message group.
   void CheckOrder(const GroupState& state, const PendingReceive& receive, const Delivery& delivery, Number number,
                   const std::string& name, absl::Duration now);
@@ -315,6 +344,10 @@ class Checker {
   bool MayBeExhausted(const GroupState& group, const Progress& progress) const;
 
   std::string violation_;
+  Renewal renewal_;
+  std::map<std::string, absl::Duration> heard_;  // Of clients, by the leader.
+  absl::Duration leading_since_;
+  int64_t renewed_ = 0;
   std::map<TopicId, Topic> topics_;
   std::map<GroupId, GroupState> groups_;
   std::vector<Sent> sent_;

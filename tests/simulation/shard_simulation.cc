@@ -93,6 +93,8 @@ ShardSimulation::ShardSimulation(uint64_t seed, Watch watch)
   options_.auto_renew_cap = character_.clients_stay ? kCap : absl::Hours(2);
   options_.client_silence = absl::Seconds(10);
   options_.client_grace = absl::Seconds(4);
+  checker_.ExpectRenewal(
+      {options_.auto_renew_hold_after, options_.auto_renew_cap, options_.client_silence, options_.client_grace});
 
   // Where the wall clock is set, a new term may begin a window later.
   const bool short_window = !character_.steps_wall_clock && random_.OneIn(3);
@@ -301,6 +303,7 @@ bool ShardSimulation::Restart() {
     return false;
   }
   disk_.CutPowerAtCall(0);
+  checker_.OnLead(Now());
   return true;
 }
 
@@ -320,7 +323,13 @@ void ShardSimulation::Crash() {
       disk_.CutPower();
     }
   }
-  checker_.OnCrash();
+  Checker::Held held;
+  for (const auto& [key, cursor] : process_->shard->state().cursors()) {
+    for (const auto& [offset, delivery] : cursor.in_flight) {
+      if (delivery.held) held.insert({key, offset, delivery.nonce});
+    }
+  }
+  checker_.OnCrash(held);
   lite_.OnCrash();
   for (SentCall& sent : sent_calls_) {
     if (std::exchange(sent.under_way, 0) > 0) sent.known_by = Now();
@@ -888,12 +897,16 @@ void ShardSimulation::ReportSent(const Checker::Receipt& receipt) {
   SentReport report;
   report.shard = kShard;
   report.entries.push_back({receipt.group, receipt.queue, receipt.offset, receipt.nonce});
-  OnShard([report](Shard* shard) { shard->ReportSent(report); });
+  OnShard([this, report, receipt, generation = generation_](Shard* shard) {
+    shard->ReportSent(report);
+    ++sent_reports_;
+    if (generation == generation_) checker_.OnSent(receipt, Now());
+  });
 }
 
 void ShardSimulation::ReportClients() {
   ClientReport report;
-  report.proxy = "proxy";
+  report.proxy = absl::StrCat("proxy-", random_.Below(2));
   for (int i = 0; i < 4; ++i) {
     const std::string client = absl::StrCat("c", i);
     if (draining_ || !random_.OneIn(3)) {
@@ -902,7 +915,53 @@ void ShardSimulation::ReportClients() {
       report.gone.push_back(client);
     }
   }
-  OnShard([report](Shard* shard) { shard->ReportClients(report); });
+  TellClients(report);
+}
+
+void ShardSimulation::TellClients(const ClientReport& report) {
+  Trace(absl::StrJoin(report.alive, " "), " alive, ", absl::StrJoin(report.gone, " "), " gone");
+  last_report_ = Now();
+  OnShard([this, report, generation = generation_](Shard* shard) {
+    shard->ReportClients(report);
+    if (generation == generation_) checker_.OnClients(report, Now());
+  });
+}
+
+// A client says goodbye, and is not heard from again: soon it holds nothing.
+void ShardSimulation::SayGoodbye() {
+  const std::string client = RandomClient();
+  TellClients({"proxy-0", {}, {client}});
+  const int64_t before = sent_reports_;
+  // Who is gone is looked for every 5 s: a Hold may have been on its way.
+  world_.RunFor(absl::Seconds(6));
+  if (IsDown() || sent_reports_ > before) return;
+  NowOnShard([&](Shard* shard) {
+    if (!shard->state().holders().contains(client)) return;
+    checker_.Violate(absl::StrCat(client, " said goodbye a while ago, and still holds something"));
+  });
+}
+
+// A leader that began just now hears of nobody, for almost as long as it has to wait.
+void ShardSimulation::StaySilent() {
+  world_.RunFor(options_.client_silence * 0.97);
+  for (const Stream& stream : streams_) {
+    for (const Checker::Group& group : stream.groups) Receive(stream, group, absl::ZeroDuration());
+  }
+}
+
+// However often proxies tell that clients live, nothing is written.
+void ShardSimulation::TellOften() {
+  constexpr int kOften = 1000;
+  const LogIndex before = process_->shard->state().applied_index();
+  const ClientReport report{"proxy-0", {"c0", "c1", "c2", "c3"}, {}};
+  TellClients(report);
+  NowOnShard([&](Shard* shard) {
+    for (int i = 0; i < kOften; ++i) shard->ReportClients(report);
+  });
+  world_.RunFor(absl::Milliseconds(200));
+  if (IsDown()) return;
+  const LogIndex written = process_->shard->state().applied_index() - before;
+  if (written >= kOften) checker_.Violate(absl::StrCat(kOften, " signs of life, and ", written, " records"));
 }
 
 // Whatever is old, or all that there is: more than the leader would by itself in a log as short as this.
@@ -1092,6 +1151,9 @@ void ShardSimulation::Step() {
     LookAtStats();
   } else if (dice < 95) {
     LookAtTimers();
+    if (random_.OneIn(3)) SayGoodbye();
+    // A storm writes as many records by itself.
+    if (random_.OneIn(3) && !character_.storms && !IsDown()) TellOften();
   } else if (dice < 97 && !waiting_.empty()) {
     OnShard([id = waiting_[random_.Below(waiting_.size())]](Shard* shard) { shard->CancelReceive(id); });
   } else if (dice < 98) {
@@ -1119,10 +1181,12 @@ void ShardSimulation::Step() {
       disk_.CutPowerAtCall(calls);
     }
   }
+  if (character_.clients_stay && Now() - last_report_ > absl::Seconds(3)) TellClients({"proxy-0", {"c0", "c1"}, {}});
   LetTimePass();
   if (random_.OneIn(character_.crash_one_in) || IsDown()) {
     Crash();
     Start();
+    if (random_.OneIn(4)) StaySilent();
   }
 }
 
@@ -1138,13 +1202,27 @@ bool ShardSimulation::ConsumeAll() {
 }
 
 void ShardSimulation::ConsumeUntilNothingComes() {
-  const absl::Duration end = Now() + kPatience;
+  const absl::Duration begin = Now();
+  const absl::Duration end = begin + kPatience;
   while (checker_.violation().empty() && !IsDown()) {
     if (character_.clients_stay) ReportClients();
     if (ConsumeAll()) continue;
+    LookForTheGone(std::max(begin, last_report_));
     if (Now() > end && (character_.far_timers || world_.clock()->Now() > last_due_)) break;
     world_.RunFor(absl::Seconds(1));
   }
+}
+
+// Who has been silent for long holds nothing.
+void ShardSimulation::LookForTheGone(absl::Duration silent_since) {
+  // It is looked for every 5 s.
+  const absl::Duration patience = options_.client_silence * 1.02 + absl::Seconds(6);
+  if (character_.clients_stay || IsDown() || Now() - silent_since < patience) return;
+  NowOnShard([this](Shard* shard) {
+    for (const auto& [client, held] : shard->state().holders()) {
+      checker_.Violate(absl::StrCat(client, " has been silent for long, and still holds ", held, " messages"));
+    }
+  });
 }
 
 void ShardSimulation::DrainLite() {
@@ -1223,6 +1301,7 @@ std::string ShardSimulation::Run() {
   counts_.time = world_.clock()->SinceBoot() - start;
   counts_.delivered = checker_.delivered();
   counts_.repeated = checker_.repeated();
+  counts_.renewed = checker_.renewed();
   counts_.resets = checker_.resets();
   if (!checker_.violation().empty()) Trace("VIOLATION: ", checker_.violation());
   DigestWorld();

@@ -42,6 +42,7 @@ class ShardSimulation {
     int64_t checked = 0;  // Checks given out.
     int64_t discarded = 0;
     int64_t repeated = 0;           // Deliveries again by attempt id.
+    int64_t renewed = 0;            // Deliveries that clients were to keep.
     int64_t stored_offsets = 0;     // Acknowledged.
     int64_t resets = 0;             // Acknowledged resets of places.
     int64_t pulled = 0;             // Messages.
@@ -150,6 +151,10 @@ class ShardSimulation {
   void ExtendWhileReceiving();
   void ReportSent(const Checker::Receipt& receipt);
   void ReportClients();
+  void TellClients(const ClientReport& report);
+  void SayGoodbye();
+  void StaySilent();
+  void TellOften();
   void CarrySomething();
   void Storm();
   void OutlastTheLog();
@@ -171,6 +176,7 @@ class ShardSimulation {
   void ConsumeUntilNothingComes();
   void DrainLite();
   bool ConsumeAll();  // True if anything came.
+  void LookForTheGone(absl::Duration silent_since);
 
   // --- For operators, at the end (operators.cc) ---
   // Sends all dead letters to a topic that nobody reads; each is there afterwards, or still a dead letter, once.
@@ -237,6 +243,8 @@ class ShardSimulation {
   uint64_t generation_ = 0;
   bool sync_fails_ = false;  // One is going to, and has not been noticed yet.
   Epoch epoch_ = 0;
+  absl::Duration last_report_;  // Of clients,
+  int64_t sent_reports_ = 0;    // and how often one was reported to have what it was given.
 
   // What was sent, to be sent again.
   struct SentCall {

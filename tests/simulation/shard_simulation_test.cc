@@ -48,6 +48,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.checked += simulation.counts().checked;
     all.discarded += simulation.counts().discarded;
     all.repeated += simulation.counts().repeated;
+    all.renewed += simulation.counts().renewed;
     all.redriven += simulation.counts().redriven;
     all.found += simulation.counts().found;
     all.sent_again += simulation.counts().sent_again;
@@ -80,6 +81,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.checked, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.discarded, static_cast<int64_t>(count) * 5);
   EXPECT_GT(all.repeated, static_cast<int64_t>(count) / 10);
+  EXPECT_GT(all.renewed, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.redriven, static_cast<int64_t>(count));
   EXPECT_GT(all.found, static_cast<int64_t>(count));
   EXPECT_GT(all.sent_again, static_cast<int64_t>(count) * 10);
