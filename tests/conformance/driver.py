@@ -69,7 +69,7 @@ def run_scenario(name, arguments, server, directory, report):
     started = time.monotonic()
     problem = program.wait(scenario.deadline)
     seconds = time.monotonic() - started
-    run = Run(arguments.client, arguments.shape, options, program.events(), about=name)
+    run = Run(arguments.client, arguments.shape, options, program.events(), server, about=name)
     try:
         scenario.check(run)
     except (KeyError, IndexError, TypeError) as error:
@@ -108,6 +108,8 @@ def run_scenarios(arguments, server, directory, report):
         server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
         if "reply-topic" in options:
             server.create_topic(options["reply-topic"])
+        if "fifo-topic" in options:
+            server.create_topic(options["fifo-topic"], kind="fifo")
         server.create_group(options["group"], **SCENARIOS[name].group)
         if "simple-group" in options:
             server.create_group(options["simple-group"], **SCENARIOS[name].group)

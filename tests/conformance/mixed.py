@@ -24,7 +24,6 @@ KIND_OF = {**{kind: kind for kind in KINDS}, "tag": "normal", "sql": "normal", "
 TAGS = "a || b"
 SQL = "number >= 20 AND TAGS IN ('c', 'b')"
 MAX_ATTEMPTS = 3
-PRIORITIES = 16
 INVISIBLE_SECONDS = 10
 RETURN_SECONDS = 1
 # How much sooner than the clock says the end of an invisible time may be seen: leaders' clocks are steered by 1 %.
@@ -271,8 +270,7 @@ class Amnesia:
 
 def create(server, topic, group):
     for kind in KINDS:
-        server.create_topic(f"{topic}-{kind}", kind="normal" if kind == "retry" else kind,
-                            queues=PRIORITIES if kind == "priority" else 4)
+        server.create_topic(f"{topic}-{kind}", kind="normal" if kind == "retry" else kind)
     for via in KIND_OF:
         server.create_group(f"{group}-{via}", max_attempts=MAX_ATTEMPTS if via == "retry" else 1000, backoff="1s",
                             order="fifo" if via == "fifo" else "none")

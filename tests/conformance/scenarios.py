@@ -5,6 +5,8 @@ from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Callable
 
+from server import Server
+
 INVISIBLE_SECONDS = 10
 CHANGED_SECONDS = 4
 RUST_INVISIBLE_SECONDS = 10  # Without a push consumer, retries come from a lapsed invisible time.
@@ -68,6 +70,20 @@ RECALL_REFUSALS = {
     "nonsense": "(?i)40000|bad.?request|recall handle",
 }
 
+# A FIFO message to a NORMAL topic, and the other way round. All but Rust compare with the route before they ask the server.
+WRONG_TYPES = ("fifo-to-normal", "normal-to-fifo")
+WRONG_TYPE = {
+    "python": "current message type not match",
+    "node": "Current message type not match",
+    "java": "Current message type not match",
+    "go": "current message type not match",
+    "rust": "MESSAGE_PROPERTY_CONFLICT_WITH_TYPE",
+}
+
+PRIORITY_MESSAGES = 75  # Of four shards, each is asked sixteen times in a row (README.md): enough for its share, two at a time.
+OLDEST_EVERY = 10  # The server's default: of so many answers one begins with the oldest instead.
+NO_PRIORITY_ON_RECEIVE = ("go",)
+
 
 @dataclass
 class Run:
@@ -77,6 +93,7 @@ class Run:
     shape: str
     options: dict
     events: list
+    server: Server
     findings: list = field(default_factory=list)  # (whether it is right, a sentence, the promise that it is about)
     about: str = ""  # The promise that findings are about from now on.
 
@@ -85,6 +102,10 @@ class Run:
 
     def check(self, right, sentence):
         self.findings.append((bool(right), sentence, self.about))
+
+    def refusals(self):
+        """By case, all that the client said."""
+        return {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in self.named("refused")}
 
     @property
     def pushes(self):
@@ -235,7 +256,7 @@ def check_props(run):
 
 
 def check_errors(run):
-    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    refused = run.refusals()
     for case, pattern in REFUSALS[run.client].items():
         run.about = PROMISE_OF_REFUSAL[case]
         said = refused.get(case)
@@ -250,6 +271,72 @@ def check_errors(run):
     attempts = [event["attempt"] for event in received]
     allowed = ([1], [2]) if run.client in POLLS_OUTLIVE_THEIR_CONSUMER else ([1],)
     run.check(attempts in allowed, f"the poll that was over had not been given it before (attempts {attempts})")
+
+
+def check_wrong_type(run):
+    check_sent(run)
+    refused = run.refusals()
+    for case in WRONG_TYPES:
+        said = refused.get(case)
+        right = said and re.search(WRONG_TYPE[run.client], said)
+        run.check(right, f"{case}: {said or 'not refused'}" + ("" if right else f" (wanted: {WRONG_TYPE[run.client]})"))
+    sent = {event["body"]: event["id"] for event in run.named("sent")}
+    for kind, topic in (("normal", run.options["topic"]), ("fifo", run.options["fifo-topic"])):
+        stored = [message["id"] for message in run.server.stored(topic)]
+        wanted = [sent.get(f"{run.options['run']}-{kind}")]
+        run.check(stored == wanted, f"the {kind} topic holds the one message that is of its type"
+                  + ("" if stored == wanted else f"? {stored}, not {wanted}"))
+
+
+def next_of(left, most, oldest_first):
+    """What a receive is given of messages (priority, when they were sent): queue after queue, of which there is one a priority."""
+    first_of = {}
+    for priority, sent in sorted(left):
+        first_of.setdefault(priority, sent)
+    return sorted(left, key=lambda message: (first_of[message[0]] if oldest_first else -message[0], message[1]))[:most]
+
+
+def check_priority(run):
+    """Within a shard each answer has the highest of what is left, but for one of ten, which begins with the oldest."""
+    check_sent(run)
+    sent, received = run.named("sent"), run.named("received")
+    check_received(run, sent, received)
+    run.check(len(received) == len(sent), f"{len(received)} deliveries of {len(sent)} messages")
+    first = min((event["t"] for event in received), default=0)
+    run.check(all(event["t"] < first for event in sent), "all were sent before the first was received")
+    if run.client not in NO_PRIORITY_ON_RECEIVE:
+        priorities = {event["body"]: event["priority"] for event in sent}
+        wrong = [event["body"] for event in received if event["priority"] != priorities.get(event["body"])]
+        run.check(not wrong, f"{len(wrong)} came with another priority" + (f": {shorten(wrong)}" if wrong else ""))
+
+    messages = {event["id"]: (event["priority"], number) for number, event in enumerate(sent)}
+    left, answers = defaultdict(list), defaultdict(lambda: defaultdict(list))
+    shard_of = {stored["id"]: stored["shard"] for stored in run.server.stored(run.options["topic"])}
+    for id, message in messages.items():
+        left[shard_of.get(id)].append(message)
+    for event in received:
+        answers[shard_of.get(event["id"])][event["answer"]].append(messages.get(event["id"]))
+    run.check(None not in left, f"the messages are in the shards {shorten(map(str, left))}")
+    for shard in sorted(answers, key=str):
+        check_priority_of_shard(run, shard, left[shard], list(answers[shard].values()))
+
+
+def check_priority_of_shard(run, shard, left, answers):
+    wrong, instead, row, longest = [], [], 0, 0
+    for number, answer in enumerate(answers, start=1):
+        highest, oldest = (answer == next_of(left, len(answer), oldest_first) for oldest_first in (False, True))
+        if not highest and not oldest:
+            wrong.append(f"answer {number} gave {answer}, not {next_of(left, len(answer), False)}")
+        if oldest and not highest:
+            instead.append(number)
+        row = 0 if oldest else row + 1
+        longest = max(longest, row)
+        left = [message for message in left if message not in answer]
+    run.check(not wrong, f"{shard}: {len(answers)} answers, each with the highest or beginning with the oldest"
+              + (f"? (priority, when sent): {'; '.join(wrong)}" if wrong else ""))
+    gaps = [later - earlier for earlier, later in zip(instead, instead[1:])]
+    run.check(longest < OLDEST_EVERY and all(gap >= OLDEST_EVERY for gap in gaps),
+              f"{shard}: one of {OLDEST_EVERY} began with the oldest: instead of the highest the answers {instead}, and at most {longest} in a row did not")
 
 
 def check_due(run, received):
@@ -278,7 +365,7 @@ def check_recall(run):
     run.check([event["body"] for event in received] == [delivered],
               f"only the second was delivered ({shorten(event['body'] for event in received)})")
     check_due(run, received)
-    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    refused = run.refusals()
     for case, pattern in RECALL_REFUSALS.items():
         said = refused.get(case)
         run.check(said and re.search(pattern, said), f"recall of {case}: {said or 'not refused'}")
@@ -409,7 +496,7 @@ def check_lite(run):
             foreign.append(event["body"])
     run.check(not foreign, f"{len(foreign)} of lite topics that were not subscribed to just then" + (f": {shorten(foreign)}" if foreign else ""))
     run.about = "lite-quota"
-    refused = {event["case"]: f"{event['type']} {event['code'] or ''} {event['message']}" for event in run.named("refused")}
+    refused = run.refusals()
     for case, patterns in LITE_REFUSALS.items():
         said = refused.get(case)
         run.check(said and re.search(patterns[run.client], said), f"{case}: {said or 'not refused'}")
@@ -440,6 +527,7 @@ PROMISES = {
     "simple": ("simple", "simple consumer: receive, acknowledge, come back after the invisible time"),
     "change-invisible": ("simple", "the invisible time is changed"),
     "fifo": ("fifo", "order within a message group, also after a failure; other groups go on"),
+    "priority": ("priority", "within a shard the higher priority first, but one receive of ten begins with the oldest"),
     "delay": ("delay", "scheduled messages: never early, soon after they are due"),
     "recall": ("recall", "a scheduled message is recalled, or delivered, never both"),
     "transaction": ("transaction", "commit, rollback, check-back, also when the producer is gone"),
@@ -458,6 +546,7 @@ PROMISES = {
     "oversize-body": ("errors", "a body of 4 MiB and a byte is refused"),
     "illegal-names": ("errors", "illegal topics and tags are refused"),
     "unknown-topic": ("errors", "an unknown topic is refused"),
+    "wrong-type": ("wrong-type", "a message that is not of its topic's type is refused, and not stored"),
     "end-while-polling": ("errors", "a consumer ends while it polls; nothing is lost to its poll"),
     "lite": ("lite", "lite topics: a consumer gets what is sent to those that it subscribes to, in order, and nothing else"),
     "lite-quota": ("lite", "a subscription to too many lite topics, or to an illegal name, is refused"),
@@ -471,6 +560,7 @@ PROMISES = {
 NOT_OFFERED = {
     ("rust", "change-invisible"): "no such call",
     ("rust", "recall"): "no such call",
+    ("rust", "priority"): "its messages have none",
     **{("rust", promise): "no lite topics" for promise in ("lite", "lite-quota", "lite-offset", "lite-suspend", "lite-restart")},
     **{(client, "lite-offset"): "no such argument" for client in ("python", "go")},
     **{(client, "lite-suspend"): "no such result of a listener" for client in ("python", "java")},
@@ -487,6 +577,7 @@ class Scenario:
     dead_letters: bool = False
     topic_kind: str = "normal"
     replies: bool = False  # Needs a topic for them.
+    fifo_topic: bool = False  # Needs one besides.
     without: tuple = ()  # Clients that cannot do it.
 
     def options_for(self, client, name, messages):
@@ -500,6 +591,8 @@ class Scenario:
             options["simple-group"] = f"{name}-{client}-simple"
         if self.replies:
             options["reply-topic"] = f"{name}-{client}-replies"
+        if self.fifo_topic:
+            options["fifo-topic"] = f"{name}-{client}-fifo"
         if self.dead_letters:
             options["dead-group"] = f"{name}-{client}-dead"
         return options
@@ -520,6 +613,8 @@ SCENARIOS = {
     "transaction": Scenario(check_transaction, 90, {"count": 6}, topic_kind="transaction"),
     "fifo": Scenario(check_fifo, 180, {"count": 24, "change": CHANGED_SECONDS}, {"backoff": f"{FIFO_BACKOFF}s", "order": "fifo"},
                      topic_kind="fifo"),
+    "priority": Scenario(check_priority, 120, {"count": PRIORITY_MESSAGES, "await": 1}, topic_kind="priority", without=("rust",)),
+    "wrong-type": Scenario(check_wrong_type, 60, {"count": 2}, fifo_topic=True),
     # Rust's simple consumers ask one shard after the other, so they do not ask long.
     "members": Scenario(check_members, 60, {"count": 5, "await": 2}, replies=True),
     "lite": Scenario(check_lite, 60, {"count": 10}, {"order": "fifo"}, topic_kind="lite", without=("rust",)),

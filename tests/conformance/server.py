@@ -1,5 +1,6 @@
 """A Barid under test: one process, or one process per role."""
 
+import json
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ from children import Failed, kill, start, tail, wait_until
 
 START_SECONDS = 20
 DRAIN_SECONDS = 30
+MOST_LISTED = 1000
 # By default a producer is asked after 6 s, and again after 30 s.
 CHECK_SOONER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s"]
 # A client may read so few lite topics that the scenario `lite` wants one more.
@@ -132,15 +134,28 @@ class Server:
         brokers_and_proxies_first = self.processes[1:] + self.processes[:1]
         return brokers_and_proxies_first[round_number % len(self.processes)]
 
-    def create_topic(self, name, queues=4, kind="normal"):
-        # A LITE topic has no queues of its own.
-        self._baridctl_until_it_works("topic", "create", name, "--type", kind, *(() if kind == "lite" else ("--queues", queues)))
+    def create_topic(self, name, kind="normal"):
+        # A LITE topic has no queues of its own, and a PRIORITY topic one for each priority.
+        queues = () if kind in ("lite", "priority") else ("--queues", 4)
+        self._baridctl_until_it_works("topic", "create", name, "--type", kind, *queues)
 
     def create_group(self, name, max_attempts=16, backoff="1s,2s", order="none"):
         self._baridctl_until_it_works("group", "create", name, "--max-attempts", max_attempts, "--backoff", backoff,
                                       "--order", order)
 
+    def stored(self, topic):
+        """What the topic's queues hold, acknowledged or not, in the order in which it came there."""
+        answer = self._baridctl_until_it_works("message", "list", topic, "--max", MOST_LISTED, "--output", "json")
+        try:
+            messages = json.loads(answer)
+        except ValueError:  # It has more to say: a broker that did not answer, say.
+            raise Failed(f"the messages of {topic} cannot be listed: {answer}") from None
+        if len(messages) == MOST_LISTED:
+            raise Failed(f"{topic} holds {MOST_LISTED} messages or more, fewer were expected")
+        return messages
+
     def _baridctl_until_it_works(self, *words):
+        """Returns what it printed."""
         # Brokers may still be registering with the controller.
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -156,7 +171,7 @@ class Server:
                 # An earlier try may have worked although its answer got lost.
                 if status == 0 or "already exists" in answer.lower():
                     self._admin_endpoints = [endpoint]
-                    return
+                    return answer
                 answers.append(f"    {' '.join(command)}: {status}, {answer}")
             if time.monotonic() > deadline:
                 raise Failed("baridctl did not work at any endpoint:\n" + "\n".join(answers))

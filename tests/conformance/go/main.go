@@ -31,6 +31,7 @@ const (
 	largeBody     = maxBodyBytes - 4096 // An answer with it stays below 4 MiB.
 	bytesTag      = "bytes"             // Of messages whose body is no text.
 	messageGroups = 4
+	priorityBatch = 2
 	liteEvery     = 10 // Sends of loop.
 )
 
@@ -126,7 +127,8 @@ func (t *tally) wait(bodies, times int) {
 type options struct {
 	endpoint, consumerEndpoint           string
 	topic, group, simpleGroup, deadGroup string
-	replyTopic, liteTopic, liteGroup     string
+	replyTopic, fifoTopic                string
+	liteTopic, liteGroup                 string
 	run                                  string
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
@@ -214,7 +216,11 @@ func startSimple(o options, topic, group string) rmq.SimpleConsumer {
 
 // receive hides that this client reports an empty poll as an error.
 func receive(o options, consumer rmq.SimpleConsumer, most int32) ([]*rmq.MessageView, error) {
-	messages, err := consumer.Receive(context.Background(), most, o.invisible)
+	return receiveWithin(context.Background(), o, consumer, most)
+}
+
+func receiveWithin(ctx context.Context, o options, consumer rmq.SimpleConsumer, most int32) ([]*rmq.MessageView, error) {
+	messages, err := consumer.Receive(ctx, most, o.invisible)
 	if status, ok := rmq.AsErrRpcStatus(err); ok && status.GetCode() == int32(v2.Code_MESSAGE_NOT_FOUND) {
 		return nil, nil
 	}
@@ -552,6 +558,68 @@ func fifo(o options) {
 		return nil
 	})
 	acked.wait(o.count, 1)
+}
+
+func priority(o options) {
+	producer := startProducer(o)
+	for index := 0; index < o.count; index++ {
+		message := &rmq.Message{Topic: o.topic, Body: []byte(fmt.Sprintf("%s-%d", o.run, index))}
+		priority := 1 + index*7%15 // Each of 1 to 15, in no order.
+		if err := message.SetPriority(int32(priority)); err != nil {
+			fail("set priority", err)
+		}
+		receipts, err := producer.Send(context.Background(), message)
+		if err != nil {
+			fail("send", err)
+		}
+		emit("sent", fields{"id": receipts[0].MessageID, "body": string(message.Body), "tag": nil, "priority": priority})
+	}
+
+	consumer := startSimple(o, o.topic, o.group)
+	acked := newTally()
+	for answer := 1; !acked.complete(o.count, 1); answer++ {
+		// This client says how long it waits by its deadline alone, which would be 3 s more.
+		ctx, cancel := context.WithTimeout(context.Background(), o.await+time.Second)
+		messages, err := receiveWithin(ctx, o, consumer, priorityBatch)
+		cancel()
+		if err != nil {
+			fail("receive", err)
+		}
+		for _, message := range messages { // It does not show the priority.
+			emit("received", with(received(message, "simple"), "answer", answer))
+		}
+		for _, message := range messages {
+			if err := consumer.Ack(context.Background(), message); err != nil {
+				fail("ack", err)
+			}
+			acked.add(string(message.GetBody()))
+		}
+	}
+}
+
+func wrongType(o options) {
+	producer := startProducer(o)
+	messageTo := func(topic, body, messageGroup string) *rmq.Message {
+		message := &rmq.Message{Topic: topic, Body: []byte(o.run + "-" + body)}
+		if messageGroup != "" {
+			message.SetMessageGroup(messageGroup)
+		}
+		return message
+	}
+	attempt := func(name, topic, messageGroup string) {
+		if _, err := producer.Send(context.Background(), messageTo(topic, name, messageGroup)); err != nil {
+			emit("refused", with(describe(err), "case", name))
+		} else {
+			emit("accepted", fields{"case": name})
+		}
+	}
+	attempt("fifo-to-normal", o.topic, "g0")
+	attempt("normal-to-fifo", o.fifoTopic, "")
+	for _, message := range []*rmq.Message{messageTo(o.topic, "normal", ""), messageTo(o.fifoTopic, "fifo", "g0")} {
+		if err := send(producer, message); err != nil {
+			fail("send", err)
+		}
+	}
 }
 
 // members are two, each with a group of its own: they hear what is told to all, and each asks and is answered.
@@ -1045,8 +1113,8 @@ func obeyStdin() {
 }
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
-	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-	"props": props, "errors": errors, "lite": lite, "lite-suspend": liteSuspend, "loop": loop, "mixed": mixed}
+	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "priority": priority,
+	"members": members, "props": props, "errors": errors, "wrong-type": wrongType, "lite": lite, "lite-suspend": liteSuspend, "loop": loop, "mixed": mixed}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
@@ -1058,6 +1126,7 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
 	flags.StringVar(&o.topic, "topic", "", "")
 	flags.StringVar(&o.replyTopic, "reply-topic", "", "")
+	flags.StringVar(&o.fifoTopic, "fifo-topic", "", "")
 	flags.StringVar(&o.liteTopic, "lite-topic", "", "")
 	flags.StringVar(&o.liteGroup, "lite-group", "", "")
 	flags.StringVar(&o.group, "group", "", "")

@@ -61,6 +61,7 @@ public final class Conformance {
   private static final int LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // An answer with it stays below 4 MiB.
   private static final String BYTES = "bytes"; // The tag of messages whose body is no text.
   private static final int MESSAGE_GROUPS = 4;
+  private static final int PRIORITY_BATCH = 2;
   private static final String[] MEMBERS = {"a", "b"};
   private static final String[] LITE_TOPICS = {"a", "b", "c", "d"};
   private static final int LITE_EVERY = 10; // Sends of `loop`.
@@ -540,6 +541,41 @@ public final class Conformance {
     acked.await(count(), 1);
   }
 
+  private void priority() throws Exception {
+    Producer producer = startProducer();
+    for (int index = 0; index < count(); index++) {
+      String body = text("run") + "-" + index;
+      int priority = 1 + index * 7 % 15; // Each of 1 to 15, in no order.
+      SendReceipt receipt = producer.send(messageWith(body).setPriority(priority).build());
+      emit("sent", fields("id", receipt.getMessageId().toString(), "body", body, "tag", null, "priority", priority));
+    }
+
+    SimpleConsumer consumer = startSimple(text("topic"), text("group"));
+    Tally acked = new Tally();
+    for (int answer = 1; !acked.complete(count(), 1); answer++) {
+      List<MessageView> messages = consumer.receive(PRIORITY_BATCH, seconds("invisible", 10));
+      for (MessageView message : messages) {
+        emit("received", with(with(received(message, "simple"), "answer", answer), "priority", message.getPriority().orElse(null)));
+      }
+      for (MessageView message : messages) {
+        consumer.ack(message);
+        acked.add(bodyOf(message));
+      }
+    }
+  }
+
+  private void wrongType() throws Exception {
+    Producer producer = startProducer();
+    attempt(producer, "fifo-to-normal", () -> messageTo(text("topic"), "fifo-to-normal").setMessageGroup("g0").build());
+    attempt(producer, "normal-to-fifo", () -> messageTo(text("fifo-topic"), "normal-to-fifo").build());
+    send(producer, messageTo(text("topic"), "normal").build(), text("run") + "-normal");
+    send(producer, messageTo(text("fifo-topic"), "fifo").setMessageGroup("g0").build(), text("run") + "-fifo");
+  }
+
+  private MessageBuilder messageTo(String topic, String body) {
+    return messageWith(text("run") + "-" + body).setTopic(topic);
+  }
+
   /** Two members, each with a group of its own: they hear what is told to all, and each asks and is answered. */
   private void members() throws Exception {
     String replyTopic = text("reply-topic");
@@ -1016,9 +1052,9 @@ public final class Conformance {
         Map.entry("retry", conformance::retry), Map.entry("dlq", conformance::dlq),
         Map.entry("delay", conformance::delay), Map.entry("recall", conformance::recall),
         Map.entry("transaction", conformance::transaction), Map.entry("fifo", conformance::fifo),
-        Map.entry("members", conformance::members),
+        Map.entry("priority", conformance::priority), Map.entry("members", conformance::members),
         Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
-        Map.entry("lite", conformance::lite),
+        Map.entry("wrong-type", conformance::wrongType), Map.entry("lite", conformance::lite),
         Map.entry("lite-offset", conformance::liteOffset), Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");

@@ -21,6 +21,7 @@ const MAX_BODY_BYTES = 4 * 1024 * 1024;
 const LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096; // This client takes no answer of more than 4 MiB.
 const BYTES = 'bytes'; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS = 4;
+const PRIORITY_BATCH = 2;
 const MEMBERS = ['a', 'b'];
 const LITE_TOPICS = ['a', 'b', 'c', 'd'];
 const LITE_EVERY = 10; // Sends of `loop`.
@@ -392,6 +393,46 @@ async function fifo(options) {
   await acked.wait(options.count);
 }
 
+async function priority(options) {
+  const producer = await startProducer(options);
+  for (let index = 0; index < options.count; index++) {
+    const body = `${options.run}-${index}`;
+    const priority = 1 + index * 7 % 15; // Each of 1 to 15, in no order; this client takes 0 for none.
+    const receipt = await producer.send({ topic: options.topic, body: Buffer.from(body), priority });
+    emit('sent', { id: receipt.messageId, body, tag: null, priority });
+  }
+
+  const consumer = await startSimple(options, options.topic, options.group);
+  const acked = new Tally();
+  for (let answer = 1; !acked.complete(options.count); answer++) {
+    const messages = await consumer.receive(PRIORITY_BATCH, options.invisible * 1000);
+    for (const message of messages) {
+      emit('received', {
+        via: 'simple', id: message.messageId, body: bodyOf(message), attempt: message.deliveryAttempt, answer, priority: message.getPriority(),
+      });
+    }
+    for (const message of messages) {
+      await consumer.ack(message);
+      acked.add(bodyOf(message));
+    }
+  }
+}
+
+async function wrongType(options) {
+  const producer = await startProducer(options);
+  const messageTo = (topic, body, messageGroup) => ({ topic, body: Buffer.from(`${options.run}-${body}`), messageGroup });
+  for (const [kase, topic, messageGroup] of [['fifo-to-normal', options.topic, 'g0'], ['normal-to-fifo', options.fifoTopic, undefined]]) {
+    try {
+      await producer.send(messageTo(topic, kase, messageGroup));
+      emit('accepted', { case: kase });
+    } catch (error) {
+      emit('refused', { case: kase, ...describe(error) });
+    }
+  }
+  await send(producer, messageTo(options.topic, 'normal', undefined));
+  await send(producer, messageTo(options.fifoTopic, 'fifo', 'g0'));
+}
+
 // Two members, each with a group of its own: they hear what is told to all, and each asks and is answered.
 async function members(options) {
   const heard = new Tally();
@@ -676,12 +717,12 @@ function obeyStdin() {
 }
 
 const SCENARIOS = {
-  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, members, props, errors, lite,
-  'lite-offset': liteOffset, 'lite-suspend': liteSuspend, loop,
+  'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, priority, members, props, errors,
+  'wrong-type': wrongType, lite, 'lite-offset': liteOffset, 'lite-suspend': liteSuspend, loop,
 };
 
 const DEFAULTS = {
-  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'lite-topic': '', 'lite-group': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
+  'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'fifo-topic': '', 'lite-topic': '', 'lite-group': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
   'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
   'expression': '*', 'sql': '', 'sql-count': '0', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
@@ -695,6 +736,7 @@ function parseOptions(args) {
     ...values,
     consumerEndpoint: values['consumer-endpoint'] || values.endpoint,
     replyTopic: values['reply-topic'],
+    fifoTopic: values['fifo-topic'],
     liteTopic: values['lite-topic'],
     liteGroup: values['lite-group'],
     simpleGroup: values['simple-group'],

@@ -30,6 +30,7 @@ MAX_BODY_BYTES = 4 * 1024 * 1024
 LARGE_BODY_BYTES = MAX_BODY_BYTES - 4096  # What is left when an answer with it may have 4 MiB.
 BYTES = "bytes"  # The tag of messages whose body is no text.
 MESSAGE_GROUPS = 4
+PRIORITY_BATCH = 2
 MEMBERS = ("a", "b")
 LITE_TOPICS = ("a", "b", "c", "d")
 LITE_EVERY = 10  # Sends of `loop`.
@@ -419,6 +420,48 @@ def fifo(options):
     acked.wait(options.count)
 
 
+def priority(options):
+    producer = start_producer(options)
+    for index in range(options.count):
+        message = message_for(options, f"{options.run}-{index}")
+        message.priority = 1 + index * 7 % 15  # Each of 1 to 15, in no order.
+        receipt = producer.send(message)
+        emit("sent", id=receipt.message_id, body=message.body.decode(), tag=None, priority=message.priority)
+
+    consumer = start_simple(options, options.topic, options.group)
+    acked, answers = Tally(), 0
+    while not acked.complete(options.count):
+        messages = consumer.receive(PRIORITY_BATCH, options.invisible)
+        answers += 1
+        for message in messages:
+            emit("received", via="simple", id=message.message_id, body=body_of(message), attempt=message.delivery_attempt,
+                 answer=answers, priority=message.priority)
+        for message in messages:
+            consumer.ack(message)
+            acked.add(body_of(message))
+
+
+def wrong_type(options):
+    producer = start_producer(options)
+
+    def message_to(topic, body, message_group):
+        message = Message()
+        message.topic = topic
+        message.body = f"{options.run}-{body}".encode()
+        if message_group:
+            message.message_group = message_group
+        return message
+
+    for case, topic, message_group in (("fifo-to-normal", options.topic, "g0"), ("normal-to-fifo", options.fifo_topic, None)):
+        try:
+            producer.send(message_to(topic, case, message_group))
+            emit("accepted", case=case)
+        except Exception as error:
+            emit("refused", case=case, **describe(error))
+    send(producer, message_to(options.topic, "normal", None))
+    send(producer, message_to(options.fifo_topic, "fifo", "g0"))
+
+
 def members(options):
     """Two members, each with a group of its own: they hear what is told to all, and each asks and is answered."""
     heard, replied = Tally(), Tally()
@@ -798,8 +841,9 @@ def obey_stdin():
 
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
-             "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "members": members,
-             "props": props, "errors": errors, "lite": lite, "loop": loop, "mixed": mixed}
+             "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "priority": priority,
+             "members": members, "props": props, "errors": errors, "wrong-type": wrong_type, "lite": lite, "loop": loop,
+             "mixed": mixed}
 
 
 def main():
@@ -809,6 +853,7 @@ def main():
     parser.add_argument("--consumer-endpoint")
     parser.add_argument("--topic", required=True)
     parser.add_argument("--reply-topic")
+    parser.add_argument("--fifo-topic")
     parser.add_argument("--lite-topic")
     parser.add_argument("--lite-group")
     parser.add_argument("--group", required=True)

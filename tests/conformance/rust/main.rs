@@ -472,6 +472,29 @@ async fn fifo(options: Arc<Options>) {
     acked.wait(options.count(), 1).await;
 }
 
+async fn wrong_type(options: Arc<Options>) {
+    let producer = start_producer(&options).await;
+    let message_to = |topic: &str, body: &str, message_group: Option<&str>| {
+        let body = format!("{}-{body}", options.text("run")).into_bytes();
+        let builder = match message_group {
+            Some(message_group) => MessageBuilder::fifo_message_builder(topic, body, message_group),
+            None => MessageBuilder::builder().set_topic(topic).set_body(body),
+        };
+        builder.build().or_fail("build message")
+    };
+    let (normal, fifo) = (options.text("topic"), options.text("fifo-topic"));
+    for (case, topic, message_group) in [("fifo-to-normal", normal, Some("g0")), ("normal-to-fifo", fifo, None)] {
+        match producer.send(message_to(topic, case, message_group)).await {
+            Ok(_) => emit("accepted", json!({"case": case})),
+            Err(error) => emit("refused", with(describe(&error), "case", json!(case))),
+        }
+    }
+    for (topic, body, message_group) in [(normal, "normal", None), (fifo, "fifo", Some("g0"))] {
+        let message = message_to(topic, body, message_group);
+        send(&producer, message, &format!("{}-{body}", options.text("run")), None).await.or_fail("send");
+    }
+}
+
 /// Two members, each with a group of its own: they hear what is told to all, and each asks and is answered.
 async fn members(options: Arc<Options>) {
     let reply_topic = options.text("reply-topic").to_string();
@@ -739,6 +762,7 @@ async fn main() {
         "members" => members(options).await,
         "props" => props(options).await,
         "errors" => errors(options).await,
+        "wrong-type" => wrong_type(options).await,
         "loop" => crash_loop(options).await,
         _ => {
             eprintln!("the first argument is a scenario; see README.md");
