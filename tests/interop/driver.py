@@ -3,7 +3,8 @@
 
     driver.py --client go --server build/release/tests/interop_server
 
-See README.md. Needs nothing but Python's standard library; the clients come from ../conformance/install.
+See README.md. Needs nothing but Python's standard library; the clients come from ../conformance/install, but for C++, which
+CMake builds.
 """
 
 import argparse
@@ -29,10 +30,11 @@ CASES = (
 )
 
 
-def commands(install):
+def commands(install, cpp):
     """How each client's program is run."""
     python = [install / "python/venv/bin/python", install / "python/interop/interop.py"]
     return {
+        "cpp": [cpp],
         "python": python,
         "python-aio": [*python, "--aio"],
         "node": ["node", install / "node/interop/interop.mjs"],
@@ -97,9 +99,11 @@ def main():
     parser.add_argument("--server", type=Path, default=repository / "build/release/tests/interop_server")
     parser.add_argument("--install", type=Path, default=repository / "build/conformance",
                         help="where ../conformance/install put the clients")
-    parser.add_argument("--client", required=True, choices=commands(Path()))
+    parser.add_argument("--cpp", type=Path, default=repository / "build/release/tests/interop_cpp",
+                        help="the program of the C++ client")
+    parser.add_argument("--client", required=True, choices=commands(Path(), Path()))
     arguments = parser.parse_args()
-    command = commands(arguments.install.resolve())[arguments.client]
+    command = commands(arguments.install.resolve(), arguments.cpp.resolve())[arguments.client]
     failures = 0
     try:
         with tempfile.TemporaryDirectory() as directory:
