@@ -9,8 +9,8 @@
 namespace barid::edge::h2 {
 namespace {
 
-// A length is only a promise: what is reserved for it at once.
-constexpr size_t kMostReserved = size_t{64} << 10;
+// A length is only a promise, and only bytes that have come are counted: so many times as much is reserved for it.
+constexpr size_t kMostReserved = 4;
 
 }  // namespace
 
@@ -22,6 +22,7 @@ absl::StatusOr<bool> MessageReader::Read(absl::string_view* data) {
     data->remove_prefix(size);
     if (prefix_size_ < kPrefixBytes) return false;
     RETURN_IF_ERROR(BeginMessage());
+    message_.reserve(std::min(length_, kMostReserved * data->size()));
   }
   const size_t size = std::min(length_ - message_.size(), data->size());
   message_.append(data->data(),
@@ -41,7 +42,6 @@ absl::Status MessageReader::BeginMessage() {
     return absl::ResourceExhaustedError(
         absl::StrCat("received message larger than max (", length_, " vs. ", max_message_bytes_, ")"));
   }
-  message_.reserve(std::min(length_, kMostReserved));
   return absl::OkStatus();
 }
 

@@ -385,6 +385,23 @@ TEST_F(HostileTest, OpenStreamsWithHeadersOnlyAreBounded) {
   ExpectPeakBelow(kSlack + 10 * 1000 * 3 * kKiB);
 }
 
+TEST_F(HostileTest, LengthsThatAreOnlyAnnouncedCostNothing) {
+  Serve();
+  std::vector<std::unique_ptr<FrameClient>> clients;
+  const std::string part = Message(std::string(4 * kMiB, 'x')).substr(0, 6);
+  for (int i = 0; i < 10; ++i) {
+    clients.push_back(std::make_unique<FrameClient>(address_));
+    clients.back()->Begin();
+    std::string bytes;
+    for (int j = 0; j < 1000; ++j) bytes += Head(Odd(j), "/t/Echo") + Data(Odd(j), part);
+    clients.back()->Write(bytes);
+    clients.back()->Settle();
+    EXPECT_FALSE(clients.back()->is_closed());
+    ExpectServed();
+  }
+  ExpectPeakBelow(kSlack + 10 * 1000 * 3 * kKiB);
+}
+
 TEST_F(HostileTest, PartialBodiesStayWithinTheBudgets) {
   Serve({.max_inflight_request_bytes = 8 * kMiB, .max_connection_request_bytes = 2 * kMiB});
   std::vector<std::unique_ptr<FrameClient>> clients;
