@@ -1,6 +1,8 @@
 #include "proxy/public/route_handlers.h"
 
+#include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "proxy/public/exchange.h"
 #include "proxy/refusal.h"
@@ -47,8 +49,14 @@ void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusO
   if (!endpoints.ok()) return exchange->Answer(endpoints.status());
   const TopicMetadata& topic = *(*found)->FindTopic(name);
   const bool enforce_types = exchange->proxy()->options().enforce_message_types;
-  for (const ShardMetadata* shard : Router::Shards(**found)) {
-    for (int32_t id = 0; id < topic.QueuesIn(shard->id); ++id) {
+  // The shards by turns: simple consumers go through the queues as they stand here, and each of their receives is for
+  // all queues of its shard.
+  const std::vector<const ShardMetadata*> shards = Router::Shards(**found);
+  int32_t most_queues = 0;
+  for (const ShardMetadata* shard : shards) most_queues = std::max(most_queues, topic.QueuesIn(shard->id));
+  for (int32_t id = 0; id < most_queues; ++id) {
+    for (const ShardMetadata* shard : shards) {
+      if (id >= topic.QueuesIn(shard->id)) continue;
       FillQueue(exchange->request().topic(), topic, *shard, id, *endpoints, enforce_types,
                 exchange->response()->add_message_queues());
     }

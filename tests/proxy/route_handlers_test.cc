@@ -37,9 +37,9 @@ TEST_F(RouteHandlersTest, NamesEveryQueueOfEveryShard) {
   for (int i = 0; i < 4; ++i) {
     const v2::MessageQueue& queue = response.message_queues(i);
     EXPECT_EQ(queue.topic().name(), "orders");
-    EXPECT_EQ(queue.id(), i % 2);
+    EXPECT_EQ(queue.id(), i / 2);
     EXPECT_EQ(queue.permission(), v2::READ_WRITE);
-    EXPECT_EQ(queue.broker().name(), i < 2 ? "shard-1" : "shard-2");
+    EXPECT_EQ(queue.broker().name(), i % 2 == 0 ? "shard-1" : "shard-2");
     EXPECT_EQ(queue.broker().id(), 0);
     EXPECT_EQ(queue.broker().endpoints().scheme(), v2::DOMAIN_NAME);
     ASSERT_THAT(queue.broker().endpoints().addresses(), SizeIs(1));
@@ -87,7 +87,13 @@ TEST_F(RouteHandlersTest, AMissingSchemeFollowsFromTheHost) {
 TEST_F(RouteHandlersTest, AnUnknownTopicIsMadeOnFirstUse) {
   const v2::QueryRouteResponse response = Route("invoices");
   EXPECT_EQ(response.status().code(), v2::OK) << response.status().message();
-  EXPECT_THAT(response.message_queues(), SizeIs(2 * 4));
+  ASSERT_THAT(response.message_queues(), SizeIs(2 * 4));
+  // Who takes one after the other goes from shard to shard.
+  for (int i = 0; i < 8; ++i) {
+    EXPECT_EQ(response.message_queues(i).id(), i / 2);
+    EXPECT_EQ(response.message_queues(i).broker().name(), response.message_queues(i % 2).broker().name());
+  }
+  EXPECT_NE(response.message_queues(0).broker().name(), response.message_queues(1).broker().name());
   const TopicMetadata* const topic = controller_.Current()->FindTopic(ResourceName{"", "invoices"});
   ASSERT_NE(topic, nullptr);
   EXPECT_EQ(topic->type, MessageType::kNormal);
