@@ -12,6 +12,8 @@ namespace barid::edge::h2 {
 namespace {
 
 constexpr size_t kMostSpareCalls = 256;
+// Of one port on one loop. Calls beyond it end with their deadline.
+constexpr int kMostCallsInTime = 1000;
 // Answers up to this size need no room in the budgets: that something is done is told in any case, and there are no
 // more of them than streams.
 constexpr size_t kSmallAnswer = size_t{4} << 10;
@@ -163,6 +165,7 @@ class H2UnaryCall::Handle final : public UnaryCall {
 void H2UnaryCall::Begin(const UnaryHandler* handler) {
   handler_ = handler;
   notice_at_ = absl::InfiniteDuration();
+  has_left_ = is_in_time_ = false;
   request_.reset();
   answered_ = is_finished_ = false;
   holds_.store(1, std::memory_order_relaxed);
@@ -191,7 +194,12 @@ void H2UnaryCall::AnswerInTime(Bytes response) {
 absl::Duration H2UnaryCall::OnDeadlineNotice() {
   if (notice_at_ > loop_->now()) return notice_at_;
   notice_at_ = absl::InfiniteDuration();
-  // No room is taken for it: it is small, and the request is still its handler's. What Finish sends later is dropped.
+  // The stream is over then, and the call is not: those are bounded by this, no longer by the streams.
+  const std::shared_ptr<LoopPort> home = home_.lock();
+  if (home == nullptr || home->calls_in_time >= kMostCallsInTime) return notice_at_;
+  ++home->calls_in_time;
+  is_in_time_ = true;
+  // No room is taken for it: it is small, and the request is still its handler's.
   SendMessage(std::move(in_time_));
   SendStatus(absl::OkStatus());
   return notice_at_;
@@ -222,10 +230,15 @@ void H2UnaryCall::Finish() {
   is_finished_ = true;
   notice_at_ = absl::InfiniteDuration();
   in_time_ = Bytes();
-  if (is_over()) {
+  if (is_in_time_) {
+    if (const std::shared_ptr<LoopPort> home = home_.lock()) --home->calls_in_time;
+  }
+  if (has_left_) {
     if (LetGo()) delete this;
     return;
   }
+  // It was answered already, and OnOver lets go.
+  if (is_over() || has_status()) return;
   if (end_.ok() && !TakeAnswer(response_.size())) {
     end_ = absl::ResourceExhaustedError(
         absl::StrCat("the answer has ", response_.size(),
@@ -237,6 +250,7 @@ void H2UnaryCall::Finish() {
 }
 
 void H2UnaryCall::OnOver(bool delivered) {
+  has_left_ = true;
   // That the peer went away first is no news to anyone: a late answer is dropped.
   if (handler_ == nullptr && !is_finished_) return;  // Until the answer comes.
   if (!LetGo()) return;

@@ -154,6 +154,8 @@ class H2UnaryCall final : public H2Call, public Posted {
   absl::Status end_;
   bool is_finished_ = false;  // The answer has come home.
   // The loop's thread only.
+  bool has_left_ = false;                                // OnOver was called.
+  bool is_in_time_ = false;                              // It was answered before its handler did.
   absl::Duration notice_at_ = absl::InfiniteDuration();  // Then the answer is this:
   Bytes in_time_;
   std::atomic<int> holds_{0};

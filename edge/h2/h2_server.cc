@@ -213,6 +213,7 @@ absl::StatusOr<Resolved> Resolve(const std::string& address) {
     if (path.empty() || path.size() >= sizeof(resolved.address.local.sun_path)) {
       return absl::InvalidArgumentError(absl::StrCat("listen address has a path that is empty or too long: ", address));
     }
+    resolved.address.local = {};  // The union was made as its first member, which is shorter.
     resolved.address.local.sun_family = AF_UNIX;
     std::copy(path.begin(), path.end(), resolved.address.local.sun_path);
     resolved.size = sizeof(sockaddr_un);
@@ -242,7 +243,6 @@ absl::StatusOr<Resolved> Resolve(const std::string& address) {
   return resolved;
 }
 
-// A socket that is bound, and listens if it is to.
 // A server that was killed leaves its socket's file behind, and nobody listens there any more.
 void RemoveLeftOverSocket(const SocketAddress& at, socklen_t size) {
   struct stat file;
@@ -252,6 +252,7 @@ void RemoveLeftOverSocket(const SocketAddress& at, socklen_t size) {
   close(probe);
 }
 
+// A socket that is bound, and listens if it is to.
 absl::StatusOr<int> Bind(const std::string& name, const Resolved& to, bool shares_port, bool listens) {
   const int fd = socket(to.address.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) return ListenError(name, "socket");
@@ -369,6 +370,8 @@ void H2Server::RunOnAll(const std::function<void(Acceptor*)>& task) {
 void H2Server::Drain(absl::Duration grace) {
   if (acceptors_.empty()) return;
   const absl::Time end = absl::Now() + grace;
+  // While it still listens: later the file may be a successor's.
+  if (const std::string path = std::exchange(unix_path_, {}); !path.empty()) ::unlink(path.c_str());
   RunOnAll([](Acceptor* acceptor) { acceptor->Drain(); });
   {
     MutexLock lock(&mu_);
@@ -380,7 +383,6 @@ void H2Server::Drain(absl::Duration grace) {
   }
   RunOnAll([](Acceptor* acceptor) { acceptor->End(); });
   acceptors_.clear();
-  if (!unix_path_.empty()) ::unlink(unix_path_.c_str());
 }
 
 }  // namespace

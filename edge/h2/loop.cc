@@ -110,11 +110,11 @@ void Loop::Close() {
 bool Loop::IsCurrent() const { return current_loop == this; }
 
 bool Loop::Post(Posted* posted) {
-  Posted* last = posts_.load(std::memory_order_relaxed);
+  Posted* last = posts_.load(std::memory_order_acquire);  // What a loop that has ended did is seen by who runs here.
   do {
     if (last == &closed_mark) return false;
     posted->next_ = last;
-  } while (!posts_.compare_exchange_weak(last, posted, std::memory_order_seq_cst, std::memory_order_relaxed));
+  } while (!posts_.compare_exchange_weak(last, posted, std::memory_order_seq_cst, std::memory_order_acquire));
   // Only the first of a batch, and only if the loop does not look at the list anyway before it sleeps. The eventfd is
   // there as long as the loop, which whoever posts holds.
   if (last == nullptr && is_asleep_.exchange(false, std::memory_order_seq_cst)) {

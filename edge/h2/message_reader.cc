@@ -52,7 +52,7 @@ Bytes MessageReader::Take() {
 
 void MessageReader::Reset() {
   prefix_size_ = 0;
-  message_.clear();
+  message_ = std::string();
 }
 
 }  // namespace barid::edge::h2

@@ -23,6 +23,8 @@ constexpr int32_t kConnectionWindow = 8 << 20;
 constexpr size_t kWaitingFramesOfAStream = 8;
 // A header counts for its text and so much more (RFC 9113 6.5.2).
 constexpr size_t kHeaderCost = 32;
+// A connection that holds less than that may have one answer that is larger than its share.
+constexpr size_t kNextToNothing = size_t{64} << 10;
 // Headers that have so many times what they may have are an attack.
 constexpr size_t kFarTooLarge = 4;
 
@@ -118,7 +120,10 @@ void ServerConnection::Look() {
     if (!call->has_ended_ && now - call->reading_since_ > limits_.request_timeout) {
       call->Abort(absl::DeadlineExceededError("the request did not come in time"));
     }
-    if (call->IsStuck(limits_.answer_timeout)) {
+    // A socket that takes nothing is looked after below.
+    const bool has_window = nghttp2_session_get_remote_window_size(session_) > 0 &&
+                            nghttp2_session_get_stream_remote_window_size(session_, call->id_) > 0;
+    if (!has_window && call->IsStuck(limits_.answer_timeout)) {
       call->moved_at_ = absl::InfiniteDuration();
       ResetStream(call);
     }
@@ -214,6 +219,11 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
   }
   // Several values may stand in one header, each encoded by itself.
   for (const absl::string_view one : absl::StrSplit(value, ',')) {
+    if (one.data() != value.data()) reading_.bytes += name.size() + kHeaderCost;
+    if (reading_.bytes > limits_.max_metadata_bytes) {
+      reading_.too_large = true;
+      return 0;
+    }
     std::optional<std::string> decoded = DecodeBinaryHeader(absl::StripAsciiWhitespace(one));
     if (!decoded) reading_.bad = absl::InternalError(absl::StrCat("the header ", name, " is not base64"));
     *NextMetadata(name) = std::move(decoded).value_or("");
@@ -344,7 +354,11 @@ void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Sta
 // 1)th of the budget (Choudhury and Hahne, "Dynamic queue length thresholds", 1998).
 bool ServerConnection::TakeBytes(size_t bytes) {
   ByteBudget& budget = home_->port->budget;
-  if (held_bytes_ + bytes > std::min(limits_.max_connection_request_bytes, budget.left()) || !budget.Take(bytes)) {
+  const size_t left = budget.left();
+  size_t most = std::min(limits_.max_connection_request_bytes, left);
+  // Or else an answer that is larger than its share would never come.
+  if (held_bytes_ < kNextToNothing) most = std::max(most, left / 2);
+  if (held_bytes_ + bytes > most || !budget.Take(bytes)) {
     if (PortMetrics* const metrics = home_->port->options.metrics) metrics->refused_requests->Add();
     return false;
   }

@@ -27,6 +27,9 @@ class DeadlineTest : public testing::Test {
       call->AnswerInTime(Bytes("late"));
       call->Answer(Bytes("in time"));
     };
+    table.unary["/t/Large"] = [](std::unique_ptr<UnaryCall> call) {
+      call->Answer(Bytes(std::string(size_t{1} << 20, 'x')));
+    };
     server_ = *ServeH2({.address = "127.0.0.1:0"}, std::move(table));
     client_ = std::make_unique<FrameClient>(server_->address());
     client_->Begin();
@@ -97,6 +100,33 @@ TEST_F(DeadlineTest, ACallThatWasTakenBackIsForgotten) {
   ExpectAnswer(3, "late");
   EXPECT_TRUE(client_->answer(1).headers.empty());
   TakeHeld().clear();  // Nobody hears of it.
+}
+
+// The late answer waits in the server for a peer that does not read, while the handler answers and lets go.
+TEST_F(DeadlineTest, TheHandlerMayAnswerWhileTheLateAnswerHasYetToLeave) {
+  for (const bool closes : {false, true}) {
+    FrameClient client(server_->address());
+    client.set_opens_windows(false);
+    client.Begin(SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff));
+    client.Write(WindowUpdate(0, 0x7fffffff - 65535));
+    // Fills the socket in both directions, and more.
+    uint32_t stream = 1;
+    for (; stream < 129; stream += 2) client.Write(Request(stream, "/t/Large", "x"));
+    client.Write(FrameBytes(NGHTTP2_HEADERS, kEndHeaders, stream,
+                            HeaderBlock(RequestHeaders("/t/Hold", {{"grpc-timeout", "100m"}}))) +
+                 FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, stream, Message("x")));
+    std::vector<std::unique_ptr<UnaryCall>> held;
+    while (held.empty()) held = TakeHeld();
+    // Another connection's late answer comes when this one's is in frames.
+    Call(closes ? 3 : 1, "/t/Hold", "300m");
+    ExpectAnswer(closes ? 3 : 1, "late");
+    held[0]->Answer(Bytes("at last"));
+    held.clear();
+    for (const auto& call : TakeHeld()) call->Answer(Bytes("at last"));
+    if (closes) continue;
+    client.set_keeps_frames(false);
+    EXPECT_EQ(client.Await(stream).body, Message("late"));
+  }
 }
 
 TEST_F(DeadlineTest, TheConnectionMayGoBefore) {
