@@ -61,7 +61,8 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("public.max_connection_inflight", &limits->max_connection_request_bytes, Default(64 * kMiB),
          Between(1 * kMiB, 64 * kGiB), kNeedsRestart,
          "Bytes of one connection: requests that are being read or answered, and answers that wait for it; more are "
-         "refused. Of a receive, what fits is given and the rest comes to another.");
+         "refused. Of a receive, what fits is given and the rest comes to another; one that is larger is given to a "
+         "connection that has nothing else to read.");
   t->Add("public.handshake_timeout", &limits->handshake_timeout, Default(absl::Seconds(10)),
          Between(absl::Milliseconds(100), absl::Minutes(10)), kNeedsRestart,
          "Time for a new connection to finish its TLS handshake and HTTP/2 preface.");

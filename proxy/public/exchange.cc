@@ -15,6 +15,17 @@ bool IsRust(const Caller& caller, Proxy* proxy) {
 
 const std::string& CodeName(int code) { return v2::Code_Name(static_cast<v2::Code>(code)); }
 
+v2::Status LateStatus(StatusUse use) {
+  v2::Status status;
+  status.set_code(PublicCode(absl::DeadlineExceededError(""), use));
+  status.set_message(
+      use == StatusUse::kSend
+          ? "the messages are not known to be stored when the deadline of the call has come; send them again with the "
+            "same ids"
+          : "there is no answer when the deadline of the call has come; what was asked for may be done or not");
+  return status;
+}
+
 void WriteStatus(const absl::Status& status, StatusUse use, const Caller& caller, Proxy* proxy, v2::Status* out) {
   v2::Code code = PublicCode(status, use);
   const v2::Code classic = ClassicCode(code);

@@ -112,16 +112,12 @@ template <typename Request, typename Response>
 using ExchangePtr = std::unique_ptr<Exchange<Request, Response>>;
 
 // To whom waits until his deadline: what he asked for may be done or not. All clients know these codes.
+v2::Status LateStatus(StatusUse use);
 template <typename Request, typename Response>
 Bytes LateAnswer() {
-  constexpr bool kIsSend = std::is_same_v<Request, v2::SendMessageRequest>;
   Response response;
-  response.mutable_status()->set_code(
-      PublicCode(absl::DeadlineExceededError(""), kIsSend ? StatusUse::kSend : StatusUse::kOther));
-  response.mutable_status()->set_message(
-      kIsSend ? "the messages are not known to be stored when the deadline of the call has come; send them again with "
-                "the same ids"
-              : "there is no answer when the deadline of the call has come; what was asked for may be done or not");
+  *response.mutable_status() =
+      LateStatus(std::is_same_v<Request, v2::SendMessageRequest> ? StatusUse::kSend : StatusUse::kOther);
   return Serialize(response);
 }
 

@@ -115,6 +115,7 @@ absl::Status PullStream::Start(const Bytes& message) {
   const absl::Duration asked = std::max(FromProto(proto.long_polling_timeout()), absl::ZeroDuration());
   call.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
 
+  if (!stream_->Reserve(1)) return NoRoomForAnswer();
   proxy_->clients().Heard(caller_.id);
   const auto pending = std::make_shared<PendingCall>();
   if (!proxy_->clients().BeginReceive(caller_.id, pending)) {

@@ -106,6 +106,8 @@ absl::Status ReceiveStream::Start(const Bytes& message) {
                                    : absl::Seconds(-1);
   request.wait = PollTime(asked, stream_->head().deadline - proxy_->clock()->Now(), options);
 
+  // Who reads nothing is not to have messages fetched and given back.
+  if (!stream_->Reserve(1)) return NoRoomForAnswer();
   const auto pending = std::make_shared<PendingCall>();
   if (!proxy_->clients().BeginReceive(caller_.id, pending)) {
     return Refuse(Reason::kTooManyRequests,
@@ -128,7 +130,7 @@ void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
     return writer_.PushLast({EmptyFrame()});
   }
   std::vector<Bytes> frames = Frames(&outcome);
-  if (!outcome.deliveries.empty()) DropWhatHasNoRoom(&outcome, &frames);
+  if (outcome.status.ok() && !outcome.deliveries.empty()) DropWhatHasNoRoom(&outcome, &frames);
   bool over = false;
   {
     MutexLock lock(&mu_);

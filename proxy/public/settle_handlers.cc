@@ -81,6 +81,10 @@ void ChangeInvisibleDuration(ChangeExchange exchange) {
   // The handle stays as it is, also after an error: some clients keep what they find here without looking at the
   // status.
   exchange->response()->set_receipt_handle(request.receipt_handle());
+  v2::ChangeInvisibleDurationResponse late;
+  *late.mutable_status() = LateStatus(StatusUse::kOther);
+  late.set_receipt_handle(request.receipt_handle());
+  exchange->AnswerInTime(Serialize(late));
   const absl::StatusOr<Names> names = NamesOf(request, exchange->caller());
   if (!names.ok()) return exchange->Answer(names.status());
   const absl::Duration delay = FromProto(request.invisible_duration());
