@@ -11,7 +11,8 @@
 namespace barid::broker {
 namespace {
 
-constexpr int kMaxPerRecord = 1000;  // Deliveries that one MakeVisible or Hold names.
+constexpr int kMaxPerRecord = 1000;                      // Deliveries that one MakeVisible or Hold names.
+constexpr absl::Duration kLeastWait = absl::Seconds(1);  // To look again at a client that said goodbye.
 constexpr int64_t kClientCheckMicros = 5'000'000;
 
 void SetRef(log::DeliveryRef* ref, const CursorKey& key, QueueOffset offset, LogIndex nonce) {
@@ -189,28 +190,40 @@ void Visibility::ReportSent(const SentReport& report) {
   const int64_t now = core_->NowMicros();
   const absl::Duration hold_after = draining_ ? absl::ZeroDuration() : core_->options().auto_renew_hold_after;
   const int64_t due = now + absl::ToInt64Microseconds(hold_after);
+  bool is_urgent = draining_;
   for (const SentReport::Entry& entry : report.entries) {
     const CursorKey key{entry.group, entry.queue};
     const InFlight* const delivery = core_->state().FindDelivery(key, entry.offset, entry.nonce);
     if (delivery == nullptr || !delivery->auto_renew) continue;
     // A client may be given something before any proxy has told of it.
     last_words_[*delivery->client] = {now, /*was_goodbye=*/false};
-    holds_.push_back({due, key, entry.offset, entry.nonce});
+    const DueHold hold{due, key, entry.offset, entry.nonce};
+    if (delivery->invisible_until > due) {
+      holds_.push_back(hold);
+      continue;
+    }
+    // There is no time to see whether it is settled soon.
+    holds_.push_front(hold);
+    holds_.front().due_us = 0;
+    is_urgent = true;
   }
-  if (draining_) ProposeHolds(now);
+  if (is_urgent) ProposeHolds(now);
 }
 
 void Visibility::ReportClients(const ClientReport& report) {
   if (!core_->leading()) return;
   const int64_t now = core_->NowMicros();
+  // Who is in both said goodbye and came back.
+  for (const std::string& client : report.gone) {
+    // Of whom nothing is known here, nothing is to be held.
+    const auto word = last_words_.find(client);
+    if (word != last_words_.end()) word->second = {now, /*was_goodbye=*/true};
+    if (core_->state().holders().contains(client)) ProposeClientGone(client, now);
+  }
   for (const std::string& client : report.alive) {
     last_words_[client] = {now, /*was_goodbye=*/false};
     if (BARID_MUTATION(kHoldAgainAndAgain) && core_->state().holders().contains(client))
       core_->Propose(Command(log::Hold()), Bytes(), [](absl::StatusOr<Outcome>) {});
-  }
-  for (const std::string& client : report.gone) {
-    last_words_[client] = {now, /*was_goodbye=*/true};
-    if (core_->state().holders().contains(client)) ProposeClientGone(client, now);
   }
 }
 
@@ -252,11 +265,18 @@ void Visibility::ProposeLapses(int64_t now_us) {
 
 void Visibility::ProposeHolds(int64_t now_us) {
   log::Hold command;
-  for (; !holds_.empty() && holds_.front().due_us <= now_us; holds_.pop_front()) {
-    const DueHold& hold = holds_.front();
+  while (!holds_.empty() && holds_.front().due_us <= now_us) {
+    DueHold hold = holds_.front();
+    holds_.pop_front();
     const InFlight* const delivery = core_->state().FindDelivery(hold.key, hold.offset, hold.nonce);
     if (delivery == nullptr || !delivery->auto_renew || delivery->visible || delivery->held) continue;
-    if (SaidGoodbye(*delivery->client) || BARID_MUTATION(kHoldForgotten)) continue;
+    if (BARID_MUTATION(kHoldForgotten)) continue;
+    if (SaidGoodbye(*delivery->client)) {
+      // It may come back before the delivery does.
+      hold.due_us = now_us + absl::ToInt64Microseconds(std::max(core_->options().auto_renew_hold_after, kLeastWait));
+      holds_.push_back(hold);
+      continue;
+    }
     if (!holding_.insert({hold.key, hold.offset, hold.nonce}).second) continue;
     SetRef(command.add_deliveries(), hold.key, hold.offset, hold.nonce);
     if (command.deliveries_size() == kMaxPerRecord) ProposeHold(std::exchange(command, log::Hold()), now_us);

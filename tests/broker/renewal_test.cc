@@ -209,6 +209,35 @@ TEST_F(RenewalTest, WhoSaysGoodbyeBeforeTheHoldIsNotHeldFor) {
   EXPECT_THAT(Ids(Receive("bob")), ElementsAre("a"));
 }
 
+// A goodbye may come late, when the client is back already.
+TEST_F(RenewalTest, WhoComesBackAfterAGoodbyeIsHeldForAgain) {
+  Send({"a"});
+  ReportSent(Receive());
+  Report({}, {"ann"});
+  world_.RunFor(absl::Seconds(3));
+  EXPECT_EQ(held(), 0);
+  LetLive("ann", absl::Minutes(3));
+  EXPECT_EQ(held(), 1);
+  EXPECT_THAT(Receive("bob"), IsEmpty());
+  // Both in one report: it is there.
+  Report({"ann"}, {"ann"});
+  Send({"b"});
+  ReportSent(Receive());
+  LetLive("ann", absl::Minutes(3));
+  EXPECT_EQ(held(), 1) << "the new one; the old one was given back";
+}
+
+// The answer left when its first deadline had nearly come: there is no second to wait for.
+TEST_F(RenewalTest, WhatIsReportedAtTheLastMomentIsHeldAtOnce) {
+  Send({"a"});
+  const std::vector<Delivery> got = Receive();
+  world_.RunFor(absl::Seconds(59.5));
+  ReportSent(got);
+  LetLive("ann", absl::Minutes(3));
+  EXPECT_EQ(held(), 1);
+  EXPECT_THAT(Receive("bob"), IsEmpty());
+}
+
 // Its first answer comes before any proxy has told of it, from a leader that leads for long.
 TEST_F(RenewalTest, AnUnknownClientIsNotGoneWhenItIsServed) {
   world_.RunFor(absl::Minutes(10));
