@@ -262,7 +262,7 @@ def receive(run):
     backlog = "20000" if run.quick else "300000"
     for ack, outstanding, tls in (("batch", 4, False), ("batch", 64, False), ("single", 4, False), ("batch", 4, True), ("batch", 64, True)):
         with Standalone(run) as server:
-            trust = ["--tls-authorities", str(server.process.data / "tls" / "certificate.pem")] if tls else []
+            trust = ["--tls-authorities", str(server.process._data / "tls" / "certificate.pem")] if tls else []
             report = run.bench(server.endpoint, "receive", "--ack", ack, "--outstanding", str(outstanding), "--backlog", backlog,
                                "--duration", run.duration, "--baseline", *trust)
         cpu = ratios(report, "server_cpu_us_per_message")
