@@ -424,6 +424,9 @@ void Encode(const absl::Status& in, broker_pb::Status* out) {
     payload->set_url(url.data(), url.size());
     payload->set_value(std::string(value));
   });
+  // Abseil gives several in an order that depends on where they lie in memory.
+  std::sort(out->mutable_payloads()->begin(), out->mutable_payloads()->end(),
+            [](const auto& a, const auto& b) { return a.url() < b.url(); });
 }
 
 void Encode(const AppendResult& in, broker_pb::AppendAnswer* out) {
