@@ -217,7 +217,9 @@ void H2UnaryCall::End(absl::Status status) {
 void H2UnaryCall::Resume(absl::AnyInvocable<void()> task) {
   if (loop_->IsCurrent()) return task();
   resumed_ = std::move(task);
-  if (loop_->Post(this)) return;
+  // The task may own the handle: once it has run, nobody holds the call, and with it the loop, while we still post.
+  const std::shared_ptr<Loop> loop = loop_;
+  if (loop->Post(this)) return;
   std::exchange(resumed_, nullptr)();  // May own the handle, and with it this call.
 }
 
