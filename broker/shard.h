@@ -94,7 +94,7 @@ class Shard {
   void RunAudit(absl::AnyInvocable<void(absl::Status)> done) { audit_.Run(std::move(done)); }
   const Audit::Report& audit() const { return audit_.report(); }
 
-  // The process is about to end: no receive waits any more.
+  // The process is about to end: no receive waits any more, and what was reported as sent is held at once.
   void Drain() {
     visibility_.Drain();
     dispatcher_.Drain();

@@ -29,7 +29,7 @@ class Visibility {
   // What was reported to the leader before and was not held yet is not known here, nor whether its answer had left: it
   // comes back after its first deadline, as does what was never reported.
   void OnLead();
-  // The process is about to end, and nobody reports anything again: what was reported is held at once.
+  // The process is about to end: what was reported, and what still is, is held at once.
   void Drain();
 
   void Settle(SettleCall call, Callback<SettleResult> done);

@@ -82,9 +82,10 @@ struct LoopShare {
 // And what those of one port do besides.
 struct LoopPort : LoopShare {
   std::shared_ptr<Port> port;
+  // Unary calls that were answered because their deadline was near, while their handlers still work.
+  int calls_in_time = 0;
   // Unary calls that are over, with their memory: a call of a client that sends the same headers every time allocates
   // almost nothing.
-  int calls_in_time = 0;  // Answered because their deadline was near, while their handlers still work.
   std::vector<std::unique_ptr<class H2UnaryCall>> spare_calls;
   absl::flat_hash_map<class ServerConnection*, std::shared_ptr<class ServerConnection>> connections;
   std::function<void()> on_empty;  // When the last connection has closed.

@@ -120,10 +120,10 @@ void ServerConnection::Look() {
     if (!call->has_ended_ && now - call->reading_since_ > limits_.request_timeout) {
       call->Abort(absl::DeadlineExceededError("the request did not come in time"));
     }
-    // A socket that takes nothing is looked after below.
-    const bool has_window = nghttp2_session_get_remote_window_size(session_) > 0 &&
-                            nghttp2_session_get_stream_remote_window_size(session_, call->id_) > 0;
-    if (!has_window && call->IsStuck(limits_.answer_timeout)) {
+    // If its window is open the socket takes nothing, which is looked after below.
+    if (call->IsStuck(limits_.answer_timeout) &&
+        (nghttp2_session_get_remote_window_size(session_) <= 0 ||
+         nghttp2_session_get_stream_remote_window_size(session_, call->id_) <= 0)) {
       call->moved_at_ = absl::InfiniteDuration();
       ResetStream(call);
     }

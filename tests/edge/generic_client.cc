@@ -3,26 +3,10 @@
 #include <utility>
 
 #include "base/log.h"
+#include "tests/edge/grpc_text.h"
 
 namespace barid::edge {
 namespace {
-
-grpc::ByteBuffer ToBuffer(const std::string& text) {
-  const grpc::Slice slice(text);
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-std::string ToText(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  if (buffer.Valid()) CHECK(buffer.Dump(&slices).ok());
-  std::string text;
-  for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return text;
-}
-
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
 
 std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool own_connection) {
   grpc::ChannelArguments args;

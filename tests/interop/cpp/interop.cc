@@ -26,9 +26,14 @@
 #include "absl/time/time.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "tests/edge/grpc_text.h"
 
 namespace barid::interop {
 namespace {
+
+using edge::ToAbsl;
+using edge::ToBuffer;
+using edge::ToText;
 
 constexpr absl::string_view kService = "/barid.interop.Interop/";
 constexpr absl::Duration kPatience = absl::Seconds(20);
@@ -43,23 +48,6 @@ constexpr absl::string_view kMetadataAnswer =
     "interop-twice=62";
 
 // --- Calls ---
-
-grpc::ByteBuffer ToBuffer(const std::string& text) {
-  const grpc::Slice slice(text);
-  return grpc::ByteBuffer(&slice, 1);
-}
-
-std::string ToText(const grpc::ByteBuffer& buffer) {
-  std::vector<grpc::Slice> slices;
-  if (buffer.Valid()) CHECK(buffer.Dump(&slices).ok());
-  std::string text;
-  for (const grpc::Slice& slice : slices) text.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
-  return text;
-}
-
-absl::Status ToAbsl(const grpc::Status& status) {
-  return absl::Status(static_cast<absl::StatusCode>(status.error_code()), status.error_message());
-}
 
 // A completion queue on which one thing happens at a time.
 class Queue {
