@@ -14,22 +14,38 @@
 #include "absl/time/time.h"
 #include "base/bytes.h"
 
-// The seam between a public port and what is served on it: calls and bytes, nothing of messaging, no type of any
-// transport. A server is a table of methods; a transport (gRPC C++ in edge/grpc/, memory in edge/memory_transport.h)
-// serves the table.
+// The seam between a port and what is served on it: calls and bytes, nothing of messaging, no type of any transport. A
+// server is a table of methods; a transport (HTTP/2 in edge/h2/, memory in edge/memory_transport.h, grpc-core in
+// edge/grpc/) serves the table.
 namespace barid::edge {
+
+// Keys in lower case, in order; a key may come several times. A value is text, or any bytes if its key ends in "-bin".
+using Metadata = std::vector<std::pair<std::string, std::string>>;
 
 // What is known of a call before its first message.
 struct CallHead {
-  std::string method;  // "/package.Service/Method".
-  // Request metadata in order of arrival, keys in lower case.
-  std::vector<std::pair<std::string, std::string>> metadata = {};
+  std::string method;      // "/package.Service/Method".
+  Metadata metadata = {};  // Of the request, in order of arrival.
   absl::Time deadline = absl::InfiniteFuture();
   std::string peer = {};  // "ipv4:127.0.0.1:4711".
 
   // The first value of `key`, or nullptr.
   const std::string* Find(absl::string_view key) const;
 };
+
+// What a handler tells the peer beside its messages.
+struct ResponseMetadata {
+  Metadata initial = {};   // With the headers.
+  Metadata trailing = {};  // With the status.
+};
+
+// What each of the two may have, counted as HTTP/2 does: 32 bytes for each pair come on top. Most clients take no more.
+constexpr size_t kMostResponseMetadata = size_t{8} << 10;
+
+// The rules of AddInitial and AddTrailing, for transports. False, and not added, if the peer could not be sent it:
+// `value` is not printable ASCII, or has spaces at its ends, and `key` does not end in "-bin"; or there is no room. A
+// key that is not of [0-9a-z_.-], or that HTTP/2 or gRPC keeps for itself, is a bug of the handler and crashes.
+bool AddMetadata(absl::string_view key, std::string value, Metadata* metadata);
 
 // How long before the deadline of a call its client is told what there is to tell; of a call that has less than twice
 // that, half of its time.
@@ -46,13 +62,18 @@ class UnaryCall {
   virtual const CallHead& head() const = 0;
   virtual const Bytes& request() const = 0;
 
+  // Tell the peer more than the answer does, whichever that will be. Before it, from any thread. False: not possible
+  // with this value (see AddMetadata).
+  virtual bool AddInitial(absl::string_view key, absl::string_view value) = 0;
+  virtual bool AddTrailing(absl::string_view key, absl::string_view value) = 0;
+
   virtual void Answer(Bytes response) = 0;
   // Ends the call with a gRPC status. Errors of the public API are answers, not failures.
   virtual void Fail(const absl::Status& status) = 0;
 
-  // What the transport is to answer by itself if there is no answer when the deadline is near (kDeadlineNotice, below):
-  // a client that waits until then knows nothing. What the handler answers later is dropped. In the handler, before it
-  // returns. gRPC C++ and calls without a deadline never use it.
+  // What the transport is to answer by itself, with the metadata added so far, if there is no answer when the deadline
+  // is near (kDeadlineNotice): a client that waits until then knows nothing. What the handler answers later is dropped.
+  // In the handler, before it returns. grpc-core's transport and calls without a deadline never use it.
   virtual void AnswerInTime(Bytes response) = 0;
 
   // Runs `task` once on a thread of the transport, soon: for an answer whose result comes from a thread that should not
@@ -70,6 +91,12 @@ class Stream {
   virtual ~Stream() = default;
 
   virtual const CallHead& head() const = 0;
+
+  // As of a UnaryCall. The headers leave as soon as the stream is open: so initial metadata are added by the factory,
+  // before it returns; trailing ones before Finish, in the factory, a method of the handler or a resumed task. They go
+  // with whatever status ends the call, of the transport's (a deadline) too.
+  virtual bool AddInitial(absl::string_view key, absl::string_view value) = 0;
+  virtual bool AddTrailing(absl::string_view key, absl::string_view value) = 0;
 
   // Sends one message. Only in answer to OnWritable, once for each: the transport asks for the next when the peer can
   // take it, so what waits, waits at its source.
@@ -102,7 +129,7 @@ class StreamHandler {
   // The peer can take a message: call Write once, now or later. Called first when the stream is open.
   virtual void OnWritable() = 0;
   // The deadline of the call is kDeadlineNotice away: what the peer is to hear it must be told now, before the
-  // transport ends the call. At most once. gRPC C++ tells nothing.
+  // transport ends the call. At most once. grpc-core's tells nothing.
   virtual void OnDeadlineNear() {}
   // The call is over; nothing is called after it. `delivered` is true if the server finished it with OK and all that
   // was written left for the peer on a stream that ended cleanly; false if the peer cancelled, died or let its deadline
@@ -119,7 +146,8 @@ struct MethodTable {
   absl::flat_hash_map<std::string, StreamFactory> streams;
 };
 
-// Limits of a port; each is a setting. docs/edge.md says which transport keeps which.
+// Limits of a port; each is a setting (docs/edge.md, "Limits"). edge/h2/ keeps them all; what the others do not keep,
+// their headers say.
 struct PortLimits {
   size_t max_request_bytes = size_t{20} << 20;
   size_t max_metadata_bytes = size_t{16} << 10;

@@ -28,24 +28,30 @@ absl::Status TooLarge(size_t size, size_t limit) {
 
 // --- Unary ---------------------------------------------------------------------------------------------------------
 
-class MemoryUnaryCall : public UnaryCall {
+class MemoryUnaryCall final : public UnaryCall {
  public:
   MemoryUnaryCall(CallHead head, Bytes request, std::shared_ptr<MemoryCall> client)
       : head_(std::move(head)), request_(std::move(request)), client_(std::move(client)) {}
   ~MemoryUnaryCall() override {
-    if (client_ != nullptr) client_->End(absl::InternalError("call dropped without an answer"));
+    if (client_ != nullptr) Fail(absl::InternalError("call dropped without an answer"));
   }
 
   const CallHead& head() const override { return head_; }
   const Bytes& request() const override { return request_; }
-  void Answer(Bytes response) override { Release()->End(std::move(response)); }
+  bool AddInitial(absl::string_view key, absl::string_view value) override {
+    return Add(&ResponseMetadata::initial, key, value);
+  }
+  bool AddTrailing(absl::string_view key, absl::string_view value) override {
+    return Add(&ResponseMetadata::trailing, key, value);
+  }
+  void Answer(Bytes response) override { Release()->End(std::move(response), std::move(metadata_)); }
   void Fail(const absl::Status& status) override {
     CHECK(!status.ok()) << "a call fails with an error or is answered";
-    Release()->End(status);
+    Release()->End(status, std::move(metadata_));
   }
   void AnswerInTime(Bytes response) override {
     MutexLock lock(&client_->mu_);
-    client_->in_time_ = std::move(response);
+    client_->in_time_ = {std::move(response), metadata_};
   }
   void Resume(absl::AnyInvocable<void()> task) override { task(); }
 
@@ -54,15 +60,25 @@ class MemoryUnaryCall : public UnaryCall {
     CHECK(client_ != nullptr) << "answered twice: " << head_.method;
     return std::move(client_);
   }
+  bool Add(Metadata ResponseMetadata::*part, absl::string_view key, absl::string_view value) {
+    CHECK(client_ != nullptr) << "metadata after the answer: " << head_.method;
+    return AddMetadata(key, std::string(value), &(metadata_.*part));
+  }
 
   const CallHead head_;
   const Bytes request_;
+  ResponseMetadata metadata_;
   std::shared_ptr<MemoryCall> client_;
 };
 
 std::optional<absl::StatusOr<Bytes>> MemoryCall::result() const {
   MutexLock lock(&mu_);
   return result_;
+}
+
+ResponseMetadata MemoryCall::metadata() const {
+  MutexLock lock(&mu_);
+  return metadata_;
 }
 
 absl::StatusOr<Bytes> MemoryCall::Wait(absl::Duration timeout) const {
@@ -73,18 +89,19 @@ absl::StatusOr<Bytes> MemoryCall::Wait(absl::Duration timeout) const {
 }
 
 void MemoryCall::NearDeadline() {
-  std::optional<Bytes> answer;
+  std::optional<std::pair<Bytes, ResponseMetadata>> answer;
   {
     MutexLock lock(&mu_);
     answer = std::exchange(in_time_, std::nullopt);
   }
-  if (answer) End(*std::move(answer));
+  if (answer) End(std::move(answer->first), std::move(answer->second));
 }
 
-void MemoryCall::End(absl::StatusOr<Bytes> result) {
+void MemoryCall::End(absl::StatusOr<Bytes> result, ResponseMetadata metadata) {
   MutexLock lock(&mu_);
   if (result_) return;
   result_ = std::move(result);
+  metadata_ = std::move(metadata);
   ended_.SignalAll();
 }
 
@@ -105,6 +122,7 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
     {
       MutexLock lock(&mu_);
       handler_ = std::move(handler);
+      opened_ = true;
     }
     Run();
   }
@@ -150,6 +168,10 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
     }
     Run();
   }
+  ResponseMetadata metadata() const {
+    MutexLock lock(&mu_);
+    return {metadata_.initial, finished_ ? metadata_.trailing : Metadata()};
+  }
   std::optional<Bytes> Read() {
     MutexLock lock(&mu_);
     return Pop();
@@ -171,6 +193,17 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
   }
 
   // The server's side.
+  bool AddInitial(absl::string_view key, absl::string_view value) {
+    MutexLock lock(&mu_);
+    CHECK(!opened_) << "initial metadata after the headers: " << head_.method;
+    return AddMetadata(key, std::string(value), &metadata_.initial);
+  }
+  bool AddTrailing(absl::string_view key, absl::string_view value) {
+    MutexLock lock(&mu_);
+    if (opened_ && handler_ == nullptr) return true;  // It is over.
+    CHECK(!finished_) << "trailing metadata after Finish: " << head_.method;
+    return AddMetadata(key, std::string(value), &metadata_.trailing);
+  }
   void Write(Bytes message) {
     {
       MutexLock lock(&mu_);
@@ -187,6 +220,7 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
     {
       MutexLock lock(&mu_);
       if (status_) return;
+      finished_ = true;
       delivered_ = status.ok();
       status_ = status;
       changed_.SignalAll();
@@ -264,8 +298,11 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
   bool told_half_close_ ABSL_GUARDED_BY(mu_) = false;
   bool deadline_near_ ABSL_GUARDED_BY(mu_) = false;
   bool told_deadline_near_ ABSL_GUARDED_BY(mu_) = false;
+  bool opened_ ABSL_GUARDED_BY(mu_) = false;    // The factory has returned.
+  bool finished_ ABSL_GUARDED_BY(mu_) = false;  // By the server.
   bool delivered_ ABSL_GUARDED_BY(mu_) = false;
   std::optional<absl::Status> status_ ABSL_GUARDED_BY(mu_);
+  ResponseMetadata metadata_ ABSL_GUARDED_BY(mu_);
 };
 
 namespace {
@@ -276,6 +313,8 @@ class ServerStream : public Stream {
       : core_(std::move(core)), left_to_reserve_(max_reserved_bytes) {}
 
   const CallHead& head() const override { return core_->head(); }
+  bool AddInitial(absl::string_view key, absl::string_view value) override { return core_->AddInitial(key, value); }
+  bool AddTrailing(absl::string_view key, absl::string_view value) override { return core_->AddTrailing(key, value); }
   void Write(Bytes message) override { core_->Write(std::move(message)); }
   bool Reserve(size_t bytes) override {
     if (bytes > left_to_reserve_) return false;
@@ -302,6 +341,7 @@ void MemoryStream::Cancel() { core_->End(absl::CancelledError("cancelled by the 
 void MemoryStream::NearDeadline() { core_->NearDeadline(); }
 void MemoryStream::ExpireDeadline() { core_->End(absl::DeadlineExceededError("deadline passed")); }
 void MemoryStream::Grant(int messages) { core_->Grant(messages); }
+ResponseMetadata MemoryStream::metadata() const { return core_->metadata(); }
 std::optional<Bytes> MemoryStream::Read() { return core_->Read(); }
 std::optional<Bytes> MemoryStream::WaitForMessage(absl::Duration timeout) { return core_->WaitForMessage(timeout); }
 std::optional<absl::Status> MemoryStream::status() const { return core_->status(); }

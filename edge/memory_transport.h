@@ -4,6 +4,7 @@
 #include <deque>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
@@ -21,6 +22,9 @@ class MemoryCall {
   // The result once there is one.
   std::optional<absl::StatusOr<Bytes>> result() const;
 
+  // What came with the result, by then.
+  ResponseMetadata metadata() const;
+
   // Waits in real time, for tests with threads. kDeadlineExceeded, made here, if `timeout` passes first.
   absl::StatusOr<Bytes> Wait(absl::Duration timeout) const;
 
@@ -35,12 +39,13 @@ class MemoryCall {
   friend class MemoryTransport;
   friend class MemoryUnaryCall;
 
-  void End(absl::StatusOr<Bytes> result);
+  void End(absl::StatusOr<Bytes> result, ResponseMetadata metadata = {});
 
   mutable Mutex mu_;
   mutable CondVar ended_;
   std::optional<absl::StatusOr<Bytes>> result_ ABSL_GUARDED_BY(mu_);
-  std::optional<Bytes> in_time_ ABSL_GUARDED_BY(mu_);
+  ResponseMetadata metadata_ ABSL_GUARDED_BY(mu_);  // With the result.
+  std::optional<std::pair<Bytes, ResponseMetadata>> in_time_ ABSL_GUARDED_BY(mu_);
 };
 
 // The client's side of a stream over MemoryTransport. The server may write as many messages as were granted, so a test
@@ -65,6 +70,9 @@ class MemoryStream {
   std::optional<Bytes> Read();
   // The same, waiting in real time; nullopt also if the stream ends first.
   std::optional<Bytes> WaitForMessage(absl::Duration timeout);
+
+  // What came so far: initial once the stream is open, trailing once the server has ended it.
+  ResponseMetadata metadata() const;
 
   // How the stream ended. The messages written before are still there to read.
   std::optional<absl::Status> status() const;

@@ -20,6 +20,18 @@ absl::Time ToTime(gpr_timespec deadline) {
   return absl::Now() + absl::Seconds(left.tv_sec) + absl::Nanoseconds(left.tv_nsec);
 }
 
+grpc_slice Copy(absl::string_view text) { return grpc_slice_from_copied_buffer(text.data(), text.size()); }
+
+std::vector<grpc_metadata> ToGrpc(const Metadata& metadata) {
+  std::vector<grpc_metadata> made;
+  for (const auto& [key, value] : metadata) {
+    grpc_metadata& one = made.emplace_back();
+    one.key = Copy(key);
+    one.value = Copy(value);
+  }
+  return made;
+}
+
 void Assign(const grpc_slice& slice, std::string* to) {
   to->assign(reinterpret_cast<const char*>(GRPC_SLICE_START_PTR(slice)), GRPC_SLICE_LENGTH(slice));
 }
@@ -67,10 +79,39 @@ void FillHead(const AcceptedCall& accepted, CallHead* head) {
 }
 
 void SetStatusOp(const absl::Status& status, grpc_slice* message, grpc_op* op) {
-  *message = grpc_slice_from_copied_buffer(status.message().data(), status.message().size());
+  *message = Copy(status.message());
   op->op = GRPC_OP_SEND_STATUS_FROM_SERVER;
   op->data.send_status_from_server.status = static_cast<grpc_status_code>(status.code());
   op->data.send_status_from_server.status_details = status.message().empty() ? nullptr : message;
+}
+
+SentMetadata::~SentMetadata() {
+  for (const std::vector<grpc_metadata>* part : {&initial_, &trailing_}) {
+    for (const grpc_metadata& one : *part) {
+      grpc_slice_unref(one.key);
+      grpc_slice_unref(one.value);
+    }
+  }
+}
+
+bool SentMetadata::AddInitial(absl::string_view key, absl::string_view value) {
+  return AddMetadata(key, std::string(value), &metadata_.initial);
+}
+
+bool SentMetadata::AddTrailing(absl::string_view key, absl::string_view value) {
+  return AddMetadata(key, std::string(value), &metadata_.trailing);
+}
+
+void SentMetadata::SetInitial(grpc_op* op) {
+  initial_ = ToGrpc(metadata_.initial);
+  op->data.send_initial_metadata.count = initial_.size();
+  op->data.send_initial_metadata.metadata = initial_.data();
+}
+
+void SentMetadata::SetTrailing(grpc_op* op) {
+  trailing_ = ToGrpc(metadata_.trailing);
+  op->data.send_status_from_server.trailing_metadata_count = trailing_.size();
+  op->data.send_status_from_server.trailing_metadata = trailing_.data();
 }
 
 void Refuse(grpc_call* call, const absl::Status& status) { (new Refusal())->Start(call, status); }

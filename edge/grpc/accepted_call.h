@@ -4,8 +4,10 @@
 #include <grpc/grpc.h>
 
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/string_view.h"
 #include "edge/call.h"
 #include "edge/grpc/polling_queue.h"
 
@@ -24,6 +26,27 @@ void FillHead(const AcceptedCall& accepted, CallHead* head);
 
 // The status as a trailer. The message must live until the operation is over.
 void SetStatusOp(const absl::Status& status, grpc_slice* message, grpc_op* op);
+
+// Metadata of an answer, as long as grpc-core needs them. It encodes "-bin" values by itself.
+class SentMetadata {
+ public:
+  SentMetadata() = default;
+  SentMetadata(const SentMetadata&) = delete;
+  SentMetadata& operator=(const SentMetadata&) = delete;
+  ~SentMetadata();
+
+  bool AddInitial(absl::string_view key, absl::string_view value);
+  bool AddTrailing(absl::string_view key, absl::string_view value);
+
+  // Of GRPC_OP_SEND_INITIAL_METADATA, of GRPC_OP_SEND_STATUS_FROM_SERVER. Once each.
+  void SetInitial(grpc_op* op);
+  void SetTrailing(grpc_op* op);
+
+ private:
+  ResponseMetadata metadata_;
+  std::vector<grpc_metadata> initial_;
+  std::vector<grpc_metadata> trailing_;
+};
 
 // Answers `call` with `status` on the queue's thread and forgets it.
 void Refuse(grpc_call* call, const absl::Status& status);

@@ -36,7 +36,8 @@ struct GrpcServerOptions {
 // per queue, and the first of a batch wakes the polling thread, which does all the I/O (docs/edge.md). Calls and
 // streams may outlive the server: what they answer then is dropped.
 //
-// Of PortLimits, grpc-core cannot keep max_connections; deployments bound it in front of the port.
+// Of PortLimits, grpc-core keeps those of a request, of metadata, of the calls of a connection and of bytes in flight
+// in the port; none of connections, times and rates. It serves benchmarks, not clients.
 absl::StatusOr<std::unique_ptr<Server>> ServeGrpc(const GrpcServerOptions& options, MethodTable table);
 
 }  // namespace barid::edge

@@ -39,6 +39,17 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
 
   // Stream:
   const CallHead& head() const override { return head_; }
+  bool AddInitial(absl::string_view key, absl::string_view value) override {
+    CHECK(queue_->IsCurrent());
+    CHECK(!opened_) << "initial metadata after the headers: " << head_.method;
+    return metadata()->AddInitial(key, value);
+  }
+  bool AddTrailing(absl::string_view key, absl::string_view value) override {
+    if (over_) return true;  // It is dropped.
+    CHECK(queue_->IsCurrent());
+    CHECK(!status_) << "trailing metadata after Finish: " << head_.method;
+    return metadata()->AddTrailing(key, value);
+  }
   void Write(Bytes message) override;
   // What waits is bounded by what the streams' handlers hold: this transport serves our own processes.
   bool Reserve(size_t) override { return true; }
@@ -87,6 +98,12 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
     telling_ = false;
   }
 
+  // For what the handler adds.
+  SentMetadata* metadata() {
+    if (metadata_ == nullptr) metadata_ = std::make_unique<SentMetadata>();
+    return metadata_.get();
+  }
+
   void TakeMessage(Bytes message);
   void TakeStatus(absl::Status status);
   void TakeTask(Task task) { task(); }
@@ -116,14 +133,16 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
   std::shared_ptr<GrpcStream> self_;        // While operations run.
   int running_ = 0;
   bool telling_ = false;
+  bool opened_ = false;   // The factory has returned.
   bool over_ = false;     // OnDone was called, or will be before anything else.
   bool asked_ = false;    // OnWritable was called and Write has not answered it.
   bool sending_ = false;  // Headers, a message or the status are on their way.
   std::optional<Bytes> message_;
   std::optional<absl::Status> status_;
-  bool status_sent_ = false;  // The operation is started...
-  bool finished_ = false;     // ...and over...
-  bool finished_ok_ = false;  // ...and all that was sent has left.
+  std::unique_ptr<SentMetadata> metadata_;  // Null: none.
+  bool status_sent_ = false;                // The operation is started...
+  bool finished_ = false;                   // ...and over...
+  bool finished_ok_ = false;                // ...and all that was sent has left.
   bool closed_ = false;
 
   grpc_byte_buffer* sent_ = nullptr;
@@ -137,20 +156,22 @@ class GrpcStream final : public Stream, public Flushed, public std::enable_share
 };
 
 void GrpcStream::Open(const StreamFactory& factory) {
-  grpc_op headers = {};
-  headers.op = GRPC_OP_SEND_INITIAL_METADATA;
-  sending_ = true;
-  Start(&headers, 1, &on_headers_sent_);
-
   grpc_op close = {};
   close.op = GRPC_OP_RECV_CLOSE_ON_SERVER;
   close.data.recv_close_on_server.cancelled = &cancelled_;
   Start(&close, 1, &on_closed_);
 
+  sending_ = true;
   telling_ = true;
   handler_ = factory(shared_from_this());
   telling_ = false;
+  opened_ = true;
   CHECK(handler_ != nullptr) << head_.method;
+
+  grpc_op headers = {};
+  headers.op = GRPC_OP_SEND_INITIAL_METADATA;
+  if (metadata_ != nullptr) metadata_->SetInitial(&headers);
+  Start(&headers, 1, &on_headers_sent_);
   StartRead();
 }
 
@@ -197,6 +218,7 @@ void GrpcStream::Flush() {
   }
   if (status_ && !status_sent_) {
     SetStatusOp(*status_, &status_message_, op);
+    if (metadata_ != nullptr) metadata_->SetTrailing(op);
     status_sent_ = true;
     ++op;
   }

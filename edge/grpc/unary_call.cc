@@ -32,6 +32,12 @@ class GrpcUnaryCall final : public Posted {
 
     const CallHead& head() const override { return call_->head_; }
     const Bytes& request() const override { return call_->request_; }
+    bool AddInitial(absl::string_view key, absl::string_view value) override {
+      return call_->metadata()->AddInitial(key, value);
+    }
+    bool AddTrailing(absl::string_view key, absl::string_view value) override {
+      return call_->metadata()->AddTrailing(key, value);
+    }
     void Answer(Bytes response) override {
       call_->response_ = std::move(response);
       call_->End(absl::OkStatus());
@@ -47,6 +53,12 @@ class GrpcUnaryCall final : public Posted {
     GrpcUnaryCall* const call_;
   };
 
+  // For what the handler adds.
+  SentMetadata* metadata() {
+    CHECK(!answered_) << "metadata after the answer: " << head_.method;
+    if (metadata_ == nullptr) metadata_ = std::make_unique<SentMetadata>();
+    return metadata_.get();
+  }
   void End(absl::Status status);
   void Resume(absl::AnyInvocable<void()> task);
   void RunPosted() override;
@@ -70,6 +82,7 @@ class GrpcUnaryCall final : public Posted {
   bool answered_ = false;               // The handler's side only.
   absl::AnyInvocable<void()> resumed_;  // While it is posted.
   Bytes response_;
+  std::unique_ptr<SentMetadata> metadata_;  // Null: none.
   absl::Status status_;
   grpc_byte_buffer* sent_ = nullptr;
   grpc_slice status_message_ = {};
@@ -138,6 +151,7 @@ void GrpcUnaryCall::Finish() {
   grpc_op ops[4] = {};
   grpc_op* op = ops;
   op->op = GRPC_OP_SEND_INITIAL_METADATA;
+  if (metadata_ != nullptr) metadata_->SetInitial(op);
   ++op;
   if (status_.ok()) {
     sent_ = ToByteBuffer(response_);
@@ -146,6 +160,7 @@ void GrpcUnaryCall::Finish() {
     ++op;
   }
   SetStatusOp(status_, &status_message_, op);
+  if (metadata_ != nullptr) metadata_->SetTrailing(op);
   ++op;
   op->op = GRPC_OP_RECV_CLOSE_ON_SERVER;
   op->data.recv_close_on_server.cancelled = &cancelled_;
@@ -177,6 +192,7 @@ bool GrpcUnaryCall::Drop() {
 void GrpcUnaryCall::Reset() {
   request_ = Bytes();
   response_ = Bytes();
+  metadata_.reset();
   status_ = absl::OkStatus();
   answered_ = false;
 }

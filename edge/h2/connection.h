@@ -25,7 +25,7 @@ struct Keepalive {
 };
 
 // One connection: a socket, libnghttp2's session, and the calls on it. Lives and dies on its loop. What servers and
-// clients have in common; server_connection.h and client_connection.h have the rest.
+// clients have in common; server_connection.h and h2_client.cc have the rest.
 //
 //   socket -> bytes -> session -> callbacks -> calls -> handlers
 //   calls -> session (asks a call for bytes when the peer can take them) -> out_ -> socket

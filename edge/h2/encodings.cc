@@ -42,6 +42,12 @@ std::optional<std::string> DecodeBinaryHeader(absl::string_view text) {
   return decoded;
 }
 
+std::string EncodeBinaryHeader(absl::string_view bytes) {
+  std::string encoded = absl::Base64Escape(bytes);
+  while (!encoded.empty() && encoded.back() == '=') encoded.pop_back();
+  return encoded;
+}
+
 std::string PercentEncode(absl::string_view message) {
   static constexpr char kHex[] = "0123456789ABCDEF";
   std::string encoded;

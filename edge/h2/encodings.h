@@ -19,6 +19,8 @@ absl::Time DeadlineAfter(absl::Time now, absl::Duration timeout);
 
 // The value of a header whose name ends in "-bin": base64 with or without padding. nullopt if it is not.
 std::optional<std::string> DecodeBinaryHeader(absl::string_view text);
+// Without padding.
+std::string EncodeBinaryHeader(absl::string_view bytes);
 
 // grpc-message: what is not printable ASCII, and %, as %XX.
 std::string PercentEncode(absl::string_view message);

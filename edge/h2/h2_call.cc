@@ -4,9 +4,11 @@
 #include <type_traits>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "edge/h2/connection.h"
+#include "edge/h2/encodings.h"
 
 namespace barid::edge::h2 {
 namespace {
@@ -125,8 +127,16 @@ void H2Call::MoveTo(OutQueue* out, size_t size) {
   }
 }
 
+bool H2Call::AddMetadata(Metadata ResponseMetadata::*part, absl::string_view key, absl::string_view value,
+                         std::unique_ptr<ResponseMetadata>* metadata) {
+  if (*metadata == nullptr) *metadata = std::make_unique<ResponseMetadata>();
+  std::string text = absl::EndsWith(key, "-bin") ? EncodeBinaryHeader(value) : std::string(value);
+  return edge::AddMetadata(key, std::move(text), &(**metadata.*part));
+}
+
 void H2Call::Reset() {
   reader_.Reset();
+  metadata_.reset();
   has_ended_ = has_headers_out_ = is_deferred_ = has_status_out_ = false;
   message_.reset();
   sent_bytes_ = part_ = part_bytes_ = 0;
@@ -147,6 +157,12 @@ class H2UnaryCall::Handle final : public UnaryCall {
 
   const CallHead& head() const override { return call_->head_; }
   const Bytes& request() const override { return *call_->request_; }
+  bool AddInitial(absl::string_view key, absl::string_view value) override {
+    return call_->Add(&ResponseMetadata::initial, key, value);
+  }
+  bool AddTrailing(absl::string_view key, absl::string_view value) override {
+    return call_->Add(&ResponseMetadata::trailing, key, value);
+  }
   void Answer(Bytes response) override {
     call_->response_ = std::move(response);
     call_->End(absl::OkStatus());
@@ -183,11 +199,17 @@ void H2UnaryCall::OnHalfClose() {
   (*std::exchange(handler_, nullptr))(std::make_unique<Handle>(this));
 }
 
+bool H2UnaryCall::Add(Metadata ResponseMetadata::*part, absl::string_view key, absl::string_view value) {
+  CHECK(!answered_) << "metadata after the answer: " << head_.method;
+  return AddMetadata(part, key, value, &added_);
+}
+
 void H2UnaryCall::AnswerInTime(Bytes response) {
   if (head_.deadline == absl::InfiniteFuture() || is_over()) return;
   const absl::Duration left = head_.deadline - absl::Now();
   notice_at_ = loop_->now() + left - std::min(kDeadlineNotice, left / 2);
   in_time_ = std::move(response);
+  if (added_ != nullptr) metadata_ = std::make_unique<ResponseMetadata>(*added_);
   WatchDeadline(notice_at_);
 }
 
@@ -241,6 +263,7 @@ void H2UnaryCall::Finish() {
   }
   // It was answered already, and OnOver lets go.
   if (is_over() || has_status()) return;
+  metadata_ = std::move(added_);
   if (end_.ok() && !TakeAnswer(response_.size())) {
     end_ = absl::ResourceExhaustedError(
         absl::StrCat("the answer has ", response_.size(),
@@ -262,6 +285,7 @@ void H2UnaryCall::OnOver(bool delivered) {
   Reset();
   request_.reset();
   response_ = Bytes();
+  added_.reset();
   home->spare_calls.push_back(std::move(self));
 }
 
@@ -303,6 +327,19 @@ void H2StreamCall::Post<T, take>::RunPosted() {
 template class H2StreamCall::Post<Bytes, &H2StreamCall::TakeMessage>;
 template class H2StreamCall::Post<absl::Status, &H2StreamCall::TakeStatus>;
 template class H2StreamCall::Post<H2StreamCall::Task, &H2StreamCall::TakeTask>;
+
+bool H2StreamCall::AddInitial(absl::string_view key, absl::string_view value) {
+  CHECK(loop_->IsCurrent());
+  CHECK(!has_headers_out()) << "initial metadata after the headers: " << head_.method;
+  return AddMetadata(&ResponseMetadata::initial, key, value, &metadata_);
+}
+
+bool H2StreamCall::AddTrailing(absl::string_view key, absl::string_view value) {
+  if (is_over()) return true;  // It is dropped.
+  CHECK(loop_->IsCurrent());
+  CHECK(!is_finished_) << "trailing metadata after Finish: " << head_.method;
+  return AddMetadata(&ResponseMetadata::trailing, key, value, &metadata_);
+}
 
 void H2StreamCall::Write(Bytes message) {
   if (!loop_->IsCurrent()) return message_post_.Send(this, std::move(message));

@@ -67,11 +67,17 @@ class H2Call {
   bool is_over() const { return connection_ == nullptr; }
   bool has_status() const { return status_.has_value(); }
   bool is_half_closed() const { return status_ && status_->ok(); }
+  bool has_headers_out() const { return has_headers_out_; }
   // For another call.
   void Reset();
 
+  // Adds to `*metadata`, which is made if it is null, as the wire has it.
+  static bool AddMetadata(Metadata ResponseMetadata::*part, absl::string_view key, absl::string_view value,
+                          std::unique_ptr<ResponseMetadata>* metadata);
+
   const std::shared_ptr<Loop> loop_;
   CallHead head_;
+  std::unique_ptr<ResponseMetadata> metadata_;  // What goes with the headers and the status; null: nothing.
 
  private:
   friend class Connection;
@@ -137,6 +143,7 @@ class H2UnaryCall final : public H2Call, public Posted {
   void OnOver(bool delivered) override;
   absl::Duration OnDeadlineNotice() override;
 
+  bool Add(Metadata ResponseMetadata::*part, absl::string_view key, absl::string_view value);
   void AnswerInTime(Bytes response);
   void End(absl::Status status);
   void Resume(absl::AnyInvocable<void()> task);
@@ -151,6 +158,7 @@ class H2UnaryCall final : public H2Call, public Posted {
   bool answered_ = false;               // The handler's side only.
   absl::AnyInvocable<void()> resumed_;  // While it is posted.
   Bytes response_;
+  std::unique_ptr<ResponseMetadata> added_;  // By the handler.
   absl::Status end_;
   bool is_finished_ = false;  // The answer has come home.
   // The loop's thread only.
@@ -174,6 +182,8 @@ class H2StreamCall final : public H2Call,
 
   // Stream:
   const CallHead& head() const override { return head_; }
+  bool AddInitial(absl::string_view key, absl::string_view value) override;
+  bool AddTrailing(absl::string_view key, absl::string_view value) override;
   void Write(Bytes message) override;
   bool Reserve(size_t bytes) override { return H2Call::Reserve(bytes); }
   void Finish(const absl::Status& status) override;

@@ -25,8 +25,9 @@ absl::StatusOr<bool> MessageReader::Read(absl::string_view* data) {
     message_.reserve(std::min(length_, kMostReserved * data->size()));
   }
   const size_t size = std::min(length_ - message_.size(), data->size());
-  message_.append(data->data(),
-                  size);  // The one copy of a request: it outlives the buffer that the socket is read into.
+  // The edge's one copy of a request: it outlives the buffer that the socket is read into, which all connections of the
+  // loop share.
+  message_.append(data->data(), size);
   data->remove_prefix(size);
   return message_.size() == length_;
 }

@@ -3,9 +3,9 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
+#include "absl/container/inlined_vector.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -36,17 +36,34 @@ nghttp2_nv Constant(absl::string_view name, absl::string_view value) {
   return Header(name, value, NGHTTP2_NV_FLAG_NO_COPY_NAME | NGHTTP2_NV_FLAG_NO_COPY_VALUE);
 }
 
-// grpc-status and grpc-message. nghttp2 copies what is not constant.
+// A block of headers; nghttp2 copies what is not constant. Without metadata it needs no more room than this.
+using Headers = absl::InlinedVector<nghttp2_nv, 5>;
+
+void Append(const Metadata& metadata, Headers* headers) {
+  for (const auto& [key, value] : metadata) headers->push_back(Header(key, value, NGHTTP2_NV_FLAG_NONE));
+}
+
+// The beginning of a status message that all clients take: most want no more than 8 KiB of headers, of which a
+// character may take three. libnghttp2 sends nothing at all if a block is longer than 64 KiB.
+constexpr size_t kMostStatusMessage = size_t{2} << 10;
+
+absl::string_view Beginning(absl::string_view message) {
+  if (message.size() <= kMostStatusMessage) return message;
+  size_t end = kMostStatusMessage;
+  while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;  // Within a character of UTF-8.
+  return message.substr(0, end);
+}
+
+// grpc-status and grpc-message.
 struct StatusHeaders {
   explicit StatusHeaders(const absl::Status& status)
-      : code(absl::StrCat(static_cast<int>(status.code()))), message(PercentEncode(status.message())) {
-    all[count++] = Header("grpc-status", code);
-    if (!message.empty()) all[count++] = Header("grpc-message", message);
+      : code(absl::StrCat(static_cast<int>(status.code()))), message(PercentEncode(Beginning(status.message()))) {}
+  void AppendTo(Headers* headers) const {
+    headers->push_back(Header("grpc-status", code));
+    if (!message.empty()) headers->push_back(Header("grpc-message", message));
   }
   const std::string code;
   const std::string message;
-  std::array<nghttp2_nv, 2> all;
-  size_t count = 0;
 };
 
 nghttp2_option* Options() {
@@ -339,14 +356,11 @@ void ServerConnection::BeginCall(int32_t id, bool has_ended) {
 void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Status& status) {
   const StatusHeaders ended(status);
   const std::string code = absl::StrCat(http_status);
-  std::array<nghttp2_nv, 5> headers;
-  size_t count = 0;
-  headers[count++] = Header(":status", code);
-  headers[count++] = Constant("content-type", "application/grpc");
+  Headers headers = {Header(":status", code), Constant("content-type", "application/grpc")};
   if (status.code() == absl::StatusCode::kUnimplemented)
-    headers[count++] = Constant("grpc-accept-encoding", "identity");
-  for (size_t i = 0; i < ended.count; ++i) headers[count++] = ended.all[i];
-  nghttp2_submit_response(session_, id, headers.data(), count, nullptr);
+    headers.push_back(Constant("grpc-accept-encoding", "identity"));
+  ended.AppendTo(&headers);
+  nghttp2_submit_response(session_, id, headers.data(), headers.size(), nullptr);
   loop()->FlushLater(this);
 }
 
@@ -382,28 +396,35 @@ void ServerConnection::OnStreamClosed(int32_t id, uint32_t error) {
 // --- Out ---
 
 void ServerConnection::SendHead(H2Call* call) {
-  std::array<nghttp2_nv, 4> headers = {Constant(":status", "200"), Constant("content-type", "application/grpc")};
-  if (call->status_ && !call->message_) {
-    // Nothing but a status: one block of headers says it all.
+  const ResponseMetadata* const metadata = call->metadata_.get();
+  Headers headers = {Constant(":status", "200"), Constant("content-type", "application/grpc")};
+  if (metadata != nullptr) Append(metadata->initial, &headers);
+  const bool has_initial = headers.size() > 2;
+  if (call->status_ && !call->message_ && !has_initial) {
+    // Nothing but a status: one block of headers says it all. Clients take its metadata for trailing ones.
     const StatusHeaders ended(*call->status_);
-    for (size_t i = 0; i < ended.count; ++i) headers[2 + i] = ended.all[i];
+    ended.AppendTo(&headers);
+    if (metadata != nullptr) Append(metadata->trailing, &headers);
     call->has_status_out_ = true;
-    nghttp2_submit_response(session_, call->id_, headers.data(), 2 + ended.count, nullptr);
+    nghttp2_submit_response(session_, call->id_, headers.data(), headers.size(), nullptr);
     return;
   }
   const nghttp2_data_provider provider = ProviderOf(call);
-  nghttp2_submit_response(session_, call->id_, headers.data(), 2, &provider);
+  nghttp2_submit_response(session_, call->id_, headers.data(), headers.size(), &provider);
 }
 
 void ServerConnection::SendEnd(H2Call* call, uint32_t* flags) {
   *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-  if (call->status_->ok()) {
+  if (call->status_->ok() && call->metadata_ == nullptr) {
     const nghttp2_nv ok = Constant("grpc-status", "0");
     nghttp2_submit_trailer(session_, call->id_, &ok, 1);
     return;
   }
   const StatusHeaders ended(*call->status_);
-  nghttp2_submit_trailer(session_, call->id_, ended.all.data(), ended.count);
+  Headers trailers;
+  ended.AppendTo(&trailers);
+  if (call->metadata_ != nullptr) Append(call->metadata_->trailing, &trailers);
+  nghttp2_submit_trailer(session_, call->id_, trailers.data(), trailers.size());
 }
 
 int ServerConnection::OnFrameSent(const nghttp2_frame& frame) {

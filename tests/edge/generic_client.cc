@@ -1,5 +1,6 @@
 #include "tests/edge/generic_client.h"
 
+#include <map>
 #include <utility>
 
 #include "base/log.h"
@@ -16,10 +17,23 @@ std::shared_ptr<grpc::Channel> Connect(const std::string& address, bool own_conn
   return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), args);
 }
 
+// Once the call is over: until then there may be no initial ones.
+ResponseMetadata ToldOf(const grpc::ClientContext& context) {
+  const auto all = [](const std::multimap<grpc::string_ref, grpc::string_ref>& from) {
+    Metadata to;
+    for (const auto& [key, value] : from) {
+      to.emplace_back(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
+    }
+    return to;
+  };
+  return {all(context.GetServerInitialMetadata()), all(context.GetServerTrailingMetadata())};
+}
+
 class GenericStream : public TestStream {
  public:
-  GenericStream(grpc::GenericStub* stub, const std::string& method, absl::Time deadline) {
+  GenericStream(grpc::GenericStub* stub, const std::string& method, absl::Time deadline, const Headers& headers) {
     context_.set_deadline(absl::ToChronoTime(deadline));
+    for (const auto& [key, value] : headers) context_.AddMetadata(key, value);
     stream_ = stub->PrepareCall(&context_, method, &cq_);
     stream_->StartCall(nullptr);
     Wait();
@@ -57,6 +71,7 @@ class GenericStream : public TestStream {
     finished_ = true;
     return ToAbsl(status);
   }
+  ResponseMetadata Told() override { return ToldOf(context_); }
 
  private:
   bool Wait() {
@@ -78,7 +93,7 @@ GenericClient::GenericClient(const std::string& address, bool own_connection)
     : channel_(Connect(address, own_connection)), stub_(channel_) {}
 
 absl::StatusOr<std::string> GenericClient::Call(const std::string& method, const std::string& request,
-                                                const Headers& headers, absl::Time deadline) {
+                                                const Headers& headers, absl::Time deadline, ResponseMetadata* told) {
   grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(deadline));
   for (const auto& [key, value] : headers) context.AddMetadata(key, value);
@@ -94,12 +109,14 @@ absl::StatusOr<std::string> GenericClient::Call(const std::string& method, const
   cq.Shutdown();
   while (cq.Next(&tag, &ok)) {
   }
+  if (told != nullptr) *told = ToldOf(context);
   if (!status.ok()) return ToAbsl(status);
   return ToText(answer);
 }
 
-std::unique_ptr<TestStream> GenericClient::Open(const std::string& method, absl::Time deadline) {
-  return std::make_unique<GenericStream>(&stub_, method, deadline);
+std::unique_ptr<TestStream> GenericClient::Open(const std::string& method, absl::Time deadline,
+                                                const Headers& headers) {
+  return std::make_unique<GenericStream>(&stub_, method, deadline, headers);
 }
 
 }  // namespace barid::edge

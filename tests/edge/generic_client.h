@@ -20,9 +20,11 @@ class GenericClient {
  public:
   explicit GenericClient(const std::string& address, bool own_connection = true);
 
+  // The server's metadata go to `told`, if it is not null.
   absl::StatusOr<std::string> Call(const std::string& method, const std::string& request, const Headers& headers = {},
-                                   absl::Time deadline = absl::Now() + kPatience);
-  std::unique_ptr<TestStream> Open(const std::string& method, absl::Time deadline = absl::Now() + kPatience);
+                                   absl::Time deadline = absl::Now() + kPatience, ResponseMetadata* told = nullptr);
+  std::unique_ptr<TestStream> Open(const std::string& method, absl::Time deadline = absl::Now() + kPatience,
+                                   const Headers& headers = {});
 
   grpc::Channel* channel() { return channel_.get(); }
 

@@ -12,12 +12,16 @@ class GrpcPort : public TestPort {
   explicit GrpcPort(MethodTable table)
       : server_(*ServeGrpc({.address = "127.0.0.1:0"}, std::move(table))), client_(server_->address()) {}
 
-  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) override {
-    return client_.Call(method, request, headers);
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers,
+                                   ResponseMetadata* told) override {
+    return client_.Call(method, request, headers, absl::Now() + kPatience, told);
   }
   using TestPort::Call;
 
-  std::unique_ptr<TestStream> Open(const std::string& method) override { return client_.Open(method); }
+  std::unique_ptr<TestStream> Open(const std::string& method, Headers headers) override {
+    return client_.Open(method, absl::Now() + kPatience, headers);
+  }
+  using TestPort::Open;
 
  private:
   const std::unique_ptr<Server> server_;
@@ -29,12 +33,16 @@ class H2Port : public TestPort {
   explicit H2Port(MethodTable table)
       : server_(*h2::ServeH2({.address = "127.0.0.1:0"}, std::move(table))), client_(server_->address()) {}
 
-  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) override {
-    return client_.Call(method, request, headers);
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers,
+                                   ResponseMetadata* told) override {
+    return client_.Call(method, request, headers, absl::Now() + kPatience, told);
   }
   using TestPort::Call;
 
-  std::unique_ptr<TestStream> Open(const std::string& method) override { return client_.Open(method); }
+  std::unique_ptr<TestStream> Open(const std::string& method, Headers headers) override {
+    return client_.Open(method, absl::Now() + kPatience, headers);
+  }
+  using TestPort::Open;
 
  private:
   const std::unique_ptr<Server> server_;

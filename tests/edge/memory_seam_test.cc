@@ -8,15 +8,17 @@ class MemoryPort : public TestPort {
  public:
   explicit MemoryPort(MethodTable table) : transport_(std::move(table)) {}
 
-  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) override {
-    const absl::StatusOr<Bytes> answer =
-        transport_.Call({.method = method, .metadata = std::move(headers)}, Bytes(std::move(request)))->Wait(kPatience);
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers,
+                                   ResponseMetadata* told) override {
+    const auto call = transport_.Call({.method = method, .metadata = std::move(headers)}, Bytes(std::move(request)));
+    const absl::StatusOr<Bytes> answer = call->Wait(kPatience);
+    *told = call->metadata();
     if (!answer.ok()) return answer.status();
     return answer->ToString();
   }
   using TestPort::Call;
 
-  std::unique_ptr<TestStream> Open(const std::string& method) override {
+  std::unique_ptr<TestStream> Open(const std::string& method, Headers headers) override {
     class Adapter : public TestStream {
      public:
       explicit Adapter(MemoryStream stream) : stream_(std::move(stream)) {}
@@ -31,12 +33,14 @@ class MemoryPort : public TestPort {
       absl::Status Status() override {
         return stream_.WaitForStatus(kPatience).value_or(absl::UnknownError("not ended"));
       }
+      ResponseMetadata Told() override { return stream_.metadata(); }
 
      private:
       MemoryStream stream_;
     };
-    return std::make_unique<Adapter>(transport_.Open({.method = method}));
+    return std::make_unique<Adapter>(transport_.Open({.method = method, .metadata = std::move(headers)}));
   }
+  using TestPort::Open;
 
  private:
   MemoryTransport transport_;

@@ -65,6 +65,27 @@ TEST_F(MemoryTransportTest, RefusesRequestsBeyondTheLimit) {
   EXPECT_THAT(handler_->story(), ElementsAre("writable", "done:lost"));
 }
 
+TEST_F(MemoryTransportTest, MetadataThatComeTooLateAreABug) {
+  const auto call = transport_.Call({.method = "/t/Unary"}, Bytes("hi"));
+  const std::shared_ptr<UnaryCall> served = *served_.call.Wait();
+  served->Answer(Bytes("there"));
+  EXPECT_DEATH(served->AddInitial("key", "value"), "metadata after the answer: /t/Unary");
+  EXPECT_DEATH(served->AddTrailing("key", "value"), "metadata after the answer: /t/Unary");
+  MemoryStream stream = Open(1);
+  EXPECT_DEATH(handler_->stream()->AddInitial("key", "value"), "initial metadata after the headers: /t/Stream");
+}
+
+TEST_F(MemoryTransportTest, AnAnswerInTimeTellsWhatWasAddedBeforeIt) {
+  const auto call = transport_.Call({.method = "/t/Unary"}, Bytes("hi"));
+  const std::shared_ptr<UnaryCall> served = *served_.call.Wait();
+  served->AddTrailing("before", "1");
+  served->AnswerInTime(Bytes("late"));
+  served->AddTrailing("after", "1");
+  call->NearDeadline();
+  EXPECT_EQ((*call->result())->ToString(), "late");
+  EXPECT_THAT(call->metadata().trailing, ElementsAre(testing::Pair("before", "1")));
+}
+
 TEST_F(MemoryTransportTest, CallsOutliveTheTransport) {
   std::shared_ptr<MemoryCall> call;
   Served served;

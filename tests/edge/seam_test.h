@@ -26,8 +26,8 @@ template <typename Port>
 class SeamTest : public testing::Test {
  protected:
   // Opens "/t/Stream" and waits until the server has it.
-  std::unique_ptr<TestStream> OpenRecorded() {
-    auto client = port_.Open("/t/Stream");
+  std::unique_ptr<TestStream> OpenRecorded(Headers headers = {}) {
+    auto client = port_.Open("/t/Stream", std::move(headers));
     handler_ = served_.stream.Wait().value_or(nullptr);
     return client;
   }
@@ -38,6 +38,25 @@ class SeamTest : public testing::Test {
 };
 
 TYPED_TEST_SUITE_P(SeamTest);
+
+// For TellBack: text and any bytes, several of a key.
+inline Headers AllToTell() {
+  const std::string bytes("\0\xff\x80,", 4);
+  return {{"first-text", "~ !,"}, {"first-bin", bytes}, {"first-bin", "x"}, {"first-text", ""},
+          {"last-0_9.z", "one"},  {"last-bin", ""},     {"last-bin", bytes}};
+}
+
+// By their keys in one or the other part. Clients keep the order within a key only.
+inline void ExpectTold(const ResponseMetadata& told, const Headers& headers) {
+  Headers parts[2];
+  for (const auto& header : headers) parts[header.first.rfind("first-", 0) == 0 ? 0 : 1].push_back(header);
+  const auto by_key = [](Headers all) {
+    std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    return all;
+  };
+  EXPECT_EQ(by_key(told.initial), by_key(parts[0]));
+  EXPECT_EQ(by_key(told.trailing), by_key(parts[1]));
+}
 
 TYPED_TEST_P(SeamTest, AnswersOnTheThreadOfTheHandler) {
   EXPECT_THAT(this->port_.Call("/t/Echo", "hello"), IsOkAndHolds("hello"));
@@ -161,12 +180,74 @@ TYPED_TEST_P(SeamTest, TellsOfACancelAndThenNothing) {
   EXPECT_EQ(client->Read(), std::nullopt);
   EXPECT_THAT(client->Status(), StatusIs(absl::StatusCode::kCancelled));
   EXPECT_EQ(this->handler_->story().back(), "done:lost");
+  EXPECT_TRUE(this->handler_->stream()->AddTrailing("late", "too"));  // Nobody hears it.
+}
+
+TYPED_TEST_P(SeamTest, TellsMetadataWithAnAnswer) {
+  ResponseMetadata told;
+  EXPECT_THAT(this->port_.Call("/t/Echo", "hi", AllToTell(), &told), IsOkAndHolds("hi"));
+  ExpectTold(told, AllToTell());
+  EXPECT_THAT(this->port_.Call("/t/Echo", "hi", {{"last-one", "1"}}, &told), IsOkAndHolds("hi"));
+  ExpectTold(told, {{"last-one", "1"}});
+  EXPECT_THAT(this->port_.Call("/t/Echo", "hi", {{"first-one", "1"}}, &told), IsOkAndHolds("hi"));
+  ExpectTold(told, {{"first-one", "1"}});
+  EXPECT_THAT(this->port_.Call("/t/Echo", "hi", {}, &told), IsOkAndHolds("hi"));
+  ExpectTold(told, {});
+}
+
+TYPED_TEST_P(SeamTest, TellsMetadataWithAFailure) {
+  ResponseMetadata told;
+  EXPECT_THAT(this->port_.Call("/t/Fail", "as asked", AllToTell(), &told),
+              StatusIs(absl::StatusCode::kAborted, "as asked"));
+  ExpectTold(told, AllToTell());
+  EXPECT_THAT(this->port_.Call("/t/Fail", "as asked", {{"last-bin", "\xff"}}, &told),
+              StatusIs(absl::StatusCode::kAborted, "as asked"));
+  ExpectTold(told, {{"last-bin", "\xff"}});
+}
+
+TYPED_TEST_P(SeamTest, TellsMetadataFromAnotherThread) {
+  ResponseMetadata told;
+  std::thread client([&] { (void)this->port_.Call("/t/Unary", "hi", {}, &told); });
+  const std::shared_ptr<UnaryCall> call = this->served_.call.Wait().value_or(nullptr);
+  ASSERT_NE(call, nullptr);
+  EXPECT_TRUE(call->AddTrailing("last-one", "1"));
+  EXPECT_TRUE(call->AddInitial("first-one", "1"));
+  EXPECT_FALSE(call->AddInitial("first-two", "a\r\nb: c"));
+  EXPECT_FALSE(call->AddTrailing("last-bin", std::string(kMostResponseMetadata, 'x')));
+  call->Answer(Bytes());
+  client.join();
+  ExpectTold(told, {{"last-one", "1"}, {"first-one", "1"}});
+}
+
+TYPED_TEST_P(SeamTest, TellsMetadataOfAStream) {
+  const auto stream = this->port_.Open("/t/EchoStream", AllToTell());
+  stream->Send("hi");
+  EXPECT_EQ(stream->Read(), "hi");
+  stream->HalfClose();
+  EXPECT_EQ(stream->Read(), std::nullopt);
+  EXPECT_THAT(stream->Status(), IsOk());
+  ExpectTold(stream->Told(), AllToTell());
+}
+
+TYPED_TEST_P(SeamTest, TellsMetadataWithTheEndOfAStream) {
+  const auto client = this->OpenRecorded({{"first-one", "1"}});
+  ASSERT_TRUE(this->handler_->WaitFor("writable"));
+  this->handler_->stream()->Resume([handler = this->handler_] {
+    EXPECT_TRUE(handler->stream()->AddTrailing("last-one", "1"));
+    EXPECT_FALSE(handler->stream()->AddTrailing("last-two", "\x80"));
+    handler->stream()->Finish(absl::UnavailableError("moving"));
+  });
+  EXPECT_EQ(client->Read(), std::nullopt);
+  EXPECT_THAT(client->Status(), StatusIs(absl::StatusCode::kUnavailable, "moving"));
+  ExpectTold(client->Told(), {{"first-one", "1"}, {"last-one", "1"}});
 }
 
 REGISTER_TYPED_TEST_SUITE_P(SeamTest, AnswersOnTheThreadOfTheHandler, ShowsTheHandlerTheHead, AnswersFromAnotherThread,
                             FailsWithTheStatusOfTheHandler, FailsACallThatIsDropped, DoesNotKnowOtherMethods,
                             EchoesAStreamUntilHalfClose, TellsAStreamInOrder, FinishesBeforeTheClientHasHalfClosed,
-                            FinishesAStreamWithAnError, TellsOfACancelAndThenNothing);
+                            FinishesAStreamWithAnError, TellsOfACancelAndThenNothing, TellsMetadataWithAnAnswer,
+                            TellsMetadataWithAFailure, TellsMetadataFromAnotherThread, TellsMetadataOfAStream,
+                            TellsMetadataWithTheEndOfAStream);
 
 }  // namespace barid::edge
 

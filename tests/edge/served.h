@@ -17,7 +17,7 @@
 // What tests of a transport serve, and how they call it.
 namespace barid::edge {
 
-using Headers = std::vector<std::pair<std::string, std::string>>;
+using Headers = Metadata;
 
 inline constexpr absl::Duration kPatience = absl::Seconds(20);
 
@@ -32,15 +32,23 @@ class TestStream {
   virtual std::optional<std::string> Read() = 0;
   // Once Read has returned nullopt.
   virtual absl::Status Status() = 0;
+  // The server's metadata, once Status has returned.
+  virtual ResponseMetadata Told() = 0;
 };
 
 // A served table and a client of it.
 class TestPort {
  public:
   virtual ~TestPort() = default;
-  virtual absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) = 0;
-  absl::StatusOr<std::string> Call(const std::string& method, std::string request) { return Call(method, request, {}); }
-  virtual std::unique_ptr<TestStream> Open(const std::string& method) = 0;
+  // The server's metadata go to `told`.
+  virtual absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers,
+                                           ResponseMetadata* told) = 0;
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers = {}) {
+    ResponseMetadata told;
+    return Call(method, std::move(request), std::move(headers), &told);
+  }
+  virtual std::unique_ptr<TestStream> Open(const std::string& method, Headers headers) = 0;
+  std::unique_ptr<TestStream> Open(const std::string& method) { return Open(method, {}); }
 };
 
 // Something one thread waits for and another sets.
@@ -106,6 +114,16 @@ class RecordingHandler : public StreamHandler {
   std::vector<std::string> story_ ABSL_GUARDED_BY(mu_);
 };
 
+// Tells `call`'s peer what it has told itself by keys that begin so. False: not all of it.
+template <typename Call>
+bool TellBack(Call* call) {
+  for (const auto& [key, value] : call->head().metadata) {
+    if (key.rfind("first-", 0) == 0 && !call->AddInitial(key, value)) return false;
+    if (key.rfind("last-", 0) == 0 && !call->AddTrailing(key, value)) return false;
+  }
+  return true;
+}
+
 // Sends back every message; ends when the client has.
 class EchoHandler : public StreamHandler {
  public:
@@ -143,22 +161,31 @@ class EchoHandler : public StreamHandler {
 };
 
 // Answers "/t/Unary" by keeping the call for the test, "/t/Echo" at once, "/t/Drop" by dropping the call; "/t/Stream"
-// by a RecordingHandler, "/t/EchoStream" by an EchoHandler.
+// by a RecordingHandler, "/t/EchoStream" by an EchoHandler; the last three and "/t/Fail" after TellBack.
 struct Served {
   Promise<std::shared_ptr<RecordingHandler>> stream;
   Promise<std::shared_ptr<UnaryCall>> call;
 
   MethodTable Table() {
     MethodTable table;
-    table.unary["/t/Echo"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(call->request()); };
+    table.unary["/t/Echo"] = [](std::unique_ptr<UnaryCall> call) {
+      if (!TellBack(call.get())) return call->Fail(absl::InvalidArgumentError("it cannot be told"));
+      call->Answer(call->request());
+    };
+    table.unary["/t/Fail"] = [](std::unique_ptr<UnaryCall> call) {
+      TellBack(call.get());
+      call->Fail(absl::AbortedError(call->request().ToString()));
+    };
     table.unary["/t/Drop"] = [](std::unique_ptr<UnaryCall> call) {};
     table.unary["/t/Unary"] = [this](std::unique_ptr<UnaryCall> unary) { call.Set(std::move(unary)); };
     table.streams["/t/Stream"] = [this](std::shared_ptr<Stream> opened) {
+      TellBack(opened.get());
       auto handler = std::make_shared<RecordingHandler>(std::move(opened));
       stream.Set(handler);
       return handler;
     };
     table.streams["/t/EchoStream"] = [](std::shared_ptr<Stream> opened) {
+      TellBack(opened.get());
       return std::make_shared<EchoHandler>(std::move(opened));
     };
     return table;

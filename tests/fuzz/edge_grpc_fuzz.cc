@@ -74,6 +74,7 @@ void FuzzTexts(absl::string_view text) {
     CHECK(DecodeBinaryHeader(absl::Base64Escape(*decoded)) == decoded);
   }
   CHECK(DecodeBinaryHeader(absl::Base64Escape(text)) == std::string(text));
+  CHECK(DecodeBinaryHeader(EncodeBinaryHeader(text)) == std::string(text));
   const std::string encoded = PercentEncode(text);
   std::string decoded;
   for (size_t i = 0; i < encoded.size(); ++i) {

@@ -58,6 +58,16 @@ absl::Status StatusIn(const Bytes& request) {
   return absl::Status(static_cast<absl::StatusCode>(code), parts.second);
 }
 
+// Tells the peer what it asks to be told, as gRPC's own interoperability server does. A value that cannot be sent is
+// missed by the client.
+template <typename Call>
+void EchoMetadata(Call* call) {
+  for (const auto& [key, value] : call->head().metadata) {
+    if (key == "x-grpc-test-echo-initial") call->AddInitial(key, value);
+    if (key == "x-grpc-test-echo-trailing-bin") call->AddTrailing(key, value);
+  }
+}
+
 // How the streams ended that were begun with a name, and who asks for it. Any thread.
 class Endings {
  public:
@@ -104,6 +114,7 @@ class InteropStream : public StreamHandler {
   InteropStream(std::shared_ptr<Stream> stream, std::shared_ptr<Endings> endings)
       : stream_(std::move(stream)), endings_(std::move(endings)) {
     if (const std::string* name = stream_->head().Find("interop-call")) name_ = *name;
+    EchoMetadata(stream_.get());
   }
 
   void OnHalfClose() override { End(absl::OkStatus()); }
@@ -240,6 +251,12 @@ MethodTable InteropService() {
   table.unary[service + "Deadline"] = AnswerDeadline;
   table.unary[service + "Fail"] = [](std::unique_ptr<UnaryCall> call) { call->Fail(StatusIn(call->request())); };
   table.unary[service + "Ending"] = [endings](std::unique_ptr<UnaryCall> call) { endings->Ask(std::move(call)); };
+  for (auto& [method, handler] : table.unary) {
+    handler = [answer = std::move(handler)](std::unique_ptr<UnaryCall> call) {
+      EchoMetadata(call.get());
+      answer(std::move(call));
+    };
+  }
 
   const auto add = [&]<typename Handler>(const char* method, std::type_identity<Handler>) {
     table.streams[service + method] = [endings](std::shared_ptr<Stream> stream) {

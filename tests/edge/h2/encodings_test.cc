@@ -47,6 +47,7 @@ TEST(DeadlineAfterTest, MoreThanAYearIsNone) {
 TEST(DecodeBinaryHeaderTest, TakesPaddedAndUnpadded) {
   for (const std::string& bytes : {std::string(), std::string("f"), std::string("fo"), std::string("foo"),
                                    std::string("\0\xff\x80", 3), std::string(100, '\xfb')}) {
+    EXPECT_THAT(DecodeBinaryHeader(EncodeBinaryHeader(bytes)), Optional(bytes));
     std::string encoded = absl::Base64Escape(bytes);
     EXPECT_THAT(DecodeBinaryHeader(encoded), Optional(bytes)) << encoded;
     while (!encoded.empty() && encoded.back() == '=') encoded.pop_back();
@@ -58,6 +59,14 @@ TEST(DecodeBinaryHeaderTest, RefusesWhatIsNoBase64) {
   for (const char* text : {"A", "AAAAA", "AA=A", "A===", "@@@@", "AA=", "\xff\xff\xff\xff"}) {
     EXPECT_THAT(DecodeBinaryHeader(text), Eq(std::nullopt)) << text;
   }
+}
+
+TEST(EncodeBinaryHeaderTest, DoesNotPad) {
+  EXPECT_EQ(EncodeBinaryHeader(""), "");
+  EXPECT_EQ(EncodeBinaryHeader("f"), "Zg");
+  EXPECT_EQ(EncodeBinaryHeader("fo"), "Zm8");
+  EXPECT_EQ(EncodeBinaryHeader("foo"), "Zm9v");
+  EXPECT_EQ(EncodeBinaryHeader("\xfb\xff"), "+/8");  // Not the alphabet for URLs.
 }
 
 TEST(PercentEncodeTest, LeavesPrintableAsciiAlone) {

@@ -1,8 +1,6 @@
 #include "tests/edge/h2/frame_client.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -10,12 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "tests/edge/h2/dial.h"
 
 namespace barid::edge::h2 {
 namespace {
@@ -37,22 +34,9 @@ std::string Answer::Header(const std::string& name) const {
   return "";
 }
 
-FrameClient::FrameClient(const std::string& address) : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
-  CHECK(fd_ >= 0) << strerror(errno);
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  CHECK(absl::SimpleAtoi(address.substr(colon + 1), &port)) << address;
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  CHECK_EQ(inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr), 1) << address;
-  is_closed_ = connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) != 0;
-  Prepare();
-}
+FrameClient::FrameClient(const std::string& address) : FrameClient(Dial(address), nullptr) {}
 
-void FrameClient::Prepare() {
-  const int one = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+FrameClient::FrameClient(int fd, SSL* tls) : fd_(fd), tls_(tls), is_closed_(fd < 0) {
   fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
   CHECK_EQ(nghttp2_hd_inflate_new(&inflater_), 0);
 }
@@ -75,6 +59,7 @@ size_t FrameClient::WriteNow(absl::string_view bytes) {
 }
 
 bool FrameClient::Write(absl::string_view bytes) {
+  if (fd_ < 0) return false;
   while (!bytes.empty()) {
     const size_t written = WriteNow(bytes);
     bytes.remove_prefix(written);

@@ -43,7 +43,7 @@ class FrameClient {
  public:
   explicit FrameClient(const std::string& address);
   // Takes both; `tls` has shaken hands, or is null.
-  FrameClient(int fd, SSL* tls) : fd_(fd), tls_(tls) { Prepare(); }
+  FrameClient(int fd, SSL* tls);
   ~FrameClient();
   FrameClient(const FrameClient&) = delete;
   FrameClient& operator=(const FrameClient&) = delete;
@@ -92,16 +92,15 @@ class FrameClient {
   uint64_t frame_count() const { return frame_count_; }
 
  private:
-  void Prepare();
   bool Fill(absl::Time end);  // At least one byte more.
   void Note(Frame frame);
   void NoteHeaders(const Frame& frame, absl::string_view block);
 
-  int fd_;
-  SSL* tls_ = nullptr;
+  const int fd_;  // -1: there was no connection to be had.
+  SSL* const tls_;
   nghttp2_hd_inflater* inflater_ = nullptr;
   std::string in_;
-  bool is_closed_ = false;
+  bool is_closed_;
 
   bool acks_settings_ = true;
   bool opens_windows_ = true;

@@ -12,12 +12,16 @@ class SessionPort : public TestPort {
   explicit SessionPort(MethodTable table)
       : server_(*ServeH2({.address = "127.0.0.1:0", .threads = 2}, std::move(table))), client_(server_->address()) {}
 
-  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers) override {
-    return client_.Call(method, request, headers);
+  absl::StatusOr<std::string> Call(const std::string& method, std::string request, Headers headers,
+                                   ResponseMetadata* told) override {
+    return client_.Call(method, request, headers, told);
   }
   using TestPort::Call;
 
-  std::unique_ptr<TestStream> Open(const std::string& method) override { return client_.Open(method); }
+  std::unique_ptr<TestStream> Open(const std::string& method, Headers headers) override {
+    return client_.Open(method, headers);
+  }
+  using TestPort::Open;
 
  private:
   const std::unique_ptr<Server> server_;

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
 
 #include <memory>
 #include <string>
@@ -10,7 +11,10 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "edge/h2/h2_server.h"
+#include "tests/edge/h2/certificates.h"
+#include "tests/edge/h2/dial.h"
 #include "tests/edge/h2/frame_client.h"
+#include "tests/edge/h2/tls_client.h"
 #include "tests/edge/served.h"
 
 namespace barid::edge::h2 {
@@ -118,7 +122,18 @@ class ProxyProtocolTest : public testing::Test {
     client->Begin();
     return client->Echo("/t/Peer", "");
   }
+  void ServeTls() { Serve({.tls = certificate_.WriteTo(dir_.path(), "server")}); }
+  // The peer that a call sees whose TLS handshake follows `header`.
+  std::string PeerOverTls(const std::string& header, const ClientTls& wanted = {}) {
+    const int fd = Dial(server_->address());
+    EXPECT_EQ(send(fd, header.data(), header.size(), MSG_NOSIGNAL), static_cast<ssize_t>(header.size()));
+    SSL* const ssl = Handshake(fd, wanted);
+    FrameClient client(fd, ssl);
+    return ssl == nullptr ? "no handshake" : Peer(&client);
+  }
 
+  const TestDir dir_;
+  const Certificate certificate_{"balanced"};
   std::unique_ptr<Server> server_;
 };
 
@@ -159,6 +174,52 @@ TEST_F(ProxyProtocolTest, WhatBeginsOtherwiseIsClosed) {
   FrameClient gone(server_->address());
   gone.HalfClose();
   EXPECT_TRUE(gone.ReadToEnd());
+}
+
+TEST_F(ProxyProtocolTest, TlsBeginsBehindTheHeader) {
+  ServeTls();
+  const std::string v1 = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 8081\r\n";
+  const std::string v2 = Version2('\x21', '\x21', kV6);
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    EXPECT_EQ(PeerOverTls(v1, {.min_version = version, .max_version = version}), "ipv4:192.0.2.1:4711");
+    EXPECT_EQ(PeerOverTls(v2, {.min_version = version, .max_version = version}), "ipv6:[2001:db8::1]:4711");
+  }
+  EXPECT_TRUE(absl::StartsWith(PeerOverTls("PROXY UNKNOWN\r\n"), "ipv4:127.0.0.1:"));
+  // And cleartext on the same port.
+  FrameClient cleartext(server_->address());
+  cleartext.Write(v2);
+  EXPECT_EQ(Peer(&cleartext), "ipv6:[2001:db8::1]:4711");
+}
+
+TEST_F(ProxyProtocolTest, TlsWithoutAHeaderIsClosed) {
+  ServeTls();
+  EXPECT_EQ(PeerOverTls(""), "no handshake");
+}
+
+TEST_F(ProxyProtocolTest, AHeaderInsideTlsIsNone) {
+  ServeTls();
+  const int fd = Dial(server_->address());
+  const std::string header = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 8081\r\n";
+  ASSERT_EQ(send(fd, header.data(), header.size(), MSG_NOSIGNAL), static_cast<ssize_t>(header.size()));
+  FrameClient client(fd, Handshake(fd));
+  client.Write("PROXY TCP4 192.0.2.9 192.0.2.2 4711 8081\r\n");
+  EXPECT_TRUE(client.ReadToEnd());
+}
+
+TEST_F(ProxyProtocolTest, GarbageBehindTheHeaderIsClosed) {
+  ServeTls();
+  const std::string v1 = "PROXY TCP4 192.0.2.1 192.0.2.2 4711 8081\r\n";
+  const std::string v2 = Version2('\x21', '\x11', kV4);
+  for (const std::string& header : {v1, v2}) {
+    for (const std::string& garbage : {std::string("hello, is this HTTP/2?\r\n"), std::string(100, '\0'),
+                                       std::string("\x16\x03\x01\x00\x05hello", 10), header}) {
+      FrameClient client(server_->address());
+      client.Write(header + garbage);
+      EXPECT_TRUE(client.ReadToEnd()) << testing::PrintToString(header + garbage);
+      EXPECT_TRUE(client.answers().empty());
+    }
+  }
+  EXPECT_EQ(PeerOverTls(v1), "ipv4:192.0.2.1:4711");
 }
 
 TEST_F(ProxyProtocolTest, LimitsByAddressCountThePeerThatTheHeaderNames) {

@@ -1,8 +1,6 @@
 #include "tests/edge/h2/session_client.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -13,8 +11,11 @@
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "base/log.h"
+#include "edge/h2/encodings.h"
+#include "tests/edge/h2/dial.h"
 #include "tests/edge/h2/frame_client.h"
 
 namespace barid::edge::h2 {
@@ -36,6 +37,12 @@ struct SessionClient::Callbacks {
     if (key == ":status") exchange->http_status = text;
     if (key == "grpc-status") exchange->grpc_status = text;
     if (key == "grpc-message") exchange->grpc_message = text;
+    if (key[0] == ':' || key == "content-type" || absl::StartsWith(key, "grpc-")) return 0;
+    // Of a single block they are trailing ones, like its status.
+    const bool is_last = (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+    const std::optional<std::string> bytes = absl::EndsWith(key, "-bin") ? DecodeBinaryHeader(text) : text;
+    (is_last ? exchange->told.trailing : exchange->told.initial)
+        .emplace_back(std::string(key), bytes.value_or("not base64: " + text));
     return 0;
   }
   static int OnData(nghttp2_session*, uint8_t, int32_t id, const uint8_t* data, size_t size, void* user_data) {
@@ -77,21 +84,11 @@ struct SessionClient::Callbacks {
 };
 
 SessionClient::SessionClient(const std::string& address)
-    : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  CHECK(absl::SimpleAtoi(address.substr(colon + 1), &port)) << address;
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  CHECK_EQ(inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr), 1) << address;
-  const bool is_connected = connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof(to)) == 0;
-  const int one = 1;
-  setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    : fd_(Dial(address)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   fcntl(fd_, F_SETFL, fcntl(fd_, F_GETFL) | O_NONBLOCK);
 
   MutexLock lock(&mu_);
-  is_lost_ = !is_connected;
+  is_lost_ = fd_ < 0;
   nghttp2_session_callbacks* callbacks = nullptr;
   CHECK_EQ(nghttp2_session_callbacks_new(&callbacks), 0);
   nghttp2_session_callbacks_set_on_header_callback(callbacks, Callbacks::OnHeader);
@@ -171,7 +168,10 @@ std::shared_ptr<SessionClient::Exchange> SessionClient::Begin(const std::string&
   auto exchange = std::make_shared<Exchange>();
   exchange->is_over = true;
   if (is_lost_) return exchange;
-  const Headers all = RequestHeaders(method, headers);
+  Headers all = RequestHeaders(method, headers);
+  for (auto& [name, value] : all) {
+    if (absl::EndsWith(name, "-bin")) value = EncodeBinaryHeader(value);
+  }
   std::vector<nghttp2_nv> block;
   for (const auto& [name, value] : all) {
     block.push_back({reinterpret_cast<uint8_t*>(const_cast<char*>(name.data())),
@@ -217,7 +217,7 @@ absl::Status SessionClient::StatusOf(const Exchange& exchange) {
 }
 
 absl::StatusOr<std::string> SessionClient::Call(const std::string& method, const std::string& request,
-                                                const Headers& headers) {
+                                                const Headers& headers, ResponseMetadata* told) {
   std::shared_ptr<Exchange> exchange;
   {
     MutexLock lock(&mu_);
@@ -228,6 +228,7 @@ absl::StatusOr<std::string> SessionClient::Call(const std::string& method, const
   std::optional<std::string> answer = Next(exchange.get());
   if (answer) Next(exchange.get());  // Its end.
   MutexLock lock(&mu_);
+  if (told != nullptr) *told = exchange->told;
   const absl::Status status = StatusOf(*exchange);
   if (!status.ok()) return status;
   if (!answer) return absl::InternalError("no message, but OK");
@@ -255,6 +256,10 @@ class SessionClient::StreamEnd final : public TestStream {
   absl::Status Status() override {
     MutexLock lock(&client_->mu_);
     return client_->StatusOf(*exchange_);
+  }
+  ResponseMetadata Told() override {
+    MutexLock lock(&client_->mu_);
+    return exchange_->told;
   }
 
  private:

@@ -24,7 +24,9 @@ class SessionClient {
   explicit SessionClient(const std::string& address);
   ~SessionClient();
 
-  absl::StatusOr<std::string> Call(const std::string& method, const std::string& request, const Headers& headers = {});
+  // The server's metadata go to `told`, if it is not null.
+  absl::StatusOr<std::string> Call(const std::string& method, const std::string& request, const Headers& headers = {},
+                                   ResponseMetadata* told = nullptr);
   std::unique_ptr<TestStream> Open(const std::string& method, const Headers& headers = {});
 
  private:
@@ -39,6 +41,7 @@ class SessionClient {
     std::string http_status = {};
     std::string grpc_status = {};
     std::string grpc_message = {};
+    ResponseMetadata told = {};
     bool is_cancelled = false;
     bool is_over = false;
   };

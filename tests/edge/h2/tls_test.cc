@@ -1,24 +1,21 @@
 // TLS and cleartext on one port, and the keys behind it.
 #include "edge/h2/tls.h"
 
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <openssl/err.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 #include <string>
 
-#include "absl/strings/numbers.h"
-#include "base/log.h"
 #include "edge/h2/h2_server.h"
 #include "edge/h2/self_signed.h"
 #include "tests/base/status_matchers.h"
 #include "tests/edge/h2/certificates.h"
+#include "tests/edge/h2/dial.h"
 #include "tests/edge/h2/frame_client.h"
+#include "tests/edge/h2/tls_client.h"
 #include "tests/edge/served.h"
 
 namespace barid::edge::h2 {
@@ -26,56 +23,6 @@ namespace {
 
 using testing::HasSubstr;
 using testing::Not;
-
-constexpr absl::string_view kH2("\x02h2", 3);
-
-// What a client asks for in its handshake.
-struct ClientTls {
-  int min_version = TLS1_2_VERSION;
-  int max_version = TLS1_3_VERSION;
-  absl::string_view alpn = kH2;
-  const Certificate* certificate = nullptr;
-  SSL_SESSION* session = nullptr;
-};
-
-int Dial(const std::string& address) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  CHECK(absl::SimpleAtoi(address.substr(colon + 1), &port));
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr);
-  CHECK_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
-  const timeval patience = {20, 0};
-  setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
-  return fd;
-}
-
-// A handshake as far as the client sees it: null if the server does not want it.
-SSL* Handshake(int fd, const ClientTls& wanted = {}) {
-  SSL_CTX* const context = SSL_CTX_new(TLS_client_method());
-  SSL_CTX_set_security_level(context, 0);  // Else OpenSSL itself refuses what the server is to refuse.
-  SSL_CTX_set_min_proto_version(context, wanted.min_version);
-  SSL_CTX_set_max_proto_version(context, wanted.max_version);
-  SSL* const ssl = SSL_new(context);
-  SSL_CTX_free(context);
-  if (!wanted.alpn.empty()) {
-    SSL_set_alpn_protos(ssl, reinterpret_cast<const unsigned char*>(wanted.alpn.data()),
-                        static_cast<unsigned>(wanted.alpn.size()));
-  }
-  if (wanted.certificate != nullptr) {
-    SSL_use_certificate(ssl, wanted.certificate->x509());
-    SSL_use_PrivateKey(ssl, wanted.certificate->key());
-  }
-  if (wanted.session != nullptr) SSL_set_session(ssl, wanted.session);
-  SSL_set_fd(ssl, fd);
-  ERR_clear_error();
-  if (SSL_connect(ssl) == 1) return ssl;
-  SSL_free(ssl);
-  return nullptr;
-}
 
 // An echo over a new TLS connection. What went wrong, if it did.
 std::string EchoOverTls(const std::string& address, const ClientTls& wanted = {}) {
@@ -176,6 +123,29 @@ TEST_F(TlsTest, CarriesLargeMessagesBothWays) {
     client.Write(FrameBytes(NGHTTP2_DATA, ends ? NGHTTP2_FLAG_END_STREAM : 0, 1, bytes.substr(at, 16384)));
   }
   EXPECT_TRUE(client.Await(1).body == bytes);
+}
+
+TEST_F(TlsTest, GoesOnWhereTheKernelTookNoMore) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  const int fd = Dial(server_->address());
+  FrameClient client(fd, Handshake(fd));
+  client.Begin(SettingBytes(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, 0x7fffffff));
+  client.Write(WindowUpdate(0, 0x7fffffff - 65535));
+  // More than the kernel takes of what nobody reads, within the server's window; parts of all sizes.
+  constexpr uint32_t kCalls = 60;
+  const auto text = [](uint32_t call) { return std::string(1 + size_t{call} * 4321, static_cast<char>('A' + call)); };
+  for (uint32_t call = 0; call < kCalls; ++call) {
+    const uint32_t stream = 2 * call + 1;
+    client.Write(FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, HeaderBlock(RequestHeaders("/t/Echo"))));
+    const std::string bytes = Message(text(call));
+    for (size_t at = 0; at < bytes.size(); at += 16384) {
+      const bool ends = at + 16384 >= bytes.size();
+      client.Write(FrameBytes(NGHTTP2_DATA, ends ? NGHTTP2_FLAG_END_STREAM : 0, stream, bytes.substr(at, 16384)));
+    }
+  }
+  for (uint32_t call = 0; call < kCalls; ++call) {
+    EXPECT_TRUE(client.Await(2 * call + 1).body == Message(text(call))) << call;
+  }
 }
 
 TEST_F(TlsTest, ResumesASession) {

@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,6 +47,10 @@ constexpr absl::string_view kMetadataAnswer =
     "interop-text=746573742076616c7565\n"
     "interop-twice=61\n"
     "interop-twice=62";
+constexpr char kEchoInitial[] = "x-grpc-test-echo-initial";
+constexpr char kEchoTrailing[] = "x-grpc-test-echo-trailing-bin";
+constexpr char kInitial[] = "test_initial_metadata_value";
+constexpr char kTrailing[] = "\xab\xab\xab";
 
 // --- Calls ---
 
@@ -104,6 +109,7 @@ class Stream {
     RETURN_IF_ERROR(Finish());
     return std::nullopt;
   }
+  const grpc::ClientContext& context() const { return *context_; }
 
  private:
   absl::Status Finish() {
@@ -133,9 +139,9 @@ class Client {
 
   // With a full name.
   absl::StatusOr<std::string> CallNamed(const std::string& method, const std::string& request,
-                                        std::unique_ptr<grpc::ClientContext> context) {
+                                        grpc::ClientContext* context) {
     Queue queue;
-    const auto call = stub_.PrepareUnaryCall(context.get(), method, ToBuffer(request), queue.get());
+    const auto call = stub_.PrepareUnaryCall(context, method, ToBuffer(request), queue.get());
     call->StartCall();
     grpc::ByteBuffer answer;
     grpc::Status status;
@@ -146,7 +152,7 @@ class Client {
   }
   absl::StatusOr<std::string> Call(absl::string_view method, const std::string& request,
                                    std::unique_ptr<grpc::ClientContext> context = Within(kPatience)) {
-    return CallNamed(absl::StrCat(kService, method), request, std::move(context));
+    return CallNamed(absl::StrCat(kService, method), request, context.get());
   }
   std::unique_ptr<Stream> Open(absl::string_view method,
                                std::unique_ptr<grpc::ClientContext> context = Within(kPatience)) {
@@ -296,13 +302,57 @@ absl::Status StatusCodeAndMessage(Client* client) { return FailsWith(client, "te
 
 absl::Status SpecialStatusMessage(Client* client) { return FailsWith(client, kSpecialMessage); }
 
+std::unique_ptr<grpc::ClientContext> AsksForMetadata() {
+  auto context = Within(kPatience);
+  context->AddMetadata(kEchoInitial, kInitial);
+  context->AddMetadata(kEchoTrailing, kTrailing);
+  return context;
+}
+
+absl::Status ExpectPair(const std::multimap<grpc::string_ref, grpc::string_ref>& metadata, const char* key,
+                        absl::string_view value) {
+  if (metadata.count(key) != 1) return Wrong(absl::StrCat(metadata.count(key), " values of ", key), "one");
+  const grpc::string_ref found = metadata.find(key)->second;
+  return ExpectAnswer(std::string(found.data(), found.size()), value);
+}
+
+// Once the call is over.
+absl::Status ExpectMetadata(const grpc::ClientContext& context) {
+  RETURN_IF_ERROR(ExpectPair(context.GetServerInitialMetadata(), kEchoInitial, kInitial));
+  return ExpectPair(context.GetServerTrailingMetadata(), kEchoTrailing, kTrailing);
+}
+
 absl::Status CustomMetadata(Client* client) {
   auto context = Within(kPatience);
   context->AddMetadata("interop-data-bin", std::string("\xab\xab\x00\xff\x01", 5));
   context->AddMetadata("interop-text", "test value");
   context->AddMetadata("interop-twice", "a");
   context->AddMetadata("interop-twice", "b");
-  return ExpectAnswer(client->Call("Metadata", "", std::move(context)), kMetadataAnswer);
+  RETURN_IF_ERROR(ExpectAnswer(client->Call("Metadata", "", std::move(context)), kMetadataAnswer));
+
+  const std::string request = Ask({314159}, 271828);
+  context = AsksForMetadata();
+  RETURN_IF_ERROR(
+      ExpectAnswer(client->CallNamed(absl::StrCat(kService, "Answer"), request, context.get()), Pattern(314159)));
+  RETURN_IF_ERROR(ExpectMetadata(*context));
+
+  context = AsksForMetadata();
+  RETURN_IF_ERROR(ExpectCode(client->CallNamed(absl::StrCat(kService, "Fail"), "10\nas asked", context.get()).status(),
+                             absl::StatusCode::kAborted));
+  RETURN_IF_ERROR(ExpectMetadata(*context));
+
+  context = Within(kPatience);  // All in one block.
+  context->AddMetadata(kEchoTrailing, kTrailing);
+  RETURN_IF_ERROR(ExpectCode(client->CallNamed(absl::StrCat(kService, "Fail"), "10\nas asked", context.get()).status(),
+                             absl::StatusCode::kAborted));
+  RETURN_IF_ERROR(ExpectPair(context->GetServerTrailingMetadata(), kEchoTrailing, kTrailing));
+
+  const auto stream = client->Open("PingPong", AsksForMetadata());
+  stream->Send(request);
+  RETURN_IF_ERROR(ExpectMessage(stream.get(), Pattern(314159)));
+  stream->HalfClose();
+  RETURN_IF_ERROR(ExpectEnd(stream.get()));
+  return ExpectMetadata(stream->context());
 }
 
 absl::Status UnimplementedMethod(Client* client) {
@@ -310,7 +360,7 @@ absl::Status UnimplementedMethod(Client* client) {
 }
 
 absl::Status UnimplementedService(Client* client) {
-  return ExpectCode(client->CallNamed("/barid.interop.Nothing/Empty", "", Within(kPatience)).status(),
+  return ExpectCode(client->CallNamed("/barid.interop.Nothing/Empty", "", Within(kPatience).get()).status(),
                     absl::StatusCode::kUnimplemented);
 }
 

@@ -32,6 +32,10 @@ const (
 interop-text=746573742076616c7565
 interop-twice=61
 interop-twice=62`
+	echoInitial  = "x-grpc-test-echo-initial"
+	echoTrailing = "x-grpc-test-echo-trailing-bin"
+	toldInitial  = "test_initial_metadata_value"
+	toldTrailing = "\xab\xab\xab"
 )
 
 var (
@@ -293,7 +297,63 @@ func customMetadata(ctx context.Context) error {
 	ctx = metadata.AppendToOutgoingContext(ctx, "interop-data-bin", "\xab\xab\x00\xff\x01", "interop-text", "test value",
 		"interop-twice", "a", "interop-twice", "b")
 	answer, err := unary(ctx, service+"Metadata", []byte{})
-	return expectAnswer(answer, err, []byte(metadataAnswer))
+	if err := expectAnswer(answer, err, []byte(metadataAnswer)); err != nil {
+		return err
+	}
+	return metadataIsTold(metadata.NewOutgoingContext(ctx, metadata.Pairs(echoInitial, toldInitial, echoTrailing, toldTrailing)))
+}
+
+// What the context asks for.
+func metadataIsTold(ctx context.Context) error {
+	request := ask([]int{314159}, 271828)
+	var initial, trailing metadata.MD
+	answer, err := unary(ctx, service+"Answer", request, grpc.Header(&initial), grpc.Trailer(&trailing))
+	if err := errors.Join(expectAnswer(answer, err, pattern(314159)), expectMetadata(initial, trailing)); err != nil {
+		return err
+	}
+
+	failure := []byte("10\nas asked")
+	initial, trailing = nil, nil
+	_, err = unary(ctx, service+"Fail", failure, grpc.Header(&initial), grpc.Trailer(&trailing))
+	if err := errors.Join(expectCode(err, codes.Aborted), expectMetadata(initial, trailing)); err != nil {
+		return err
+	}
+	trailing = nil
+	inOneBlock := metadata.NewOutgoingContext(ctx, metadata.Pairs(echoTrailing, toldTrailing))
+	_, err = unary(inOneBlock, service+"Fail", failure, grpc.Trailer(&trailing))
+	if err := errors.Join(expectCode(err, codes.Aborted), expectPair(trailing, echoTrailing, toldTrailing)); err != nil {
+		return err
+	}
+
+	stream, err := open(ctx, service+"PingPong", bidirectional)
+	if err != nil {
+		return err
+	}
+	if err := stream.SendMsg(request); err != nil {
+		return err
+	}
+	if initial, err = stream.Header(); err != nil {
+		return err
+	}
+	answer, err = read(stream)
+	if err := expectAnswer(answer, err, pattern(314159)); err != nil {
+		return err
+	}
+	if err := stream.CloseSend(); err != nil {
+		return err
+	}
+	return errors.Join(expectEnd(stream), expectMetadata(initial, stream.Trailer()))
+}
+
+func expectMetadata(initial, trailing metadata.MD) error {
+	return errors.Join(expectPair(initial, echoInitial, toldInitial), expectPair(trailing, echoTrailing, toldTrailing))
+}
+
+func expectPair(found metadata.MD, key, value string) error {
+	if values := found.Get(key); len(values) != 1 || values[0] != value {
+		return fmt.Errorf("told %s: %q, expected %q", key, values, value)
+	}
+	return nil
 }
 
 func unimplementedMethod(ctx context.Context) error {

@@ -13,6 +13,7 @@ import java.util.UUID;
 import java.util.concurrent.BlockingQueue;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.concurrent.TimeUnit;
+import java.util.concurrent.atomic.AtomicReference;
 import org.apache.rocketmq.shaded.com.google.gson.JsonObject;
 import org.apache.rocketmq.shaded.io.grpc.CallOptions;
 import org.apache.rocketmq.shaded.io.grpc.Channel;
@@ -41,6 +42,12 @@ public final class Interop {
         "\t\ntest with whitespace\r\nand Unicode BMP \u263a and non-BMP \ud83d\ude08\t\n";
     private static final String METADATA_ANSWER = "interop-data-bin=abab00ff01\ninterop-text=746573742076616c7565\n"
         + "interop-twice=61\ninterop-twice=62";
+    private static final Metadata.Key<String> ECHO_INITIAL =
+        Metadata.Key.of("x-grpc-test-echo-initial", Metadata.ASCII_STRING_MARSHALLER);
+    private static final Metadata.Key<byte[]> ECHO_TRAILING =
+        Metadata.Key.of("x-grpc-test-echo-trailing-bin", Metadata.BINARY_BYTE_MARSHALLER);
+    private static final String INITIAL = "test_initial_metadata_value";
+    private static final byte[] TRAILING = {(byte) 0xab, (byte) 0xab, (byte) 0xab};
 
     private final Channel channel;
 
@@ -266,7 +273,7 @@ public final class Interop {
         expectFailure(Status.Code.UNKNOWN, message, stream::read);
     }
 
-    private void customMetadata() {
+    private void customMetadata() throws Exception {
         Metadata metadata = new Metadata();
         metadata.put(Metadata.Key.of("interop-data-bin", Metadata.BINARY_BYTE_MARSHALLER),
             new byte[] {(byte) 0xab, (byte) 0xab, 0, (byte) 0xff, 1});
@@ -276,6 +283,49 @@ public final class Interop {
         metadata.put(twice, "b");
         Channel attaching = ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(metadata));
         expect("metadata", new Interop(attaching).unary("Metadata", new byte[0]), utf8(METADATA_ANSWER));
+
+        Metadata asked = new Metadata();
+        asked.put(ECHO_INITIAL, INITIAL);
+        asked.put(ECHO_TRAILING, TRAILING);
+        byte[] request = ask(271828, 314159);
+        Told unary = new Told(channel, asked);
+        expect("answer", unary.client.unary("Answer", request), pattern(314159));
+        unary.expectAll();
+
+        byte[] failure = utf8("10\nas asked");
+        Told failed = new Told(channel, asked);
+        expectFailure(Status.Code.ABORTED, "as asked", () -> failed.client.unary("Fail", failure));
+        failed.expectAll();
+        Metadata trailing = new Metadata();  // All in one block.
+        trailing.put(ECHO_TRAILING, TRAILING);
+        Told inOneBlock = new Told(channel, trailing);
+        expectFailure(Status.Code.ABORTED, "as asked", () -> inOneBlock.client.unary("Fail", failure));
+        expect("trailing metadata of a failure", inOneBlock.trailing.get().get(ECHO_TRAILING), TRAILING);
+
+        Told streamed = new Told(channel, asked);
+        Stream stream = streamed.client.open("PingPong");
+        stream.requests.onNext(request);
+        expect("answer", stream.read(), pattern(314159));
+        stream.requests.onCompleted();
+        expect("end", stream.read(), null);
+        streamed.expectAll();
+    }
+
+    /** A client of one call: what it asks to be told, and what it was told. */
+    private static final class Told {
+        final AtomicReference<Metadata> initial = new AtomicReference<>();
+        final AtomicReference<Metadata> trailing = new AtomicReference<>();
+        final Interop client;
+
+        Told(Channel channel, Metadata asked) {
+            client = new Interop(ClientInterceptors.intercept(channel, MetadataUtils.newAttachHeadersInterceptor(asked),
+                MetadataUtils.newCaptureMetadataInterceptor(initial, trailing)));
+        }
+
+        void expectAll() {
+            expect("initial metadata", utf8(String.valueOf(initial.get().get(ECHO_INITIAL))), utf8(INITIAL));
+            expect("trailing metadata", trailing.get().get(ECHO_TRAILING), TRAILING);
+        }
     }
 
     private void unimplementedMethod() throws Exception {

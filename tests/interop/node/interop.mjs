@@ -15,6 +15,10 @@ const METADATA_ANSWER = `interop-data-bin=abab00ff01
 interop-text=746573742076616c7565
 interop-twice=61
 interop-twice=62`;
+const ECHO_INITIAL = 'x-grpc-test-echo-initial';
+const ECHO_TRAILING = 'x-grpc-test-echo-trailing-bin';
+const INITIAL = 'test_initial_metadata_value';
+const TRAILING = Buffer.from('ababab', 'hex');
 
 const { values: options } = parseArgs({ options: { endpoint: { type: 'string' }, certificate: { type: 'string' } } });
 const credentials = options.certificate ? grpc.credentials.createSsl(readFileSync(options.certificate))
@@ -42,11 +46,20 @@ function expect(what, found, wanted) {
 
 const callOptions = (timeoutMs) => (timeoutMs ? { deadline: Date.now() + timeoutMs } : {});
 
-function unary(method, request, { timeoutMs = PATIENCE_MS, metadata = new grpc.Metadata(), by = client } = {}) {
+// The server's metadata go to `told`.
+function unary(method, request, { timeoutMs = PATIENCE_MS, metadata = new grpc.Metadata(), by = client, told = {} } = {}) {
   return new Promise((resolve, reject) => {
-    by.makeUnaryRequest(method, asIs, asIs, request, metadata, callOptions(timeoutMs),
-                        (error, answer) => (error ? reject(error) : resolve(answer)));
+    const call = by.makeUnaryRequest(method, asIs, asIs, request, metadata, callOptions(timeoutMs), (error, answer) => {
+      // The status comes before or after this, but in the same turn.
+      setImmediate(() => (error ? reject(error) : resolve(answer)));
+    });
+    listen(call, told);
   });
+}
+
+function listen(call, told) {
+  call.on('metadata', (metadata) => { told.initial = metadata; });
+  call.on('status', (status) => { told.trailing = status.metadata; });
 }
 
 // Reads one answer after the other: `read` gives null at the end, if that is OK.
@@ -54,6 +67,8 @@ class Stream {
   constructor(call) {
     this.call = call;
     this.answers = call[Symbol.asyncIterator]();
+    this.told = {};
+    listen(call, this.told);
   }
   static open(method, { timeoutMs = PATIENCE_MS, metadata = new grpc.Metadata() } = {}) {
     return new Stream(client.makeBidiStreamRequest(method, asIs, asIs, metadata, callOptions(timeoutMs)));
@@ -75,6 +90,18 @@ async function expectFailure(call, code, message) {
   expect(`code (${error.message})`, error.code, code);
   if (message !== undefined) expect('message', error.details, message);
   return error;
+}
+
+function asksForMetadata(...keys) {
+  const metadata = new grpc.Metadata();
+  if (keys.includes(ECHO_INITIAL)) metadata.set(ECHO_INITIAL, INITIAL);
+  if (keys.includes(ECHO_TRAILING)) metadata.set(ECHO_TRAILING, TRAILING);
+  return metadata;
+}
+
+function expectMetadata(told) {
+  expect('initial metadata', told.initial.get(ECHO_INITIAL), [INITIAL]);
+  expect('trailing metadata', told.trailing.get(ECHO_TRAILING), [TRAILING]);
 }
 
 async function expectStatus(message) {
@@ -159,6 +186,28 @@ const cases = {
     metadata.add('interop-twice', 'a');
     metadata.add('interop-twice', 'b');
     expect('metadata', (await unary(`${SERVICE}Metadata`, nothing, { metadata })).toString(), METADATA_ANSWER);
+
+    const request = ask([314159], 271828);
+    const asked = asksForMetadata(ECHO_INITIAL, ECHO_TRAILING);
+    const told = {};
+    expect('answer', await unary(`${SERVICE}Answer`, request, { metadata: asked, told }), pattern(314159));
+    expectMetadata(told);
+
+    const failure = Buffer.from('10\nas asked');
+    const toldOfFailure = {};
+    await expectFailure(unary(`${SERVICE}Fail`, failure, { metadata: asked, told: toldOfFailure }), grpc.status.ABORTED);
+    expectMetadata(toldOfFailure);
+    // All in one block.
+    const error = await expectFailure(unary(`${SERVICE}Fail`, failure, { metadata: asksForMetadata(ECHO_TRAILING) }),
+                                      grpc.status.ABORTED);
+    expect('trailing metadata of a failure', error.metadata.get(ECHO_TRAILING), [TRAILING]);
+
+    const stream = Stream.open(`${SERVICE}PingPong`, { metadata: asked });
+    stream.call.write(request);
+    expect('answer', await stream.read(), pattern(314159));
+    stream.call.end();
+    expect('end', await stream.read(), null);
+    expectMetadata(stream.told);
   },
   async unimplemented_method() {
     await expectFailure(unary(`${SERVICE}Unknown`, nothing), grpc.status.UNIMPLEMENTED);

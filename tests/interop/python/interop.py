@@ -24,6 +24,8 @@ METADATA_ANSWER = b"""interop-data-bin=abab00ff01
 interop-text=746573742076616c7565
 interop-twice=61
 interop-twice=62"""
+ECHO_INITIAL = ("x-grpc-test-echo-initial", "test_initial_metadata_value")
+ECHO_TRAILING = ("x-grpc-test-echo-trailing-bin", b"\xab\xab\xab")
 
 
 def pattern(size):
@@ -41,12 +43,22 @@ def expect(what, found, wanted):
         raise AssertionError(f"{what}: {repr(found)[:200]}, expected {repr(wanted)[:200]}")
 
 
+def ours(metadata):
+    """Those that the service has sent."""
+    return [(key, value) for key, value in metadata or () if key.startswith("x-")]
+
+
 class Blocking:
     def __init__(self, endpoint, credentials):
         self._channel = (grpc.secure_channel(endpoint, credentials) if credentials else grpc.insecure_channel(endpoint))
 
     async def unary(self, method, request, timeout=PATIENCE, **options):
         return self._channel.unary_unary(method)(request, timeout=timeout, **options)
+
+    async def unary_with_metadata(self, method, request, metadata):
+        """The answer, and the server's metadata: initial, trailing."""
+        answer, call = self._channel.unary_unary(method).with_call(request, timeout=PATIENCE, metadata=metadata)
+        return answer, call.initial_metadata(), call.trailing_metadata()
 
     async def client_streaming(self, method, requests):
         return self._channel.stream_unary(method)(iter(requests), timeout=PATIENCE)
@@ -73,6 +85,9 @@ class BlockingStream:
         """None at the end, if that is OK."""
         return next(self._call, None)
 
+    async def metadata(self):
+        return self._call.initial_metadata(), self._call.trailing_metadata()
+
     def cancel(self):
         self._call.cancel()
         self._requests.put(None)  # For the thread that reads them.
@@ -85,6 +100,10 @@ class Aio:
 
     async def unary(self, method, request, timeout=PATIENCE, **options):
         return await self._channel.unary_unary(method)(request, timeout=timeout, **options)
+
+    async def unary_with_metadata(self, method, request, metadata):
+        call = self._channel.unary_unary(method)(request, timeout=PATIENCE, metadata=metadata)
+        return await call, await call.initial_metadata(), await call.trailing_metadata()
 
     async def client_streaming(self, method, requests):
         return await self._channel.stream_unary(method)(requests, timeout=PATIENCE)
@@ -115,6 +134,9 @@ class AioStream:
             raise grpc.aio.AioRpcError(code, None, None, details=await self._call.details())
         return None
 
+    async def metadata(self):
+        return await self._call.initial_metadata(), await self._call.trailing_metadata()
+
     def cancel(self):
         self._call.cancel()
 
@@ -134,6 +156,10 @@ class Cases:
             expect("code", grpc.StatusCode.CANCELLED, code)
         else:
             raise AssertionError(f"answered with {repr(found)[:200]}, expected {code}")
+
+    def expect_metadata(self, initial, trailing):
+        expect("initial metadata", ours(initial), [ECHO_INITIAL])
+        expect("trailing metadata", ours(trailing), [ECHO_TRAILING])
 
     async def expect_status(self, message):
         request = f"2\n{message}".encode()
@@ -203,6 +229,30 @@ class Cases:
 
     async def custom_metadata(self):
         expect("metadata", await self.client.unary(SERVICE + "Metadata", b"", metadata=METADATA), METADATA_ANSWER)
+
+        asked = (ECHO_INITIAL, ECHO_TRAILING)
+        request = ask([314159], 271828)
+        answer, initial, trailing = await self.client.unary_with_metadata(SERVICE + "Answer", request, asked)
+        expect("answer", answer, pattern(314159))
+        self.expect_metadata(initial, trailing)
+
+        for metadata in (asked, (ECHO_TRAILING,)):  # The latter's failure is all in one block.
+            try:
+                await self.client.unary(SERVICE + "Fail", b"10\nas asked", metadata=metadata)
+                raise AssertionError("Fail was answered")
+            except grpc.RpcError as error:
+                expect("code", error.code(), grpc.StatusCode.ABORTED)
+                if ECHO_INITIAL in metadata:
+                    self.expect_metadata(error.initial_metadata(), error.trailing_metadata())
+                else:
+                    expect("trailing of a failure", ours(error.trailing_metadata()), [ECHO_TRAILING])
+
+        stream = self.client.stream(SERVICE + "PingPong", metadata=asked)
+        await stream.send(request)
+        expect("answer", await stream.read(), pattern(314159))
+        await stream.half_close()
+        expect("end", await stream.read(), None)
+        self.expect_metadata(*await stream.metadata())
 
     async def unimplemented_method(self):
         await self.expect_failure(self.client.unary(SERVICE + "Unknown", b""), grpc.StatusCode.UNIMPLEMENTED)

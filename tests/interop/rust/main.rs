@@ -24,6 +24,10 @@ const METADATA_ANSWER: &str = "interop-data-bin=abab00ff01
 interop-text=746573742076616c7565
 interop-twice=61
 interop-twice=62";
+const ECHO_INITIAL: &str = "x-grpc-test-echo-initial";
+const ECHO_TRAILING: &str = "x-grpc-test-echo-trailing-bin";
+const INITIAL: &str = "test_initial_metadata_value";
+const TRAILING: &[u8] = b"\xab\xab\xab";
 
 type Outcome = Result<(), Box<dyn Error + Send + Sync>>;
 
@@ -115,6 +119,7 @@ struct Client(Channel);
 /// A stream that is written and read by turns.
 struct Stream {
     requests: Option<mpsc::UnboundedSender<Bytes>>,
+    initial: MetadataMap,
     answers: Streaming<Bytes>,
 }
 
@@ -152,8 +157,8 @@ impl Client {
         let mut opened = Request::new(UnboundedReceiverStream::new(receiver));
         *opened.metadata_mut() = metadata;
         opened.set_timeout(timeout);
-        let answers = self.grpc().await?.streaming(opened, path(method), AsIs).await?.into_inner();
-        Ok(Stream { requests: Some(requests), answers })
+        let (initial, answers, _) = self.grpc().await?.streaming(opened, path(method), AsIs).await?.into_parts();
+        Ok(Stream { requests: Some(requests), initial, answers })
     }
 
     async fn stream(&self, method: &str) -> Result<Stream, Status> {
@@ -256,7 +261,45 @@ impl Client {
         metadata.insert("interop-text", "test value".parse()?);
         metadata.append("interop-twice", "a".parse()?);
         metadata.append("interop-twice", "b".parse()?);
-        expect("metadata", self.call("Metadata", asked).await?, METADATA_ANSWER)
+        expect("metadata", self.call("Metadata", asked).await?, METADATA_ANSWER)?;
+
+        let mut all = MetadataMap::new();
+        all.insert(ECHO_INITIAL, INITIAL.parse()?);
+        all.insert_bin(ECHO_TRAILING, BinaryMetadataValue::from_bytes(TRAILING));
+        let mut asked = Request::new(ask(&[314159], 271828));
+        asked.metadata_mut().clone_from(&all);
+        asked.set_timeout(PATIENCE);
+        // tonic puts headers and trailers of a unary call together.
+        let (metadata, answer, _) = self.grpc().await?.unary(asked, path("Answer"), AsIs).await?.into_parts();
+        expect("answer", answer, pattern(314159))?;
+        expect_initial(&metadata)?;
+        expect_trailing(&metadata)?;
+
+        // And so of a failure. Without initial metadata there is but one block.
+        for asks_for_initial in [true, false] {
+            let mut failing = Request::new(Bytes::from("10\nas asked"));
+            failing.metadata_mut().clone_from(&all);
+            failing.set_timeout(PATIENCE);
+            if !asks_for_initial {
+                failing.metadata_mut().remove(ECHO_INITIAL);
+            }
+            let failure = self.call("Fail", failing).await;
+            if let Err(status) = &failure {
+                expect_trailing(status.metadata())?;
+                if asks_for_initial {
+                    expect_initial(status.metadata())?;
+                }
+            }
+            expect_failure(failure, Code::Aborted, Some("as asked"))?;
+        }
+
+        let mut stream = self.open("PingPong", PATIENCE, all).await?;
+        stream.send(ask(&[314159], 271828));
+        expect("answer", stream.read().await?, Some(pattern(314159)))?;
+        stream.half_close();
+        expect("end", stream.read().await?, None::<Bytes>)?;
+        expect_initial(&stream.initial)?;
+        expect_trailing(&stream.answers.trailers().await?.unwrap_or_default())
     }
 
     async fn unimplemented_method(self) -> Outcome {
@@ -279,6 +322,16 @@ impl Client {
         expect_failure(answer, Code::Unimplemented, Some("grpc-encoding is gzip, only identity is supported"))?;
         expect("answer without", self.unary("Answer", asked).await?, pattern(10))
     }
+}
+
+fn expect_initial(metadata: &MetadataMap) -> Outcome {
+    let found: Vec<_> = metadata.get_all(ECHO_INITIAL).iter().map(|value| value.as_bytes()).collect();
+    expect("initial metadata", found, [INITIAL.as_bytes()])
+}
+
+fn expect_trailing(metadata: &MetadataMap) -> Outcome {
+    let found: Result<Vec<_>, _> = metadata.get_all_bin(ECHO_TRAILING).iter().map(|value| value.to_bytes()).collect();
+    expect("trailing metadata", found?, [TRAILING])
 }
 
 /// A name for a stream, and the metadata that say it.
