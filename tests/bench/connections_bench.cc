@@ -4,7 +4,6 @@
 //
 // The topic is empty, the group exists, PID is the server's (for its memory). Raw HTTP/2, so that the clients fit
 // beside it.
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -22,6 +21,7 @@
 #include "absl/time/time.h"
 #include "apache/rocketmq/v2/service.pb.h"
 #include "base/log.h"
+#include "tests/edge/h2/dial.h"
 #include "tests/edge/h2/frames.h"
 
 namespace barid::edge::h2 {
@@ -53,13 +53,6 @@ std::string Call(uint32_t stream, const std::string& method, const std::string& 
          FrameBytes(NGHTTP2_DATA, ends ? NGHTTP2_FLAG_END_STREAM : 0, stream, Message(request));
 }
 
-int Open(const sockaddr_in& to) {
-  const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  CHECK(fd >= 0) << "are there enough descriptors?";
-  CHECK_EQ(connect(fd, reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
-  return fd;
-}
-
 // Whether the server has said something and has not closed.
 bool Answered(int fd) {
   pollfd event = {fd, POLLIN, 0};
@@ -74,11 +67,7 @@ bool Answered(int fd) {
 
 int Main(int argc, char** argv) {
   int count = 10000;
-  const std::string address = argc > 1 ? argv[1] : "";
-  const size_t colon = address.rfind(':');
-  int port = 0;
-  if (argc < 5 || argc > 6 || colon == std::string::npos || !absl::SimpleAtoi(address.substr(colon + 1), &port) ||
-      (argc == 6 && !absl::SimpleAtoi(argv[5], &count))) {
+  if (argc < 5 || argc > 6 || (argc == 6 && !absl::SimpleAtoi(argv[5], &count))) {
     std::fprintf(stderr, "usage: connections_bench HOST:PORT TOPIC GROUP PID [N]\n");
     return 2;
   }
@@ -86,10 +75,6 @@ int Main(int argc, char** argv) {
   getrlimit(RLIMIT_NOFILE, &limit);
   limit.rlim_cur = limit.rlim_max;
   setrlimit(RLIMIT_NOFILE, &limit);
-  sockaddr_in to = {};
-  to.sin_family = AF_INET;
-  to.sin_port = htons(static_cast<uint16_t>(port));
-  CHECK_EQ(inet_pton(AF_INET, address.substr(0, colon).c_str(), &to.sin_addr), 1);
 
   rmq::TelemetryCommand telemetry;
   rmq::Settings* const settings = telemetry.mutable_settings();
@@ -112,7 +97,8 @@ int Main(int argc, char** argv) {
   const absl::Time begin = absl::Now();
   std::vector<int> sockets;
   for (int i = 0; i < count; ++i) {
-    const int fd = Open(to);
+    const int fd = Dial(argv[1]);
+    CHECK(fd >= 0) << "after " << i << " connections";
     const std::string client = absl::StrCat("bench@", i);
     const std::string bytes = absl::StrCat(kMagic, FrameBytes(NGHTTP2_SETTINGS, 0, 0, ""),
                                            Call(1, "Telemetry", client, telemetry.SerializeAsString(), false),

@@ -73,6 +73,14 @@ def inspect(directory, *flags):
     return barid("inspect", directory, *flags)
 
 
+def make_certificate(path, name):
+    """A certificate for `name` that its key has signed: PATH.crt, which is returned, and PATH.key."""
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1", "-subj",
+                    f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}", "-keyout", path.with_suffix(".key"), "-out", path.with_suffix(".crt")],
+                   check=True, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    return path.with_suffix(".crt")
+
+
 class Outcome:
     """What a baridctl that ended said and returned."""
 
@@ -760,6 +768,44 @@ class Scenarios:
         waiting.communicate(timeout=PATIENCE)
 
     # --- data directories
+
+    def test_shows_the_certificate_of_the_settings(self):
+        door = self.server.producers
+        certificate, key = self.directory / "server.crt", self.directory / "server.key"
+        first = make_certificate(self.directory / "first", "first.example")
+        make_certificate(self.directory / "second", "second.example")
+        other_key = ["--public.tls-certificate", first, "--public.tls-key", self.directory / "second.key"]
+        status, out, err = barid(door.role, "--data-dir", self.directory / "other", *door.arguments, *other_key,
+                                 *(f"--{port}.listen=127.0.0.1:0" for port in PORTS[door.role]))
+        self.assertEqual((status, out), (EXIT_BAD_SETTING, ""), err)
+        self.assertRegex(err, f"cannot use the private key {self.directory / 'second.key'}: .*key values mismatch")
+
+        def show(name):
+            # By rename, the key first, as tools that renew certificates do.
+            for suffix, path in ((".key", key), (".crt", certificate)):
+                shutil.copy(self.directory / (name + suffix), path.with_suffix(".new"))
+                path.with_suffix(".new").rename(path)
+
+        def is_shown(name):
+            return baridctl(door.endpoint, "topic", "describe", "orders", "--timeout", "2s", "--tls-authorities", self.directory / f"{name}.crt",
+                            "--tls-server-name", f"{name}.example").expect(0, CTL_UNREACHABLE).status == 0
+
+        self.create("orders")
+        show("first")
+        door.stop()
+        door.arguments = [*door.arguments, f"--public.tls-certificate={certificate}", f"--public.tls-key={key}"]
+        door.start()
+        self.eventually(lambda: self.sees_all_brokers(door), f"{door.name} sees every broker")
+        self.assertTrue(is_shown("first"))
+        self.assertFalse(is_shown("second"))
+        # In cleartext as before.
+        self.send("orders", "--body", "x").expect(0)
+
+        show("second")
+        self.eventually(lambda: is_shown("second"), "the new certificate is shown")
+        self.assertFalse(is_shown("first"))
+        self.assertIn("TLS certificate read again", door.log)
+        self.send("orders", "--body", "x").expect(0)
 
     def test_second_process_is_refused(self):
         for process in self.server.processes:
