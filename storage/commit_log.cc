@@ -356,6 +356,7 @@ absl::StatusOr<std::vector<CommitLog::Placed>> CommitLog::Impl::Append(absl::Spa
 
     if (batch.pieces.empty()) batch.offset = offset;
     batch.pieces.emplace_back(headers[i].data(), headers[i].size());
+    // From where they are: only the kernel copies payloads.
     for (const Buffer& part : draft.payload.parts()) batch.pieces.push_back(part.view());
     const size_t padding = size - kRecordHeaderBytes - draft.payload.size();
     if (padding > 0) batch.pieces.push_back(Zeros(padding));
@@ -447,6 +448,8 @@ absl::StatusOr<Record> CommitLog::Impl::Read(uint64_t position, size_t record_si
     // Believed only as far as the log reaches.
     const uint64_t claimed = kRecordHeaderBytes + uint64_t{LoadRecordHeader(bytes.get()).length};
     if (claimed > size && claimed <= room) {
+      // The guess was too small: what came of it is copied, which is cheaper than to read it twice. Of a record with
+      // one message an index knows the size, so few deliveries come here.
       std::shared_ptr<char[]> all(new char[claimed]);
       std::copy_n(bytes.get(), size, all.get());
       ASSIGN_OR_RETURN(const size_t more, (*file)->Read(offset + size, claimed - size, all.get() + size));

@@ -93,7 +93,7 @@ class FrameStream : public edge::StreamHandler,
 
   void OnMessage(Bytes message) override {
     const auto frame = std::make_shared<ArenaFrame<In>>();
-    const Buffer flat = message.Flatten();
+    const Buffer flat = message.Flatten();  // One part, as a transport gives it: nothing is copied.
     absl::Status handled;
     if (!frame->message->ParseFromArray(flat.data(), static_cast<int>(flat.size()))) {
       handled = absl::InvalidArgumentError("a frame cannot be parsed");
@@ -192,6 +192,7 @@ class FrameStream : public edge::StreamHandler,
     Out* const frame = google::protobuf::Arena::CreateMessage<Out>(&arena_);
     Encode(frame);
     frame->set_draining(tells_draining);
+    // The second copy of what the frame carries; codec/broker_codec.h says what it costs.
     stream_->Write(Bytes(frame->SerializeAsString()));
   }
 

@@ -211,7 +211,7 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
     void OnOpened() override { lane_->OnOpened(); }
     void OnMessage(Bytes message) override {
       const auto frame = std::make_shared<ArenaFrame<In>>();
-      const Buffer flat = message.Flatten();
+      const Buffer flat = message.Flatten();  // One part, as a transport gives it: nothing is copied.
       absl::Status status;
       if (!frame->message->ParseFromArray(flat.data(), static_cast<int>(flat.size()))) {
         status = absl::InternalError("a frame cannot be parsed");
@@ -318,6 +318,7 @@ class Lane : public std::enable_shared_from_this<Lane<Out, In>> {
     arena_.Reset();
     Out* const frame = google::protobuf::Arena::CreateMessage<Out>(&arena_);
     Encode(frame);
+    // The second copy of what the frame carries; codec/broker_codec.h says what it costs.
     stream->Write(Bytes(frame->SerializeAsString()));
   }
 

@@ -159,7 +159,8 @@ absl::Status ReceiveLane::Add(const broker_pb::Piece& piece, const Frame& frame,
     }
     return absl::OkStatus();
   }
-  // Large messages are put together here: one copy more than small ones have.
+  // A message that is larger than a frame is put together here: one copy more than others have, so that a delivery is
+  // one run of bytes and no frame lives longer than its own messages.
   if (!piece.has_more() || sent->partial.size() + piece.more().size() > sent->expected) {
     return absl::InternalError(absl::StrCat("a piece of ", piece.more().size(), " bytes after ", sent->partial.size(),
                                             " of ", sent->expected));

@@ -91,6 +91,8 @@ absl::StatusOr<v2::Endpoints> ParseEndpoints(absl::string_view address) {
 }
 
 absl::Status Parse(const Bytes& bytes, google::protobuf::MessageLite* message) {
+  // A transport's message is one part, so this copies nothing. Parsing does: protobuf has no views for `bytes`, so a
+  // body goes to a string of the request's, from where EncodeStoredMessage takes it.
   const Buffer flat = bytes.Flatten();
   if (message->ParseFromArray(flat.data(), static_cast<int>(flat.size()))) return absl::OkStatus();
   return absl::InvalidArgumentError(
