@@ -25,6 +25,10 @@ constexpr size_t kWaitingFramesOfAStream = 8;
 constexpr size_t kHeaderCost = 32;
 // A connection that holds less than that may have one answer that is larger than its share.
 constexpr size_t kNextToNothing = size_t{64} << 10;
+// Behind the first GOAWAY; a keepalive's is zeros.
+constexpr uint8_t kDrainPing[8] = {'d', 'r', 'a', 'i', 'n', 0, 0, 0};
+// For its answer. Looked at once a second.
+constexpr absl::Duration kDrainPatience = absl::Seconds(1);
 // Headers that have so many times what they may have are an attack.
 constexpr size_t kFarTooLarge = 4;
 
@@ -147,7 +151,7 @@ void ServerConnection::Look() {
     call = next;
   }
   if (drained_at_ != absl::InfiniteDuration()) {
-    if (!is_going_ && now - drained_at_ > absl::Seconds(1)) Drain();
+    if (now - drained_at_ > kDrainPatience) TakeNoMore();
     if (now - drained_at_ > options.max_age_grace) return Close("it was told to go");
   } else if (now > expires_at_ || (call_count_ == 0 && now - idle_since_ > options.max_idle)) {
     Drain();
@@ -166,15 +170,18 @@ void ServerConnection::OnAlarm() {
   for (H2Call* call = calls_; call != nullptr; call = call->next_) WatchDeadline(call->OnDeadlineNotice());
 }
 
-// First a GOAWAY that names no stream, for calls that are on their way; a moment later the one that counts.
+// First a GOAWAY that names no stream, and a ping behind it: what the peer had sent when it heard of that comes before
+// the answer to the ping. Then the GOAWAY that counts (RFC 9113 6.8).
 void ServerConnection::Drain() {
+  if (is_closed() || drained_at_ != absl::InfiniteDuration() || lingers()) return;
+  drained_at_ = loop()->now();
+  if (!has_preface_) return Close("it drains before it began");
+  nghttp2_submit_shutdown_notice(session_);
+  loop()->FlushLater(this);
+}
+
+void ServerConnection::TakeNoMore() {
   if (is_closed() || is_going_ || lingers()) return;
-  if (drained_at_ == absl::InfiniteDuration()) {
-    drained_at_ = loop()->now();
-    if (!has_preface_) return Close("it drains before it began");
-    nghttp2_submit_shutdown_notice(session_);
-    if (call_count_ > 0) return loop()->FlushLater(this);
-  }
   is_going_ = true;
   nghttp2_submit_goaway(session_, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session_),
                         NGHTTP2_NO_ERROR, nullptr, 0);
@@ -281,7 +288,13 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
     case NGHTTP2_RST_STREAM:
       return resets_.Take(now) ? 0 : Calm("resets");
     case NGHTTP2_PING:
-      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) return 0;
+      if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
+        if (drained_at_ != absl::InfiniteDuration() &&
+            std::equal(std::begin(kDrainPing), std::end(kDrainPing), frame.ping.opaque_data)) {
+          TakeNoMore();
+        }
+        return 0;
+      }
       return control_frames_.Take(now) ? 0 : Calm("pings");
     case NGHTTP2_SETTINGS:
     case NGHTTP2_PRIORITY:
@@ -428,6 +441,10 @@ void ServerConnection::SendEnd(H2Call* call, uint32_t* flags) {
 }
 
 int ServerConnection::OnFrameSent(const nghttp2_frame& frame) {
+  // Not before: libnghttp2 sends pings ahead of all else.
+  if (frame.hd.type == NGHTTP2_GOAWAY && drained_at_ != absl::InfiniteDuration() && !is_going_) {
+    nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
+  }
   if (frame.hd.type == NGHTTP2_RST_STREAM) {
     // What the peer makes us reset counts as if it had done so itself: its call was begun for nothing.
     const uint32_t code = frame.rst_stream.error_code;
@@ -443,10 +460,6 @@ int ServerConnection::OnFrameSent(const nghttp2_frame& frame) {
   return 0;
 }
 
-bool ServerConnection::IsDone() {
-  if (call_count_ > 0) return false;
-  if (drained_at_ != absl::InfiniteDuration() && !is_going_) Drain();
-  return is_going_ && nghttp2_session_want_write(session_) == 0;
-}
+bool ServerConnection::IsDone() { return call_count_ == 0 && is_going_ && nghttp2_session_want_write(session_) == 0; }
 
 }  // namespace barid::edge::h2

@@ -42,6 +42,8 @@ class ServerConnection final : public Connection, public Alarm {
   void SendEnd(H2Call* call, uint32_t* flags) override;
   bool IsDone() override;
   void OnClosed() override;
+  // The second half of Drain: the GOAWAY that counts.
+  void TakeNoMore();
 
   void BeginCall(int32_t id, bool has_ended);
   // Answers a stream that has no call.

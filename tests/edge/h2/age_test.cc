@@ -102,10 +102,15 @@ class AgeTest : public testing::Test {
     while (Elapsed() < end) {
       clock_.Advance(std::min(step, end - Elapsed()));
       CatchUp();
-      if (!clients_read_) continue;
+      if (clients_read_) Read();
+    }
+  }
+  // The clients read what there is and answer it, until nobody has anything to say.
+  void Read() {
+    bool has_read = true;
+    while (std::exchange(has_read, false)) {
       for (const auto& client : clients_) {
-        while (client->ReadFrame(absl::ZeroDuration())) {
-        }
+        while (client->ReadFrame(absl::ZeroDuration())) has_read = true;
       }
       CatchUp();
     }
@@ -135,6 +140,7 @@ TEST_F(AgeTest, AtItsAgeItIsToldToGoAndEndsItsCalls) {
   const auto handler = OpenStream(client, 1);
   Pass(absl::Minutes(54), absl::Seconds(10));
   EXPECT_THAT(Goaways(*client), IsEmpty());
+  client->set_answers_drain(false);
   ASSERT_TRUE(PassUntil([&] { return client->goaway().has_value(); }, absl::Minutes(6) + kLook));
   EXPECT_EQ(client->goaway(), NGHTTP2_NO_ERROR);
   EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream));
@@ -144,7 +150,9 @@ TEST_F(AgeTest, AtItsAgeItIsToldToGoAndEndsItsCalls) {
 
   Pass(2 * kLook);
   EXPECT_EQ(client->goaway(), NGHTTP2_NO_ERROR);
-  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 3));
+  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 3)) << "without an answer to its ping, too";
+  client->set_answers_drain(true);
+  client->AnswerPings();
   client->Write(Request(5, "/t/Echo", "too late"));
   Pass(absl::Minutes(4), absl::Seconds(10));
   EXPECT_FALSE(client->answer(5).is_over());
@@ -153,6 +161,22 @@ TEST_F(AgeTest, AtItsAgeItIsToldToGoAndEndsItsCalls) {
   EXPECT_EQ(client->Await(1).Header("grpc-status"), "0");
   EXPECT_TRUE(client->ReadToEnd());
   EXPECT_TRUE(handler->WaitFor("done:delivered"));
+}
+
+// Also where no call runs: the server knows only by the answer to its ping that nothing is on its way.
+TEST_F(AgeTest, AnIdleConnectionTakesWhatIsOnItsWay) {
+  Serve({.max_age = absl::Hours(1)});
+  FrameClient* const client = Connect();
+  Pass(absl::Minutes(54), absl::Seconds(10));
+  client->set_answers_drain(false);
+  ASSERT_TRUE(PassUntil([&] { return client->goaway().has_value(); }, absl::Minutes(6) + kLook));
+  client->Write(Request(1, "/t/Echo", "on its way"));
+  client->AnswerPings();
+  EXPECT_EQ(client->Await(1).body, Message("on its way"));
+  CatchUp();
+  Read();
+  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 1));
+  EXPECT_TRUE(client->is_closed());
 }
 
 TEST_F(AgeTest, WhatOutlastsTheGraceIsCut) {

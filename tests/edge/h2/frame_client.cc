@@ -157,7 +157,8 @@ void FrameClient::Note(Frame frame) {
         ++acks_;
         last_ack_ = frame.payload;
       } else {
-        Write(FrameBytes(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, frame.payload));
+        pings_.push_back(frame.payload);
+        if (answers_drain_ || !goaway_) AnswerPings();
       }
       break;
     case NGHTTP2_GOAWAY:
@@ -168,6 +169,12 @@ void FrameClient::Note(Frame frame) {
       break;
   }
   if (keeps_frames_) frames_.push_back(std::move(frame));
+}
+
+void FrameClient::AnswerPings() {
+  for (const std::string& ping : std::exchange(pings_, {})) {
+    Write(FrameBytes(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, ping));
+  }
 }
 
 void FrameClient::NoteHeaders(const Frame& frame, absl::string_view block) {

@@ -85,6 +85,9 @@ class FrameClient {
   int fd() const { return fd_; }
 
   void set_acks_settings(bool acks) { acks_settings_ = acks; }
+  // If not, pings behind a GOAWAY wait for AnswerPings.
+  void set_answers_drain(bool answers) { answers_drain_ = answers; }
+  void AnswerPings();
   // Gives back what it reads, so that the server never stops for a window.
   void set_opens_windows(bool opens) { opens_windows_ = opens; }
   // For floods: frames are counted and forgotten.
@@ -103,6 +106,8 @@ class FrameClient {
   bool is_closed_;
 
   bool acks_settings_ = true;
+  bool answers_drain_ = true;
+  std::vector<std::string> pings_;  // That wait.
   bool opens_windows_ = true;
   bool keeps_frames_ = true;
   uint64_t frame_count_ = 0;

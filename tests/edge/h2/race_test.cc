@@ -348,12 +348,14 @@ TEST_F(H2DrainTest, TellsThePeerFirstAndTakesWhatIsOnItsWay) {
   client.Begin();
   client.Write(FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, 1, HeaderBlock(RequestHeaders("/t/EchoStream"))));
   client.Settle();
+  client.set_answers_drain(false);
   std::thread drain([&] { server_->Drain(kPatience); });
   ASSERT_TRUE(client.ReadUntil([&] { return client.goaway().has_value(); }));
   EXPECT_EQ(*client.goaway(), NGHTTP2_NO_ERROR);
   EXPECT_EQ(client.last_stream(), 0x7fffffff);
   // Sent before the peer knew.
   client.Write(Request(3, "/t/Echo", "on its way"));
+  client.AnswerPings();
   EXPECT_EQ(client.Await(3).body, Message("on its way"));
   // The GOAWAY that counts.
   ASSERT_TRUE(client.ReadUntil([&] { return client.last_stream() == 3; }));
