@@ -194,6 +194,12 @@ struct LifeEvent {
   absl::Time until = absl::InfinitePast();  // If it set a time.
   std::string detail;
 };
+// What receives that wait let through.
+struct WaitingFilter {
+  std::vector<std::string> tags;  // As in ReceiveCall.
+  std::string sql;
+  int64_t receives = 0;  // That wait with it.
+};
 // Where a message stands for one group.
 struct GroupStanding {
   GroupId group;
@@ -204,6 +210,17 @@ struct GroupStanding {
   int32_t attempt = 0;
   absl::Time until = absl::InfinitePast();
   std::string detail;
+  // The message of its message group for which it waits.
+  struct Blocker {
+    QueueOffset offset = 0;
+    std::string message_id;                   // Empty: it cannot be read.
+    std::string client;                       // Who has it, or had it last. Empty: it was not delivered yet.
+    int32_t attempt = 0;                      // 0: the same.
+    absl::Time until = absl::InfinitePast();  // If it is invisible: until when, at most.
+  };
+  std::optional<Blocker> blocked_by;
+  // Of the group's receives that wait at the shard for messages of this queue, by filter, each once.
+  std::vector<WaitingFilter> waiting;
 };
 struct LookupResult {
   absl::Status status;
@@ -307,6 +324,7 @@ struct LiteSyncResult {
 // Reads a queue from an offset on, for nobody in particular: nothing changes by it.
 struct PullCall {
   ShardId shard;
+  GroupId group;  // Of the reader; 0: there is no such group. Nothing but a pause depends on it.
   QueueKey queue;
   int64_t metadata_revision = 0;
   QueueOffset offset = 0;         // Of the first message wanted.

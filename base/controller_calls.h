@@ -30,6 +30,7 @@ struct GroupUpdate {
   std::optional<RetryPolicy> retry = std::nullopt;
   std::optional<GroupKind> kind = std::nullopt;  // Decides it. kFailedPrecondition if it is decided otherwise.
   std::optional<absl::Duration> expire_after = std::nullopt;
+  std::optional<bool> paused = std::nullopt;
 };
 
 // What a proxy saw of the groups that expire since its last report. While there are such groups each proxy reports

@@ -94,6 +94,7 @@ Metadata::Metadata(Tables tables) : tables_(std::move(tables)) {
     groups_by_name_[group.name] = &group;
     groups_by_id_[group.id] = &group;
     has_expiring_groups_ |= group.expire_after > absl::ZeroDuration();
+    if (group.paused) paused_groups_.insert(group.id);
     add_implicit(DeadLetterTopicId(group.id), {group.name.space, absl::StrCat(kDeadLetterPrefix, group.name.name)},
                  group.created);
   }

@@ -10,6 +10,7 @@
 
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -153,6 +154,8 @@ struct GroupMetadata {
   // The controller deletes it when no proxy has seen a member of it for so long: a group that was made for one member.
   // Zero: never.
   absl::Duration expire_after = absl::ZeroDuration();
+  // Its members are given nothing until an operator resumes it. What they hold already they may settle.
+  bool paused = false;
 
   friend bool operator==(const GroupMetadata&, const GroupMetadata&) = default;
 };
@@ -217,6 +220,8 @@ class Metadata {
   const Tables& tables() const { return tables_; }
   // Whether any group expires: else nobody needs to look for their members.
   bool has_expiring_groups() const { return has_expiring_groups_; }
+  const absl::flat_hash_set<GroupId>& paused_groups() const { return paused_groups_; }
+  bool IsPaused(GroupId group) const { return !paused_groups_.empty() && paused_groups_.contains(group); }
 
   // nullptr if there is none. A dead-letter topic (%DLQ%<group>) is found while its group exists, by name and by id; so
   // is the topic of what was discarded of a TRANSACTION topic (%TXN_DISCARDED%<topic>) while that exists.
@@ -232,6 +237,7 @@ class Metadata {
  private:
   Tables tables_;
   bool has_expiring_groups_ = false;
+  absl::flat_hash_set<GroupId> paused_groups_;
   std::vector<TopicMetadata> implicit_topics_;
   absl::flat_hash_map<ResourceName, const TopicMetadata*> topics_by_name_;
   absl::flat_hash_map<TopicId, const TopicMetadata*> topics_by_id_;

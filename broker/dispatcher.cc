@@ -34,6 +34,14 @@ bool Dispatcher::Matches(const Pending& receive, uint32_t tag_hash) const {
          std::find(receive.tag_hashes.begin(), receive.tag_hashes.end(), tag_hash) != receive.tag_hashes.end();
 }
 
+void Dispatcher::SetMetadata(std::shared_ptr<const Metadata> metadata) {
+  const std::shared_ptr<const Metadata> before = std::exchange(metadata_, std::move(metadata));
+  if (before->paused_groups().empty()) return;
+  for (const auto& [line, ids] : lines_) {
+    if (before->IsPaused(line.group) && !metadata_->IsPaused(line.group)) woken_.insert(line);
+  }
+}
+
 void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done) {
   const auto refuse = [&done](absl::Status why) { done(ReceiveResult{std::move(why), {}}); };
   if (!core_->leading()) {
@@ -94,6 +102,29 @@ void Dispatcher::Wake(TopicId topic, GroupId group) {
        it != lines_.end() && it->first.topic == topic && it->first.group == group; ++it) {
     woken_.insert(it->first);
   }
+}
+
+std::vector<WaitingFilter> Dispatcher::FiltersAt(const CursorKey& key) const {
+  std::vector<WaitingFilter> filters;
+  const QueueKey& queue = key.queue;
+  for (auto line = lines_.lower_bound({queue.topic, key.group, ""});
+       line != lines_.end() && line->first.topic == queue.topic && line->first.group == key.group; ++line) {
+    if (queue.queue >= kFirstLiteQueue && !lite_.Reads(line->first, queue)) continue;
+    for (const uint64_t id : line->second) {
+      const auto receive = receives_.find(id);
+      if (receive == receives_.end() || !receive->second->waiting) continue;
+      const ReceiveCall& call = receive->second->call;
+      auto filter = std::find_if(filters.begin(), filters.end(), [&](const WaitingFilter& one) {
+        return one.tags == call.tags && one.sql == call.sql;
+      });
+      if (filter == filters.end()) {
+        if (filters.size() == kMostFilters) continue;
+        filter = filters.insert(filters.end(), WaitingFilter{call.tags, call.sql, 0});
+      }
+      ++filter->receives;
+    }
+  }
+  return filters;
 }
 
 void Dispatcher::ServeWoken() {
@@ -174,6 +205,8 @@ std::vector<QueueKey> Dispatcher::InOrderOf(const Pending& receive, std::vector<
 }
 
 Dispatcher::Served Dispatcher::Serve(uint64_t id, Pending* receive) {
+  // Nothing is passed over either, nor written down: when it is resumed, all is as it was.
+  if (metadata_->IsPaused(receive->call.group) && !BARID_MUTATION(kPauseIgnored)) return Served::kNothing;
   int32_t messages_left = receive->call.max_messages;
   int64_t bytes_left = receive->call.max_bytes;
   const absl::Duration invisible =

@@ -43,7 +43,8 @@ class Dispatcher {
         }) {}
 
   void SetBury(BuryFn bury) { bury_ = std::move(bury); }
-  void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
+  // Wakes the receives of groups that are not paused any more.
+  void SetMetadata(std::shared_ptr<const Metadata> metadata);
 
   void Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> done);
   void Cancel(uint64_t id);
@@ -83,6 +84,10 @@ class Dispatcher {
   void EndAll(const absl::Status& why);
 
   int64_t waiting() const { return static_cast<int64_t>(receives_.size()); }
+  // With what filters receives of the group wait for messages of the queue; kMostFilters of them. Linear in the group's
+  // receives that wait for its topic.
+  static constexpr size_t kMostFilters = 16;
+  std::vector<WaitingFilter> FiltersAt(const CursorKey& key) const;
 
  private:
   using Subscription = std::pair<TopicId, GroupId>;

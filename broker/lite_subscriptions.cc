@@ -161,6 +161,12 @@ void LiteSubscriptions::Done(const ReceiveLine& line, const QueueKey& queue) {
   if (const auto client = clients_.find(line); client != clients_.end()) client->second->ready.erase(queue.queue);
 }
 
+bool LiteSubscriptions::Reads(const ReceiveLine& line, const QueueKey& queue) const {
+  const LiteTable::LiteTopic* const lite = table_.Get(queue);
+  const Client* const client = Find(line);
+  return lite != nullptr && client != nullptr && client->names.contains(lite->name);
+}
+
 std::vector<QueueKey> LiteSubscriptions::QueuesOf(const ReceiveLine& line) const {
   std::vector<QueueKey> queues;
   const auto client = clients_.find(line);

@@ -61,6 +61,7 @@ class LiteSubscriptions {
   void Done(const ReceiveLine& line, const QueueKey& queue);
   // The queues that there are of what it reads.
   std::vector<QueueKey> QueuesOf(const ReceiveLine& line) const;
+  bool Reads(const ReceiveLine& line, const QueueKey& queue) const;
 
   int64_t clients() const { return static_cast<int64_t>(clients_.size()); }
   int64_t subscriptions() const { return subscriptions_; }

@@ -45,8 +45,9 @@ LifeEvent EventOf(const storage::RecordHeader& header, absl::string_view what, c
 
 }  // namespace
 
-Lookup::Lookup(ShardCore* core)
+Lookup::Lookup(ShardCore* core, const Dispatcher* dispatcher)
     : core_(core),
+      dispatcher_(dispatcher),
       index_(std::make_shared<LookupIndex>(core->context().env, JoinPath(core->dir(), "lookup"), core->log(),
                                            core->options().log, core->options().lookup,
                                            core->context().lookup_executor)) {}
@@ -594,8 +595,37 @@ void Lookup::TellStandings(const JobPtr& job) {
       if (subscription.topic == stay.queue.topic) groups.push_back(subscription.group);
     }
     std::sort(groups.begin(), groups.end());
-    for (const GroupId group : groups) job->result.standings.push_back(StandingOf(*job, i, group));
+    for (const GroupId group : groups) {
+      GroupStanding& standing = job->result.standings.emplace_back(StandingOf(*job, i, group));
+      standing.waiting = dispatcher_->FiltersAt({group, stay.queue});
+    }
   }
+  NameBlockers(job, 0);
+}
+
+void Lookup::NameBlockers(const JobPtr& job, size_t place) {
+  std::vector<GroupStanding>& standings = job->result.standings;
+  while (place < standings.size() && !standings[place].blocked_by) ++place;
+  if (place == standings.size()) return EndExplanation(job);
+  const QueueKey queue = standings[place].queue;
+  const QueueOffset offset = standings[place].blocked_by->offset;
+  // One that cannot be read, or is gone by now, has no name.
+  core_->WithBlock(
+      BlockOf(queue, offset), core_->IfAlive([this, job, place, offset](absl::StatusOr<const IndexBlock*> block) {
+        if (!block.ok()) return NameBlockers(job, place + 1);
+        core_->ReadBodies({(*block)->entries[static_cast<size_t>(offset % kBlockEntries)]},
+                          core_->IfAlive([this, job, place](ShardCore::Bodies bodies) {
+                            GroupStanding& standing = job->result.standings[place];
+                            const absl::StatusOr<StoredMessageView> message =
+                                bodies[0].ok() ? DecodeStoredMessage(bodies[0]->view()) : bodies[0].status();
+                            if (message.ok()) standing.blocked_by->message_id = std::string(message->message_id);
+                            core_->context().shard_executor->Post(
+                                core_->IfAlive([this, job, place] { NameBlockers(job, place + 1); }));
+                          }));
+      }));
+}
+
+void Lookup::EndExplanation(const JobPtr& job) {
   // What the log has, as its first record says.
   core_->context().lookup_executor->Post([job, log = core_->log(), home = core_->context().shard_executor,
                                           then = core_->IfAlive([this, job] { End(job); })]() mutable {
@@ -604,6 +634,40 @@ void Lookup::TellStandings(const JobPtr& job) {
     }
     home->Post(std::move(then));
   });
+}
+
+uint64_t Lookup::MessageGroupOf(const Candidate& candidate, const QueueKey& queue) const {
+  // A lite topic is one message group.
+  if (const LiteTable::LiteTopic* const lite = core_->state().lite().Get(queue)) return MessageGroupHash(lite->name);
+  const absl::StatusOr<StoredMessageView> message = DecodeStoredMessage(candidate.stored.view());
+  return message.ok() && message->message_group ? MessageGroupHash(*message->message_group) : 0;
+}
+
+std::optional<GroupStanding::Blocker> Lookup::BlockerOf(const Cursor& cursor, uint64_t message_group,
+                                                        QueueOffset offset) {
+  if (!cursor.ordered || message_group == 0) return std::nullopt;
+  const auto blocker_of = [](QueueOffset at, const InFlight& delivery) {
+    GroupStanding::Blocker blocker;
+    blocker.offset = at;
+    blocker.client = *delivery.client;
+    blocker.attempt = delivery.attempts;
+    if (!delivery.visible) blocker.until = absl::FromUnixMicros(delivery.invisible_until);
+    return blocker;
+  };
+  if (cursor.IsLocked(message_group)) {
+    // Linear in what is in flight, once.
+    for (const auto& [at, delivery] : cursor.in_flight) {
+      if (delivery.message_group == message_group && !delivery.visible) return blocker_of(at, delivery);
+    }
+  }
+  const std::optional<QueueOffset> first = cursor.FirstWaiting(message_group);
+  if (!first || *first >= offset) return std::nullopt;
+  if (const auto delivery = cursor.in_flight.find(*first); delivery != cursor.in_flight.end()) {
+    return blocker_of(*first, delivery->second);
+  }
+  GroupStanding::Blocker blocker;
+  blocker.offset = *first;
+  return blocker;
 }
 
 GroupStanding Lookup::StandingOf(const Job& job, size_t place, GroupId group) const {
@@ -631,40 +695,36 @@ GroupStanding Lookup::StandingOf(const Job& job, size_t place, GroupId group) co
     if (delivery.visible) {
       out.standing = "ready_again";
       out.until = absl::InfinitePast();
-      if (cursor->ordered && delivery.message_group != 0 && cursor->IsLocked(delivery.message_group)) {
-        out.standing = "blocked";
-        out.detail = "an earlier message of its message group is in flight";
-      }
+      out.blocked_by = BlockerOf(*cursor, delivery.message_group, stay.offset);
+      if (cursor->ordered && cursor->IsLocked(delivery.message_group)) out.standing = "blocked";
       return out;
     }
     const auto last = std::find_if(job.result.events.rbegin(), job.result.events.rend(), [&](const LifeEvent& event) {
       return event.group == group && event.queue == stay.queue && event.offset == stay.offset;
     });
-    const bool was_returned = last != job.result.events.rend() && last->what == "returned";
+    const bool was_returned =
+        last != job.result.events.rend() && (last->what == "returned" || last->what == "suspended");
     out.standing = was_returned ? "delayed" : "in_flight";
     if (delivery.held) out.detail = "held while the client lives";
     return out;
   }
   if (const auto parked = cursor->parked.find(stay.offset); parked != cursor->parked.end()) {
     out.standing = "parked";
-    std::optional<QueueOffset> first = cursor->FirstWaiting(parked->second);
-    std::string client;
-    // Linear in what is in flight, once.
-    for (const auto& [offset, delivery] : cursor->in_flight) {
-      if (delivery.message_group != parked->second || (first && *first < offset)) continue;
-      first = offset;
-      client = *delivery.client;
-      break;
-    }
-    if (first && *first < stay.offset) {
-      out.detail = absl::StrCat("behind offset ", *first, " of its message group",
-                                client.empty() ? "" : absl::StrCat(", last delivered to ", client));
-    }
+    out.blocked_by = BlockerOf(*cursor, parked->second, stay.offset);
     return out;
   }
   if (cursor->next <= stay.offset) {
     out.standing = "not_reached";
+    out.blocked_by = BlockerOf(*cursor, MessageGroupOf(job.candidates.back(), stay.queue), stay.offset);
     out.detail = absl::StrCat(stay.offset - cursor->next, " messages of the queue come before it");
+    const ShardOptions& options = core_->options();
+    if (static_cast<int64_t>(cursor->in_flight.size()) >= options.max_in_flight) {
+      absl::StrAppend(&out.detail, ", and the group has ", cursor->in_flight.size(),
+                      " of them in flight: until it settles some it gets nothing new (setting broker.max_in_flight)");
+    } else if (static_cast<int64_t>(cursor->parked.size()) >= options.max_parked) {
+      absl::StrAppend(&out.detail, ", and ", cursor->parked.size(),
+                      " are parked: nothing behind those is given (setting broker.max_parked)");
+    }
     return out;
   }
   out.standing = "settled";

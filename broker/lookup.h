@@ -10,6 +10,7 @@
 #include "absl/container/btree_map.h"
 #include "absl/container/flat_hash_map.h"
 #include "base/broker_calls.h"
+#include "broker/dispatcher.h"
 #include "broker/lookup_index.h"
 #include "broker/lookup_keys.h"
 #include "broker/shard_core.h"
@@ -23,12 +24,13 @@ namespace barid::broker {
 //                   --> state: at which offset it is now
 //   by place, time  state: index blocks --> bodies
 //   explain         as by id --> log: records about (queue, offset) --> state: where it went from there, and so on
-//                   --> state: standings
+//                   --> state: standings, and the receives that wait --> bodies of what blocks it
 //
 // Belongs to the shard's executor.
 class Lookup {
  public:
-  explicit Lookup(ShardCore* core);
+  // Both outlive it.
+  Lookup(ShardCore* core, const Dispatcher* dispatcher);
 
   void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
 
@@ -118,6 +120,14 @@ class Lookup {
   void TellStay(const JobPtr& job);
   void TellStandings(const JobPtr& job);
   GroupStanding StandingOf(const Job& job, size_t stay, GroupId group) const;
+  // The hash of the candidate's message group; 0: it has none.
+  uint64_t MessageGroupOf(const Candidate& candidate, const QueueKey& queue) const;
+  // What of its message group is to be settled, or visible, before the message at `offset` may be given.
+  static std::optional<GroupStanding::Blocker> BlockerOf(const Cursor& cursor, uint64_t message_group,
+                                                         QueueOffset offset);
+  // Reads the ids of the messages that block others, from that of the standing `place` on, and ends.
+  void NameBlockers(const JobPtr& job, size_t place);
+  void EndExplanation(const JobPtr& job);
 
   // --- In one queue. ---
   using FoundOffset = absl::AnyInvocable<void(absl::StatusOr<std::optional<QueueOffset>>)>;
@@ -131,6 +141,7 @@ class Lookup {
                   FoundOffset then);
 
   ShardCore* const core_;
+  const Dispatcher* const dispatcher_;
   const std::shared_ptr<LookupIndex> index_;
   std::shared_ptr<const Metadata> metadata_ = std::make_shared<Metadata>();
   absl::btree_map<uint64_t, Callback<LookupResult>> waiting_;

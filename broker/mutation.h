@@ -112,6 +112,7 @@ namespace barid::broker {
   X(kCarryForgetsTransactions)     /* the same of a transaction */                                                \
   X(kCarryOffsetOff)               /* all messages of a Carry are taken for the first */                          \
   X(kCarryTooMany)                 /* the log is let go for what a Carry did not move, too */                     \
+  X(kPauseIgnored)                 /* a paused group is given messages */                                         \
   X(kPriorityLowestFirst)          /* the lowest priority comes first */                                          \
   X(kPriorityNobodyIsOldest)       /* no receive begins with the oldest message */                                \
   X(kPriorityOldestTooOften)       /* every receive does */                                                       \

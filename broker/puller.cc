@@ -25,6 +25,15 @@ constexpr absl::Duration kLogEvery = absl::Seconds(10);
 
 }  // namespace
 
+void Puller::SetMetadata(std::shared_ptr<const Metadata> metadata) {
+  const std::shared_ptr<const Metadata> before = std::exchange(metadata_, std::move(metadata));
+  if (before->paused_groups().empty()) return;
+  for (const auto& [deadline, id] : deadlines_) {
+    const PullCall& call = pulls_.at(id)->call;
+    if (before->IsPaused(call.group) && !metadata_->IsPaused(call.group)) Wake(call.queue);
+  }
+}
+
 void Puller::Pull(uint64_t id, PullCall call, Callback<PullResult> done) {
   const auto refuse = [&done](absl::Status why) { done(PullResult{std::move(why), {}, 0}); };
   if (!core_->leading()) {
@@ -67,6 +76,9 @@ void Puller::Advance(uint64_t id) {
   if (!bounds.ok()) return Finish(id, bounds.status());
   // What retention took meanwhile is passed over.
   pull->scan = std::max(pull->scan, bounds->first);
+  if (metadata_->IsPaused(pull->call.group)) {
+    return core_->NowMicros() >= pull->deadline_us || draining_ ? Finish(id, absl::OkStatus()) : Wait(id, pull);
+  }
   if (!Collect(id, pull, *bounds)) return;
   if (!pull->slice.empty()) return Read(id);
   pull->scan = pull->slice_end;

@@ -21,7 +21,8 @@ namespace barid::broker {
 
 // Reads queues by offset, for pulls: nothing is proposed, nothing changes. A pull scans from its offset on, a slice of
 // messages at a time, and is answered with what the first slice has that holds anything it wants. One that comes to the
-// end of its queue waits in memory until a message is committed there, or its time is over.
+// end of its queue waits in memory until a message is committed there, or its time is over; so does one whose group is
+// paused, until it is resumed.
 //
 //   scanning --slice--> reading (evaluating) --something found--> answered
 //      ^  |                 |
@@ -33,7 +34,8 @@ class Puller {
  public:
   Puller(ShardId shard, ShardCore* core) : shard_(shard), core_(core) {}
 
-  void SetMetadata(std::shared_ptr<const Metadata> metadata) { metadata_ = std::move(metadata); }
+  // Wakes the pulls of groups that are not paused any more.
+  void SetMetadata(std::shared_ptr<const Metadata> metadata);
 
   void Pull(uint64_t id, PullCall call, Callback<PullResult> done);
   // Nobody wants the answer any more: it comes at once, with nothing. Passes over what it does not know.

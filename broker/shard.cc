@@ -76,7 +76,7 @@ Shard::Shard(ShardId id, std::unique_ptr<ShardCore> core)
       transactions_(id, core_.get()),
       puller_(id, core_.get()),
       positions_(id, core_.get(), &dispatcher_),
-      lookup_(core_.get()),
+      lookup_(core_.get(), &dispatcher_),
       redrive_(id, core_.get()),
       retention_(core_.get()),
       audit_(core_.get()),
@@ -148,6 +148,9 @@ void Shard::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   retention_.SetMetadata(metadata_);
   audit_.SetMetadata(metadata_);
   if (core_->context().metrics != nullptr) core_->context().metrics->SetMetadata(metadata_);
+  // Who waited for a group that was paused.
+  dispatcher_.ServeWoken();
+  puller_.ServeWoken();
 }
 
 void Shard::EnsureQueues(const TopicMetadata& topic) {

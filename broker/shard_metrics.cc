@@ -130,7 +130,10 @@ BrokerMetrics::BrokerMetrics(Metrics* metrics)
       oldest_seconds(metrics->AddGauges(
           "barid_broker_oldest_message_seconds",
           "How long ago the oldest message that the group has not settled entered its queue; of one shard.",
-          {"topic", "consumer_group", "shard"})) {}
+          {"topic", "consumer_group", "shard"})),
+      paused(metrics->AddGauges("barid_broker_group_paused",
+                                "1 while the group is paused, so that it is given nothing; of one shard.",
+                                {"topic", "consumer_group", "shard"})) {}
 
 ShardMetrics::ShardMetrics(BrokerMetrics* families, ShardId shard)
     : log_records(families->log_records->With({absl::StrCat(shard.value())})),
@@ -292,7 +295,8 @@ void ShardMetrics::Show(const std::vector<GroupCount>& counts, absl::Time now) {
       ShownCounts fresh{
           {families_->lag->With({topic, group})},          {families_->ready->With({topic, group})},
           {families_->in_flight->With({topic, group})},    {families_->blocked->With({topic, group})},
-          {families_->dead_letters->With({topic, group})}, families_->oldest_seconds->With({topic, group, shard_})};
+          {families_->dead_letters->With({topic, group})}, families_->oldest_seconds->With({topic, group, shard_}),
+          families_->paused->With({topic, group, shard_})};
       found = shown_.emplace(key, fresh).first;
     }
     ShownCounts& shown = found->second;
@@ -304,12 +308,14 @@ void ShardMetrics::Show(const std::vector<GroupCount>& counts, absl::Time now) {
     shown.dead_letters.Set(static_cast<double>(count.dead_lettered));
     shown.oldest_seconds->Set(count.oldest ? absl::ToDoubleSeconds(std::max(now - *count.oldest, absl::ZeroDuration()))
                                            : 0);
+    shown.paused->Set(metadata_->IsPaused(count.group) ? 1 : 0);
   }
   absl::erase_if(shown_, [](auto& entry) {
     ShownCounts& shown = entry.second;
     if (shown.is_there) return false;
     for (Shown* one : {&shown.lag, &shown.ready, &shown.in_flight, &shown.blocked, &shown.dead_letters}) one->Set(0);
     shown.oldest_seconds->Set(0);
+    shown.paused->Set(0);
     return true;
   });
   absl::erase_if(delayed_, [](auto& entry) {

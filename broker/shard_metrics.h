@@ -68,6 +68,7 @@ struct BrokerMetrics {
   Family<Gauge>* const blocked;
   Family<Gauge>* const dead_letters;
   Family<Gauge>* const oldest_seconds;
+  Family<Gauge>* const paused;
 };
 
 // Those of one shard: looked up once, then counted up. Belongs to the shard's executor, but for what Histogram and
@@ -127,6 +128,7 @@ class ShardMetrics {
   struct ShownCounts {
     Shown lag, ready, in_flight, blocked, dead_letters;
     Gauge* oldest_seconds;
+    Gauge* paused;
     bool is_there = false;
   };
   struct ShownDelayed {

@@ -126,7 +126,7 @@ void WriteGroup(const admin::Group& group, JsonWriter* json) {
     json->Field("max_seconds", absl::ToDoubleSeconds(FromProto(group.retry().max())));
     json->Field("multiplier", group.retry().multiplier()).End();
   }
-  json->Field("start", StartText(group.start()));
+  json->Field("start", StartText(group.start())).Field("paused", group.paused());
   if (group.has_expire_after())
     json->Field("expire_after_seconds", absl::ToDoubleSeconds(FromProto(group.expire_after())));
   json->Field("created", TimeText(FromProto(group.created()))).Field("id", group.id()).End();
@@ -222,6 +222,27 @@ class GroupUpdate : public Command {
   absl::Duration expire_after_;
 };
 
+// Pauses or resumes.
+class GroupPause : public Command {
+ public:
+  explicit GroupPause(bool pauses) : pauses_(pauses) {}
+
+  absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
+    ASSIGN_OR_RETURN(Client* const client, session->Connect());
+    admin::UpdateGroupRequest request;
+    *request.mutable_name() = client->Name(arguments[0]);
+    request.set_paused(pauses_);
+    ASSIGN_OR_RETURN(const admin::Group group, client->Call(&Stub::UpdateGroup, request));
+    // An older server passes over what it does not know.
+    if (group.paused() != pauses_) return RefusedError("the server cannot pause groups: it is older than baridctl");
+    ShowChanged(pauses_ ? "paused" : "resumed", group, session);
+    return absl::OkStatus();
+  }
+
+ private:
+  const bool pauses_;
+};
+
 class GroupDelete : public Command {
  public:
   absl::Status Run(const FlagSet&, absl::Span<const std::string> arguments, Session* session) override {
@@ -252,10 +273,10 @@ class GroupList : public Command {
       session->out() << json.End().text() << "\n";
       return absl::OkStatus();
     }
-    Table table({"GROUP", "KIND", "ORDER", "ATTEMPTS", "START", "CREATED"});
+    Table table({"GROUP", "KIND", "ORDER", "ATTEMPTS", "START", "PAUSED", "CREATED"});
     for (const admin::Group& group : response.groups()) {
       table.AddRow({NameText(group.name()), KindText(group.kind()), OrderText(group.order()),
-                    absl::StrCat(group.retry().max_attempts()), StartText(group.start()),
+                    absl::StrCat(group.retry().max_attempts()), StartText(group.start()), group.paused() ? "yes" : "no",
                     TimeText(FromProto(group.created()))});
     }
     table.Print(session->out());
@@ -302,6 +323,7 @@ class GroupDescribe : public Command {
     const admin::Group& group = response.group();
     Table head({});
     head.AddRow({"group", NameText(group.name())});
+    if (group.paused()) head.AddRow({"paused", "nothing is delivered until it is resumed"});
     head.AddRow({"kind", KindText(group.kind())});
     head.AddRow({"order", OrderText(group.order())});
     head.AddRow({"attempts", absl::StrCat(group.retry().max_attempts())});
@@ -443,6 +465,10 @@ void AddGroupCommands(std::vector<CommandEntry>* commands) {
   commands->push_back(
       {"group describe", "NAME", "Shows a group, its places in its queues and its members.", Make<GroupDescribe>()});
   commands->push_back({"group update", "NAME", "Changes what is given and leaves the rest.", Make<GroupUpdate>()});
+  commands->push_back({"group pause", "NAME", "Gives a group's members nothing until it is resumed.",
+                       [] { return std::make_unique<GroupPause>(true); }});
+  commands->push_back(
+      {"group resume", "NAME", "Ends a group's pause.", [] { return std::make_unique<GroupPause>(false); }});
   commands->push_back({"group reset-offset", "GROUP TOPIC", "Moves a group's place in a topic, forwards or back.",
                        Make<GroupResetOffset>()});
   commands->push_back(

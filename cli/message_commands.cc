@@ -1,4 +1,5 @@
 #include <optional>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/status.h"
@@ -195,6 +196,34 @@ class MessageExplain : public Command {
     return absl::StrCat(NameText(topic), "/", queue, "/", offset);
   }
 
+  // Of a message that stands in no queue that a group reads.
+  static std::string NobodyText(const admin::StoredMessage& message) {
+    switch (message.state()) {
+      case admin::SCHEDULED:
+        return absl::StrCat("It is scheduled: no group gets it before ", TimeText(FromProto(message.due())), ".");
+      case admin::PREPARED:
+        return "Its transaction is open: no group gets it before that is committed.";
+      case admin::RECALLED:
+        return "It was recalled: no group gets it.";
+      case admin::ROLLED_BACK:
+        return "Its transaction was rolled back: no group gets it.";
+      case admin::GONE:
+        return "It is in no queue any more.";
+      default:
+        return absl::StrCat("No group is subscribed to ", NameText(message.topic()), ".");
+    }
+  }
+
+  static void PrintReasons(const Life& life, std::ostream& out) {
+    bool is_first = true;
+    for (const Life::Standing& standing : life.standings()) {
+      for (const std::string& reason : standing.reasons()) {
+        out << (std::exchange(is_first, false) ? "\nWhy it is not given:\n" : "") << "  " << NameText(standing.group())
+            << ": " << reason << ".\n";
+      }
+    }
+  }
+
   static void PrintText(const Life& life, std::ostream& out) {
     const admin::StoredMessage& message = life.message();
     out << "Message " << message.message_id() << " in " << message.shard() << ": " << StateText(message.state())
@@ -209,7 +238,7 @@ class MessageExplain : public Command {
     }
     events.Print(out);
     if (life.standings().empty()) {
-      out << "\nNo group is subscribed to what it is in.\n";
+      out << "\n" << NobodyText(message) << "\n";
     } else {
       out << "\n";
       Table standings({"GROUP", "STANDS", "CLIENT", "ATTEMPT", "UNTIL", "PLACE", "DETAIL"});
@@ -220,6 +249,7 @@ class MessageExplain : public Command {
                           Place(standing.topic(), standing.queue(), standing.offset()), standing.detail()});
       }
       standings.Print(out);
+      PrintReasons(life, out);
     }
     if (life.has_log_from()) out << "\nThe log reaches back to " << TimeText(FromProto(life.log_from())) << ".\n";
   }
@@ -253,6 +283,17 @@ class MessageExplain : public Command {
     for (const Life::Standing& standing : life.standings()) {
       json->BeginObject().Field("standing", standing.standing());
       WriteWhereAndWho(standing, json);
+      json->Key("reasons").BeginArray();
+      for (const std::string& reason : standing.reasons()) json->Value(reason);
+      json->End();
+      if (standing.has_blocked_by()) {
+        const Life::Standing::Blocker& blocker = standing.blocked_by();
+        json->Key("blocked_by").BeginObject().Field("id", blocker.message_id()).Field("offset", blocker.offset());
+        if (!blocker.client().empty()) json->Field("client", blocker.client());
+        if (blocker.attempt() != 0) json->Field("attempt", blocker.attempt());
+        if (blocker.has_until()) json->Field("until", TimeText(FromProto(blocker.until())));
+        json->End();
+      }
       json->End();
     }
     json->End();

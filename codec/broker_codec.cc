@@ -198,6 +198,7 @@ void Encode(const StatsCall& in, broker_pb::Stats* out) {
 
 void Encode(const PullCall& in, broker_pb::Pull* out) {
   out->set_shard(in.shard.value());
+  out->set_group(in.group.value());
   EncodeQueue(in.queue, out->mutable_queue());
   out->set_metadata_revision(in.metadata_revision);
   out->set_offset(in.offset);
@@ -369,6 +370,7 @@ StatsCall Decode(const broker_pb::Stats& in) { return {TopicId(in.topic()), Grou
 PullCall Decode(const broker_pb::Pull& in) {
   PullCall out;
   out.shard = ShardId(in.shard());
+  out.group = GroupId(in.group());
   out.queue = DecodeQueue(in.queue());
   out.metadata_revision = in.metadata_revision();
   out.offset = in.offset();
@@ -509,6 +511,20 @@ void Encode(const LookupResult& in, broker_pb::LookupAnswer* out) {
     to->set_attempt(standing.attempt);
     if (IsFinite(standing.until)) to->set_until_us(absl::ToUnixMicros(standing.until));
     to->set_detail(standing.detail);
+    if (standing.blocked_by) {
+      broker_pb::LookupAnswer::Standing::Blocker* const blocker = to->mutable_blocked_by();
+      blocker->set_offset(standing.blocked_by->offset);
+      blocker->set_message_id(standing.blocked_by->message_id);
+      blocker->set_client(standing.blocked_by->client);
+      blocker->set_attempt(standing.blocked_by->attempt);
+      if (IsFinite(standing.blocked_by->until)) blocker->set_until_us(absl::ToUnixMicros(standing.blocked_by->until));
+    }
+    for (const WaitingFilter& filter : standing.waiting) {
+      broker_pb::LookupAnswer::Standing::Waiting* const waiting = to->add_waiting();
+      for (const std::string& tag : filter.tags) waiting->add_tags(tag);
+      waiting->set_sql(filter.sql);
+      waiting->set_receives(filter.receives);
+    }
   }
   if (IsFinite(in.log_from)) out->set_log_from_us(absl::ToUnixMicros(in.log_from));
 }
@@ -713,6 +729,22 @@ LookupResult Decode(const broker_pb::LookupAnswer& in) {
     to.attempt = standing.attempt();
     if (standing.has_until_us()) to.until = absl::FromUnixMicros(standing.until_us());
     to.detail = standing.detail();
+    if (standing.has_blocked_by()) {
+      GroupStanding::Blocker& blocker = to.blocked_by.emplace();
+      blocker.offset = standing.blocked_by().offset();
+      blocker.message_id = standing.blocked_by().message_id();
+      blocker.client = standing.blocked_by().client();
+      blocker.attempt = standing.blocked_by().attempt();
+      if (standing.blocked_by().has_until_us()) {
+        blocker.until = absl::FromUnixMicros(standing.blocked_by().until_us());
+      }
+    }
+    for (const broker_pb::LookupAnswer::Standing::Waiting& waiting : standing.waiting()) {
+      WaitingFilter& filter = to.waiting.emplace_back();
+      filter.tags.assign(waiting.tags().begin(), waiting.tags().end());
+      filter.sql = waiting.sql();
+      filter.receives = waiting.receives();
+    }
   }
   if (in.has_log_from_us()) out.log_from = absl::FromUnixMicros(in.log_from_us());
   return out;

@@ -108,6 +108,7 @@ void Encode(const GroupMetadata& in, controller_pb::Group* out) {
   out->set_created_us(absl::ToUnixMicros(in.created));
   out->set_kind(static_cast<controller_pb::GroupKind>(in.kind));
   out->set_expire_after_us(absl::ToInt64Microseconds(in.expire_after));
+  out->set_paused(in.paused);
 }
 
 absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
@@ -127,6 +128,7 @@ absl::StatusOr<GroupMetadata> Decode(const controller_pb::Group& in) {
   ASSIGN_OR_RETURN(out.start, Decode(in.start()));
   out.created = absl::FromUnixMicros(in.created_us());
   out.expire_after = absl::Microseconds(in.expire_after_us());
+  out.paused = in.paused();
   return out;
 }
 
@@ -199,6 +201,7 @@ void Encode(const GroupUpdate& in, controller_pb::UpdateGroupRequest* out) {
   if (in.retry) Encode(*in.retry, out->mutable_retry());
   if (in.kind) out->set_kind(static_cast<controller_pb::GroupKind>(*in.kind));
   if (in.expire_after) out->set_expire_after_us(absl::ToInt64Microseconds(*in.expire_after));
+  if (in.paused) out->set_paused(*in.paused);
 }
 
 GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in) {
@@ -209,6 +212,7 @@ GroupUpdate Decode(const controller_pb::UpdateGroupRequest& in) {
   if (in.kind() == controller_pb::GROUP_KIND_DELIVERY) out.kind = GroupKind::kDelivery;
   if (in.kind() == controller_pb::GROUP_KIND_OFFSET) out.kind = GroupKind::kOffset;
   if (in.has_expire_after_us()) out.expire_after = absl::Microseconds(in.expire_after_us());
+  if (in.has_paused()) out.paused = in.paused();
   return out;
 }
 

@@ -339,6 +339,7 @@ absl::StatusOr<Plan> PlanUpdateGroup(const MetadataState& state, const GroupUpda
     updated.kind = *update.kind;
   }
   if (update.expire_after) updated.expire_after = *update.expire_after;
+  if (update.paused) updated.paused = *update.paused;
   RETURN_IF_ERROR(ValidateRetryPolicy(updated.retry));
   RETURN_IF_ERROR(ValidateExpiry(updated.expire_after));
   Plan plan;

@@ -64,6 +64,14 @@ struct OrphanedTransaction {
   absl::Time prepared;
 };
 
+// That a client reads a topic as a member of a group, as it says in its settings.
+struct ClientRead {
+  ResourceName group;
+  ResourceName topic;
+  bool is_sql = false;
+  std::string expression;
+};
+
 // A telemetry stream as the registry sees it. Methods must not block.
 class ClientSession {
  public:
@@ -74,6 +82,9 @@ class ClientSession {
 
   // Asks the client; it answers by EndTransaction, or not.
   virtual void Recover(const OrphanedTransaction& transaction) = 0;
+
+  // What it reads, as its newest settings say.
+  virtual std::vector<ClientRead> Reads() = 0;
 
   // Ends the stream: the proxy is about to go, and the client is to look for another.
   virtual void End() = 0;

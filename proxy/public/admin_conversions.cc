@@ -3,6 +3,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -200,11 +201,20 @@ absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request) 
     ASSIGN_OR_RETURN(update.retry, PolicyFromProto(request.retry()));
   }
   if (request.has_expire_after()) update.expire_after = FromProto(request.expire_after());
+  if (request.has_paused()) update.paused = request.paused();
   return update;
 }
 
 std::string Text(absl::string_view bytes) {
   return IsUtf8(bytes) ? absl::Utf8SafeCEscape(bytes) : absl::CEscape(bytes);
+}
+
+std::string SentenceText(std::string sentence) {
+  if (!IsUtf8(sentence)) return absl::CEscape(sentence);
+  for (char& c : sentence) {
+    if (absl::ascii_iscntrl(static_cast<unsigned char>(c))) c = ' ';
+  }
+  return sentence;
 }
 
 void ToProto(const ResourceName& name, admin::Name* out) {
@@ -247,6 +257,7 @@ void ToProto(const GroupMetadata& group, admin::Group* out) {
   out->set_id(group.id.value());
   out->set_kind(static_cast<admin::GroupKind>(group.kind));
   if (group.expire_after > absl::ZeroDuration()) ToProto(group.expire_after, out->mutable_expire_after());
+  out->set_paused(group.paused);
 }
 
 void ToProto(const QueueStats& stats, const Metadata& metadata, admin::QueueStats* out) {

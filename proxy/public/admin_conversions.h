@@ -27,6 +27,8 @@ absl::StatusOr<GroupUpdate> FromProto(const admin::UpdateGroupRequest& request);
 // What producers chose (ids, keys, properties) as text for the wire, which takes UTF-8 only: control characters are
 // escaped, and of bytes that are no UTF-8 all that are not ASCII.
 std::string Text(absl::string_view bytes);
+// A sentence of ours that quotes such: as it is, but for control characters, which become spaces.
+std::string SentenceText(std::string sentence);
 
 void ToProto(const ResourceName& name, admin::Name* out);
 void ToProto(const TopicMetadata& topic, admin::Topic* out);

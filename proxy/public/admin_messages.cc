@@ -12,6 +12,7 @@
 #include "absl/strings/str_split.h"
 #include "base/status.h"
 #include "base/stored_message.h"
+#include "proxy/explanation.h"
 #include "proxy/public/admin_conversions.h"
 #include "proxy/public/admin_method.h"
 #include "proxy/public/conversions.h"
@@ -225,12 +226,13 @@ void FindMessages(Proxy* proxy, CallPtr call, const admin::FindMessagesRequest& 
 
 struct Explaining : Tour {
   LookupCall lookup;
+  std::unique_ptr<Explanation> explanation;
   std::string name;
   admin::ExplainMessageResponse response;
 };
 
 void ToProto(const LookupResult& result, const Metadata& metadata, const std::string& shard,
-             admin::ExplainMessageResponse::Life* out) {
+             const Explanation& explanation, admin::ExplainMessageResponse::Life* out) {
   ToProto(result.messages.back(), metadata, shard, /*with_body=*/false, out->mutable_message());
   for (const LifeEvent& event : result.events) {
     admin::ExplainMessageResponse::Life::Event* const to = out->add_events();
@@ -246,6 +248,7 @@ void ToProto(const LookupResult& result, const Metadata& metadata, const std::st
     to->set_queue(event.queue.queue);
     to->set_offset(event.offset);
   }
+  const absl::StatusOr<StoredMessageView> message = DecodeStoredMessage(result.messages.back().stored.view());
   for (const GroupStanding& standing : result.standings) {
     admin::ExplainMessageResponse::Life::Standing* const to = out->add_standings();
     NameGroup(standing.group, metadata, to->mutable_group());
@@ -257,6 +260,18 @@ void ToProto(const LookupResult& result, const Metadata& metadata, const std::st
     NameTopic(standing.queue.topic, metadata, to->mutable_topic());
     to->set_queue(standing.queue.queue);
     to->set_offset(standing.offset);
+    for (std::string& reason : explanation.ReasonsOf(standing, message.ok() ? &*message : nullptr)) {
+      to->add_reasons(SentenceText(std::move(reason)));
+    }
+    if (!standing.blocked_by) continue;
+    admin::ExplainMessageResponse::Life::Standing::Blocker* const blocker = to->mutable_blocked_by();
+    blocker->set_message_id(Text(standing.blocked_by->message_id));
+    blocker->set_offset(standing.blocked_by->offset);
+    blocker->set_client(Text(standing.blocked_by->client));
+    blocker->set_attempt(standing.blocked_by->attempt);
+    if (standing.blocked_by->until != absl::InfinitePast()) {
+      barid::proxy::ToProto(standing.blocked_by->until, blocker->mutable_until());
+    }
   }
   if (result.log_from != absl::InfinitePast()) barid::proxy::ToProto(result.log_from, out->mutable_log_from());
 }
@@ -275,7 +290,7 @@ void ExplainNext(std::shared_ptr<Explaining> explaining) {
     if (!result.status.ok()) {
       explaining->response.add_silent_brokers(absl::StrCat(shard.leader, " (", result.status.message(), ")"));
     } else if (!result.messages.empty()) {
-      ToProto(result, *explaining->metadata, shard.name, explaining->response.add_lives());
+      ToProto(result, *explaining->metadata, shard.name, *explaining->explanation, explaining->response.add_lives());
     }
     explaining->Advance();
     ExplainNext(explaining);
@@ -306,6 +321,12 @@ void ExplainMessage(Proxy* proxy, CallPtr call, const admin::ExplainMessageReque
   explaining->lookup.kind = LookupCall::Kind::kExplain;
   explaining->lookup.text = request.message_id();
   explaining->name = name.ToString();
+  std::vector<ClientRead> reads;
+  for (const std::shared_ptr<ClientSession>& session : proxy->clients().Sessions()) {
+    for (ClientRead& read : session->Reads()) reads.push_back(std::move(read));
+  }
+  explaining->explanation = std::make_unique<Explanation>(explaining->metadata, std::move(reads), &proxy->filters(),
+                                                          proxy->options().limits.max_filter_tags);
   if (const absl::Status status = explaining->Begin(""); !status.ok()) return call->Fail(status);
   explaining->call = std::move(call);
   ExplainNext(std::move(explaining));

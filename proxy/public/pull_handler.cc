@@ -125,6 +125,7 @@ absl::Status PullStream::Start(const Bytes& message) {
   }
   const Snapshot metadata = proxy_->router().Snapshot();
   const GroupMetadata* const group = metadata->FindGroup(group_name);
+  if (group != nullptr) call.group = group->id;
   if (group != nullptr && proxy_->members().Begin(*metadata, group->id)) member_of_ = group->id;
   // A shard's thread does not make frames.
   pending_ = pending;

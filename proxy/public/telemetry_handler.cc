@@ -51,6 +51,7 @@ class TelemetryStream : public edge::StreamHandler,
 
   void Refresh(const Metadata& metadata) override { SendSettings(metadata, /*even_if_same=*/false); }
   void Recover(const OrphanedTransaction& transaction) override;
+  std::vector<ClientRead> Reads() override;
   void End() override { writer_.Finish(absl::OkStatus()); }
 
  private:
@@ -112,6 +113,21 @@ void TelemetryStream::SendSettings(const Metadata& metadata, bool even_if_same) 
     last_answer_ = bytes;
   }
   writer_.Push(Bytes(std::move(bytes)));
+}
+
+std::vector<ClientRead> TelemetryStream::Reads() {
+  std::vector<ClientRead> reads;
+  MutexLock lock(&mu_);
+  if (!settings_ || !settings_->has_subscription()) return reads;
+  const v2::Subscription& subscription = settings_->subscription();
+  for (const v2::SubscriptionEntry& entry : subscription.subscriptions()) {
+    ClientRead& read = reads.emplace_back();
+    read.group = NameOf(subscription.group(), caller_.space);
+    read.topic = NameOf(entry.topic(), caller_.space);
+    read.is_sql = entry.expression().type() == v2::SQL;
+    read.expression = entry.expression().expression();
+  }
+  return reads;
 }
 
 void TelemetryStream::Recover(const OrphanedTransaction& transaction) {

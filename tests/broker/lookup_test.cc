@@ -529,6 +529,39 @@ TEST_F(LookupTest, TellsWhatAFilterPassedOver) {
   EXPECT_EQ(StandingOf(Find(CallOf(Kind::kExplain, "b")), kGroup)->standing, "in_flight");
 }
 
+TEST_F(LookupTest, TellsWithWhatFiltersReceivesWait) {
+  Send({Message("a", "", "x")});
+  ReceiveCall call;
+  call.shard = kShard;
+  call.group = kGroup;
+  call.topic = kTopic;
+  call.tags = {"y"};
+  call.client_id = "ann";
+  call.wait = absl::Seconds(30);
+  const auto first = StartReceive(call);
+  const auto second = StartReceive(call);
+  call.tags.clear();
+  call.sql = "KEYS = 'other'";
+  const auto third = StartReceive(call);
+  world_.RunFor(absl::Seconds(1));
+  const LookupResult life = Find(CallOf(Kind::kExplain, "a"));
+  const GroupStanding* const standing = StandingOf(life, kGroup);
+  ASSERT_THAT(standing->waiting, SizeIs(2));
+  EXPECT_THAT(standing->waiting[0].tags, ElementsAre("y"));
+  EXPECT_EQ(standing->waiting[0].receives, 2);
+  EXPECT_EQ(standing->waiting[1].sql, "KEYS = 'other'");
+  EXPECT_THAT(StandingOf(life, kIdle)->waiting, IsEmpty());
+  EXPECT_FALSE(standing->blocked_by.has_value());
+}
+
+TEST_F(LookupTest, TellsThatTheGroupHoldsAsManyAsItMay) {
+  options_.max_in_flight = 1;
+  Restart();
+  Send({Message("a"), Message("b")});
+  EXPECT_THAT(Receive().deliveries, SizeIs(1));
+  EXPECT_THAT(StandingOf(Find(CallOf(Kind::kExplain, "b")), kGroup)->detail, HasSubstr("broker.max_in_flight"));
+}
+
 // --- Dead letters ---
 
 TEST_F(LookupTest, DeadLettersAreListedAndSentBack) {

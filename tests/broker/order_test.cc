@@ -127,6 +127,49 @@ TEST_F(OrderTest, OneAnswerHasRunsOfSeveralMessageGroups) {
   EXPECT_THAT(Ids(Take()), ElementsAre("a1", "b1", "a2", "a3", "b2"));
 }
 
+TEST_F(OrderTest, AnExplanationNamesTheMessageThatIsWaitedFor) {
+  Send({"a1", "a2", "b1", "a3"});
+  const auto standing = [this](const std::string& id) {
+    LookupCall call;
+    call.shard = kShard;
+    call.topic = kTopic;
+    call.kind = LookupCall::Kind::kExplain;
+    call.text = id;
+    const LookupResult life = Ask(&Shard::Find, std::move(call));
+    for (const GroupStanding& one : life.standings) {
+      if (one.group == kGroup) return one;
+    }
+    return GroupStanding();
+  };
+  const Delivery first = Take(1).deliveries.at(0);
+  // Not looked at yet, and locked already.
+  GroupStanding a3 = standing("a3");
+  EXPECT_EQ(a3.standing, "not_reached");
+  ASSERT_TRUE(a3.blocked_by.has_value());
+  EXPECT_EQ(a3.blocked_by->message_id, "a1");
+  EXPECT_FALSE(standing("b1").blocked_by.has_value());
+
+  EXPECT_THAT(Ids(Take()), ElementsAre("b1"));
+  const GroupStanding a2 = standing("a2");
+  EXPECT_EQ(a2.standing, "parked");
+  ASSERT_TRUE(a2.blocked_by.has_value());
+  EXPECT_EQ(a2.blocked_by->message_id, "a1");
+  EXPECT_EQ(a2.blocked_by->offset, 0);
+  EXPECT_EQ(a2.blocked_by->client, "ann");
+  EXPECT_EQ(a2.blocked_by->attempt, 1);
+  EXPECT_GT(a2.blocked_by->until, absl::UnixEpoch());
+  EXPECT_FALSE(standing("a1").blocked_by.has_value());
+
+  // The lock is gone: first comes first, and nothing is in flight that it could be waited for until a time.
+  Settle(first, SettleKind::kAck);
+  EXPECT_FALSE(standing("a2").blocked_by.has_value());
+  a3 = standing("a3");
+  ASSERT_TRUE(a3.blocked_by.has_value());
+  EXPECT_EQ(a3.blocked_by->message_id, "a2");
+  EXPECT_EQ(a3.blocked_by->attempt, 0);
+  EXPECT_EQ(a3.blocked_by->until, absl::InfinitePast());
+}
+
 TEST_F(OrderTest, OthersPassALockedMessageGroup) {
   Send({"a1", "a2", "b1", "c1", "b2"});
   EXPECT_THAT(Ids(Take(1)), ElementsAre("a1"));

@@ -185,6 +185,13 @@ TEST_F(CliTest, AMessageIsExplained) {
     EXPECT_THAT(text, HasSubstr(part));
   }
   EXPECT_THAT(Do("message explain 01AB --topic orders -o json"), HasSubstr("\"what\":\"delivered\",\"group\":{"));
+  EXPECT_THAT(Do("message explain parked --topic orders"), HasSubstr("billing: the group is paused."));
+  EXPECT_THAT(
+      Do("message explain parked --topic orders -o json"),
+      HasSubstr(
+          "\"reasons\":[\"the group is paused\"],\"blocked_by\":{\"id\":\"first\",\"offset\":3,\"client\":\"bob\"}"));
+  EXPECT_THAT(Do("message explain later --topic orders"),
+              HasSubstr("no group gets it before 2030-03-17T17:46:40.000Z"));
   EXPECT_EQ(Run("message explain 01AB").code, ExitCode::kUsage);
   EXPECT_EQ(Run("message explain none --topic orders").code, ExitCode::kRefused);
 }
@@ -490,6 +497,21 @@ TEST_F(CliTest, AGroupMayExpireAndATopicSayWhenToAsk) {
   Do("topic create paid --type transaction --transaction-recovery 90s");
   EXPECT_EQ(server_.topics().at("paid").transaction_recovery().seconds(), 90);
   EXPECT_THAT(Do("topic describe paid -o json"), HasSubstr("\"transaction_recovery_seconds\":90"));
+}
+
+TEST_F(CliTest, AGroupIsPausedAndResumed) {
+  Do("group create mine");
+  EXPECT_THAT(Do("group pause mine"), HasSubstr("group mine paused"));
+  EXPECT_TRUE(server_.groups().at("mine").paused());
+  EXPECT_THAT(Do("group describe mine"), HasSubstr("nothing is delivered until it is resumed"));
+  EXPECT_THAT(Do("group describe mine -o json"), HasSubstr("\"paused\":true"));
+  EXPECT_THAT(Do("group resume mine -o json"), HasSubstr("\"paused\":false"));
+  EXPECT_FALSE(server_.groups().at("mine").paused());
+  EXPECT_EQ(Run("group pause nobody").code, ExitCode::kRefused);
+  EXPECT_EQ(Run("group pause").code, ExitCode::kUsage);
+  // It passes over what it does not know.
+  Do("group create old");
+  EXPECT_THAT(Run("group pause old").err, HasSubstr("older than baridctl"));
 }
 
 TEST_F(CliTest, TailOfNoTopicLeavesNoGroup) {

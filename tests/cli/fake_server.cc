@@ -298,6 +298,7 @@ class FakeServer::Admin : public admin::Admin::Service {
     if (found == state_->groups.end()) return NotFound("group", request->name().name());
     if (request->has_retry()) *found->second.mutable_retry() = request->retry();
     if (request->has_expire_after()) *found->second.mutable_expire_after() = request->expire_after();
+    if (request->has_paused() && request->name().name() != "old") found->second.set_paused(request->paused());
     *response = found->second;
     return grpc::Status::OK;
   }
@@ -392,6 +393,18 @@ class FakeServer::Admin : public admin::Admin::Service {
     admin::ExplainMessageResponse::Life::Standing* const standing = life->add_standings();
     standing->mutable_group()->set_name("billing");
     standing->set_standing("in_flight");
+    if (request->message_id() == "parked") {
+      standing->set_standing("parked");
+      standing->add_reasons("the group is paused");
+      standing->mutable_blocked_by()->set_message_id("first");
+      standing->mutable_blocked_by()->set_offset(3);
+      standing->mutable_blocked_by()->set_client("bob");
+    }
+    if (request->message_id() == "later") {
+      life->clear_standings();
+      life->mutable_message()->set_state(admin::SCHEDULED);
+      life->mutable_message()->mutable_due()->set_seconds(1'900'000'000);
+    }
     life->mutable_log_from()->set_seconds(1'800'000'000);
     return grpc::Status::OK;
   }

@@ -155,8 +155,17 @@ auto Fields(const LifeEvent& in) {
   return std::make_tuple(time, log_index, what, group, queue, offset, client, attempt, until, detail);
 }
 auto Fields(const GroupStanding& in) {
-  const auto& [group, queue, offset, standing, client, attempt, until, detail] = in;
-  return std::make_tuple(group, queue, offset, standing, client, attempt, until, detail);
+  const auto& [group, queue, offset, standing, client, attempt, until, detail, blocked_by, waiting] = in;
+  return std::make_tuple(group, queue, offset, standing, client, attempt, until, detail, blocked_by.has_value(),
+                         waiting.size());
+}
+auto Fields(const GroupStanding::Blocker& in) {
+  const auto& [offset, message_id, client, attempt, until] = in;
+  return std::make_tuple(offset, message_id, client, attempt, until);
+}
+auto Fields(const WaitingFilter& in) {
+  const auto& [tags, sql, receives] = in;
+  return std::make_tuple(tags, sql, receives);
 }
 auto Fields(const LookupResult& in) {
   const auto& [status, messages, resume, events, standings, log_from] = in;
@@ -177,8 +186,8 @@ auto Fields(const ReceiveCall& in) {
                          attempt, wait);
 }
 auto Fields(const PullCall& in) {
-  const auto& [shard, queue, revision, offset, tags, sql, max_messages, max_bytes, wait] = in;
-  return std::make_tuple(shard, queue, revision, offset, tags, sql, max_messages, max_bytes, wait);
+  const auto& [shard, group, queue, revision, offset, tags, sql, max_messages, max_bytes, wait] = in;
+  return std::make_tuple(shard, group, queue, revision, offset, tags, sql, max_messages, max_bytes, wait);
 }
 auto Fields(const QueryOffsetCall& in) {
   const auto& [shard, queue, revision, policy, time] = in;
@@ -394,6 +403,8 @@ TEST(BrokerCodecTest, ASearchForMessagesSurvivesTheWire) {
   ExpectAllSet(result.messages.at(0));
   ExpectAllSet(result.events.at(0));
   ExpectAllSet(result.standings.at(0));
+  ExpectAllSet(result.standings.at(0).blocked_by.value());
+  ExpectAllSet(result.standings.at(0).waiting.at(0));
   broker_pb::LookupAnswer answer_returned;
   Encode(result, &answer_returned);
   ExpectSame(answer, answer_returned);

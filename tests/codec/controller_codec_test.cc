@@ -33,6 +33,8 @@ GroupMetadata SomeGroup(uint64_t id, const std::string& name) {
   group.start = {StartFrom::Kind::kTime, absl::FromUnixMicros(42)};
   group.created = absl::FromUnixMicros(7654321);
   group.kind = GroupKind::kOffset;
+  group.expire_after = absl::Minutes(3);
+  group.paused = true;
   return group;
 }
 
@@ -142,6 +144,9 @@ TEST(ControllerCodecTest, CallsSurviveTheWire) {
   EXPECT_FALSE(Decode(group_request).expire_after.has_value());
   Encode(GroupUpdate{{"s", "g"}, std::nullopt, std::nullopt, absl::ZeroDuration()}, &group_request);
   EXPECT_EQ(Decode(group_request).expire_after, absl::ZeroDuration());
+  EXPECT_FALSE(Decode(group_request).paused.has_value());
+  Encode(GroupUpdate{{"s", "g"}, std::nullopt, std::nullopt, std::nullopt, false}, &group_request);
+  EXPECT_EQ(Decode(group_request).paused, false);
 
   controller_pb::ReportGroupsRequest report_request;
   Encode(GroupReport{"proxy-7", {GroupId(3), GroupId(5)}}, &report_request);

@@ -294,6 +294,22 @@ TEST_F(MetadataLogicTest, AGroupsExpiryIsBounded) {
   EXPECT_EQ(FindGroup("g")->expire_after, absl::ZeroDuration());
 }
 
+TEST_F(MetadataLogicTest, AGroupIsPausedAndResumed) {
+  ASSERT_THAT(Create(Group("g")), IsOk());
+  EXPECT_FALSE(FindGroup("g")->paused);
+  GroupUpdate update{{"", "g"}};
+  update.paused = true;
+  ASSERT_THAT(Do(PlanUpdateGroup(state_, update)), IsOk());
+  EXPECT_TRUE(FindGroup("g")->paused);
+  EXPECT_TRUE(PlanUpdateGroup(state_, update)->empty()) << "it is already";
+  // What does not speak of it leaves it.
+  ASSERT_THAT(Do(PlanUpdateGroup(state_, {{"", "g"}, RetryPolicy()})), IsOk());
+  EXPECT_TRUE(FindGroup("g")->paused);
+  update.paused = false;
+  ASSERT_THAT(Do(PlanUpdateGroup(state_, update)), IsOk());
+  EXPECT_FALSE(FindGroup("g")->paused);
+}
+
 TEST_F(MetadataLogicTest, ARecoveryTimeIsOfTransactionTopics) {
   TopicMetadata topic = Topic("t");
   topic.transaction_recovery = absl::Seconds(20);

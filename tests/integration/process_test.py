@@ -581,6 +581,46 @@ class Scenarios:
         ((life,),) = self.admin("message", "explain", lost[0]["id"], "--topic", "lines").expect(0).objects
         self.assertIn("redriven", [event["what"] for event in life["events"]])
 
+    def reasons(self, message, topic, group):
+        """Why the group is not given the message, and the whole standing."""
+        ((life,),) = self.admin("message", "explain", message["id"], "--topic", topic).expect(0).objects
+        standings = [one for one in life["standings"] if one["group"]["name"] == group]
+        return (" ".join(standings[0]["reasons"]), standings[0]) if standings else ("", None)
+
+    def test_a_paused_group_and_why_it_gets_nothing(self):
+        self.create("orders", "billing", "others", "picky")
+        (sent,) = self.send("orders", "--body", "x", "--tag", "paid").expect(0).objects
+        self.admin("group", "pause", "billing").expect(0)
+        self.eventually(lambda: baridctl(self.server.consumers.ports["admin"], "group", "describe", "billing").expect(0)
+                        .objects[0]["group"]["paused"], "the other proxy knows of the pause")
+        self.receive("orders", "billing", "--wait", "0s").expect(CTL_NOTHING_RECEIVED)
+        self.assertEqual([message["id"] for message in self.receive_until("orders", "others", 1)], [sent["id"]])
+        # Whoever waits gets it as soon as the group goes on.
+        waiting = start_baridctl(self.server.consumers.endpoint, "receive", "orders", "--group", "billing", "--wait", "20s")
+        self.eventually(lambda: "the group is paused" in (said := self.reasons(sent, "orders", "billing")[0])
+                        and "nobody subscribes" not in said, "the receive waits")
+        self.assertIsNone(waiting.poll())
+        began = time.monotonic()
+        self.admin("group", "resume", "billing").expect(0)
+        self.assertEqual(json.loads(waiting.communicate(timeout=PATIENCE)[0])["id"], sent["id"])
+        self.assertLess(time.monotonic() - began, 10)
+
+        # What a filter passed over is settled; the filter of now is named.
+        filtering = start_baridctl(self.server.consumers.endpoint, "receive", "orders", "--group", "picky", "--tag", "new || old",
+                                   "--wait", "20s")
+        self.eventually(lambda: '"new || old" does not take it' in self.reasons(sent, "orders", "picky")[0], "the filter is named")
+        kill(filtering)
+
+        self.admin("topic", "create", "lines", "--type", "fifo").expect(0)
+        self.admin("group", "create", "in-order", "--order", "fifo").expect(0)
+        first, second = (self.send("lines", "--body", "x", "--group", "a").expect(0).objects[0] for _ in range(2))
+        held = []
+        self.eventually(lambda: held.extend(self.receive("lines", "in-order", "--no-ack", "--invisible", f"{INVISIBLE}s", "--wait",
+                                                         "0s").objects) or held, "a message comes")
+        said, standing = self.reasons(second, "lines", "in-order")
+        self.assertEqual((standing["blocked_by"]["id"], standing["blocked_by"]["attempt"]), (first["id"], 1))
+        self.assertIn(first["id"], said)
+
     def test_pull_by_offset(self):
         self.create("stream", "readers", "billing")
         sent = self.send("stream", "--body", "m", "--count", 8).expect(0).objects

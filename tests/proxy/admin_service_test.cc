@@ -131,6 +131,17 @@ TEST_F(AdminServiceTest, GroupsHaveOrderPolicyAndStart) {
   EXPECT_TRUE(absl::IsInvalidArgument(Failure("CreateGroup", request)));
 }
 
+TEST_F(AdminServiceTest, AGroupIsPausedAndResumed) {
+  auto update = For<admin::UpdateGroupRequest>("workers");
+  update.set_paused(true);
+  EXPECT_TRUE(Do<admin::Group>("UpdateGroup", update).paused());
+  EXPECT_TRUE(controller_.Current()->IsPaused(workers_));
+  EXPECT_TRUE(Do<admin::Group>("UpdateGroup", For<admin::UpdateGroupRequest>("workers")).paused()) << "left as it is";
+  update.set_paused(false);
+  EXPECT_FALSE(Do<admin::Group>("UpdateGroup", update).paused());
+  EXPECT_TRUE(absl::IsNotFound(Failure("UpdateGroup", For<admin::UpdateGroupRequest>("missing"))));
+}
+
 TEST_F(AdminServiceTest, ListsAreSortedAndMayBeOfOneNamespace) {
   controller_.MakeTopic("zebra", MessageType::kNormal, "blue");
   controller_.MakeTopic("ant");
@@ -356,6 +367,40 @@ TEST_F(AdminServiceTest, AMessageIsExplainedWithNames) {
   EXPECT_TRUE(absl::IsNotFound(Failure("ExplainMessage", request)));
   request.mutable_topic()->set_name("%DLQ%workers");
   EXPECT_TRUE(absl::IsInvalidArgument(Failure("ExplainMessage", request)));
+}
+
+TEST_F(AdminServiceTest, WhyAMessageIsNotGivenIsSaidInSentences) {
+  controller_.Edit([](Metadata::Tables* tables) { tables->groups[0].paused = true; });
+  // A client says in its settings what it reads.
+  const auto stream = OpenTelemetry();
+  v2::Settings settings = ConsumerSettings(v2::JAVA);
+  v2::SubscriptionEntry* const entry = settings.mutable_subscription()->mutable_subscriptions(0);
+  entry->mutable_expression()->set_type(v2::SQL);
+  entry->mutable_expression()->set_expression("TAGS =\n'klein'");
+  SendSettings(*stream, settings);
+
+  LookupResult life;
+  life.messages = {FoundOf("m", 4)};
+  GroupStanding& standing = life.standings.emplace_back();
+  standing.group = workers_;
+  standing.queue = {orders_, 0};
+  standing.offset = 4;
+  standing.standing = "parked";
+  standing.blocked_by = GroupStanding::Blocker{3, "first\xff", "ann", 1, absl::FromUnixSeconds(7)};
+  standing.waiting = {{{"x", "y"}, "", 1}};
+  broker(0).lookup_results = {life};
+  admin::ExplainMessageRequest request;
+  request.mutable_topic()->set_name("orders");
+  request.set_message_id("m");
+  const auto response = Do<admin::ExplainMessageResponse>("ExplainMessage", request);
+  const auto& told = response.lives(0).standings(0);
+  EXPECT_EQ(told.blocked_by().message_id(), "first\\377") << "no UTF-8: not for the wire as it is";
+  EXPECT_EQ(told.blocked_by().offset(), 3);
+  EXPECT_EQ(told.blocked_by().client(), "ann");
+  EXPECT_EQ(told.blocked_by().attempt(), 1);
+  EXPECT_EQ(told.blocked_by().until().seconds(), 7);
+  EXPECT_THAT(told.reasons(), ElementsAre(HasSubstr("paused"), HasSubstr("offset 3"), HasSubstr("x || y"),
+                                          HasSubstr("\"TAGS = 'klein'\" does")));
 }
 
 TEST_F(AdminServiceTest, DeadLettersAreSentBackStepByStep) {

@@ -15,6 +15,7 @@ class FakeSession : public ClientSession {
  public:
   void Refresh(const Metadata&) override {}
   void Recover(const OrphanedTransaction&) override {}
+  std::vector<ClientRead> Reads() override { return {}; }
   void End() override {}
 };
 

@@ -107,6 +107,7 @@ void FakeController::UpdateGroup(GroupUpdate update, Changed done) {
       if (group.name != update.name) continue;
       if (update.retry) group.retry = *update.retry;
       if (update.expire_after) group.expire_after = *update.expire_after;
+      if (update.paused) group.paused = *update.paused;
       if (update.kind && group.kind == GroupKind::kUndecided && failure_.ok()) group.kind = *update.kind;
     }
   });

@@ -84,6 +84,9 @@ TEST_F(PullHandlerTest, GroupsOfEitherKindMayPull) {
   v2::PullMessageRequest request = PullRequest(0);
   *request.mutable_group() = Named("workers");
   EXPECT_EQ(CodeOf(request), v2::OK);
+  EXPECT_EQ(broker(0).pulls.back().group, workers_);
+  EXPECT_EQ(CodeOf(PullRequest(0)), v2::OK) << "one that is not there";
+  EXPECT_EQ(broker(0).pulls.back().group, GroupId());
 }
 
 TEST_F(PullHandlerTest, OffsetsOutsideOfTheQueueAreIllegal) {

@@ -1,4 +1,4 @@
-// What operators ask of the shard, once its clients have nothing left to do.
+// What operators ask of the shard; but for pauses, once its clients have nothing left to do.
 #include <algorithm>
 #include <utility>
 
@@ -43,6 +43,26 @@ bool ShardSimulation::List(TopicId topic, std::vector<FoundMessage>* messages) {
     if (result.resume.empty()) return true;
     call.resume = result.resume;
   }
+}
+
+void ShardSimulation::PauseSomething() {
+  const Stream& stream = streams_[random_.Below(streams_.size())];
+  if (stream.groups.empty()) return;
+  const Checker::Group& group = stream.groups[random_.Below(stream.groups.size())];
+  Trace("pause group ", group.id.value());
+  paused_ = group.id;
+  ++pauses_;
+  PublishMetadata();
+  for (uint64_t rounds = 1 + random_.Below(4); rounds > 0 && !IsDown(); --rounds) {
+    if (random_.OneIn(2)) SendTo(stream);
+    if (random_.OneIn(2)) SettleSomething();
+    Receive(stream, group, random_.OneIn(2) ? RandomDuration(absl::Seconds(5)) : absl::ZeroDuration());
+    world_.RunFor(RandomDuration(absl::Seconds(2)));
+  }
+  paused_.reset();
+  if (IsDown()) return;  // Who starts it tells it.
+  Trace("resume group ", group.id.value());
+  PublishMetadata();
 }
 
 void ShardSimulation::LookMessagesUp() {

@@ -214,6 +214,7 @@ void ShardSimulation::PublishMetadata() {
       group.name = {"", absl::StrCat("group-", one.id.value())};
       group.retry = one.policy;
       group.order = one.ordered ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
+      group.paused = paused_ == one.id;
       if (one.mourned) continue;
       SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
       subscription.group = one.id;
@@ -698,10 +699,17 @@ void ShardSimulation::Receive(const Stream& stream, const Checker::Group& group,
   const uint64_t checked = checker_.OnReceive(call, Now());
   const uint64_t id = next_receive_++;
   if (wait > absl::ZeroDuration()) waiting_.push_back(id);
-  OnShard([this, call = std::move(call), id, checked, generation = generation_](Shard* shard) mutable {
+  // The shard has heard of the pause before it hears of this.
+  const uint64_t pause = paused_ == group.id ? pauses_ : 0;
+  OnShard([this, call = std::move(call), id, checked, pause, generation = generation_](Shard* shard) mutable {
     const GroupId group = call.group;
-    shard->Receive(id, std::move(call), [this, group, checked, generation](ReceiveResult result) {
+    shard->Receive(id, std::move(call), [this, group, checked, pause, generation](ReceiveResult result) {
       if (generation != generation_) return;
+      if (pause != 0 && pause == pauses_ && paused_) {
+        if (!result.deliveries.empty())
+          checker_.Violate(absl::StrCat("group ", group.value(), " is given messages while it is paused"));
+        if (result.status.ok()) ++counts_.paused;
+      }
       const std::vector<Checker::Receipt> got = checker_.OnReceiveAnswer(checked, result, Now(), disk_.powered());
       for (const Checker::Receipt& receipt : got) {
         Trace("group ", group.value(), " got m", receipt.number, " attempt ", receipt.attempt, " queue ",
@@ -1167,6 +1175,7 @@ void ShardSimulation::Step() {
   if (character_.priorities && random_.OneIn(8)) ReceiveByPriority();
   if (random_.OneIn(character_.delete_one_in)) DeleteSomething();
   if (random_.OneIn(15)) CarrySomething();
+  if (random_.OneIn(15) && !IsDown()) PauseSomething();
   if (random_.OneIn(character_.delete_one_in * 3) && !IsDown()) Flap();
   if (random_.OneIn(character_.fault_one_in)) {
     process_->faulty = true;

@@ -56,6 +56,7 @@ class ShardSimulation {
     int64_t oldest_first = 0;  // and those of them that gave what no order by priority does.
     int64_t audited = 0;       // Counts that an audit compared.
     int64_t lite_settled = 0;  // Messages of lite topics.
+    int64_t paused = 0;        // Receives of paused groups that were answered with nothing.
     int64_t stuck = 0;         // Runs in which a message group was stuck, and others had to pass.
   };
 
@@ -178,7 +179,10 @@ class ShardSimulation {
   bool ConsumeAll();  // True if anything came.
   void LookForTheGone(absl::Duration silent_since);
 
-  // --- For operators, at the end (operators.cc) ---
+  // --- For operators (operators.cc) ---
+  // Pauses a group for a while, in which it asks and is given nothing.
+  void PauseSomething();
+  // --- The same, at the end ---
   // Sends all dead letters to a topic that nobody reads; each is there afterwards, or still a dead letter, once.
   void SendDeadLettersBack();
   // Messages are found by id where they stand.
@@ -231,6 +235,8 @@ class ShardSimulation {
   uint64_t next_id_ = 1;  // Of topics and groups.
   int64_t revision_ = 0;
   TopicId hidden_;  // Missing from the metadata for a moment.
+  std::optional<GroupId> paused_;
+  uint64_t pauses_ = 0;
 
   // The process, while it lives. Callbacks of an earlier one are ignored: their answers never left.
   struct Process {

@@ -58,6 +58,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.oldest_first += simulation.counts().oldest_first;
     all.reused_ids += simulation.counts().reused_ids;
     all.stuck += simulation.counts().stuck;
+    all.paused += simulation.counts().paused;
     all.audited += simulation.counts().audited;
     all.lite_settled += simulation.counts().lite_settled;
     all.stored_offsets += simulation.counts().stored_offsets;
@@ -91,6 +92,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.oldest_first, static_cast<int64_t>(count) / 40);
   EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
   EXPECT_GT(all.audited, static_cast<int64_t>(count) * 10);
+  EXPECT_GT(all.paused, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
   EXPECT_GT(all.lite_settled, static_cast<int64_t>(count));
   EXPECT_GT(all.stored_offsets, static_cast<int64_t>(count) / 4);
