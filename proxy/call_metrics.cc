@@ -13,17 +13,19 @@ void MethodMetrics::CountOther(int code, CodeName name) {
 }
 
 CallMetrics::CallMetrics(Metrics* metrics)
-    : calls_(metrics->AddCounters("barid_public_calls_total", "Calls of the public API that were answered, by code.",
+    : calls_(metrics->AddCounters("barid_public_calls_total",
+                                  "Calls of the public API that were answered, by code; without Telemetry.",
                                   {"method", "code"})),
       seconds_(metrics->AddHistograms(
           "barid_public_call_seconds",
           "From the arrival of a whole request to its answer; without calls that wait for messages.", {"method"},
           LatencyBuckets())) {}
 
-MethodMetrics* CallMetrics::Of(absl::string_view method) {
+MethodMetrics* CallMetrics::Of(absl::string_view method, Family<Histogram>* seconds) {
   std::unique_ptr<MethodMetrics>& metrics = methods_[method];
   if (metrics == nullptr) {
-    metrics = std::make_unique<MethodMetrics>(std::string(method), calls_, seconds_->With({method}));
+    metrics = std::make_unique<MethodMetrics>(std::string(method), calls_,
+                                              seconds == nullptr ? nullptr : seconds->With({method}));
   }
   return metrics.get();
 }

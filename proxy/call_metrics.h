@@ -23,11 +23,16 @@ class MethodMetrics {
   // The name of a code.
   using CodeName = const std::string& (*)(int code);
 
+  // `seconds` is nullptr for a method that waits for messages.
   MethodMetrics(std::string method, Family<Counter>* calls, Histogram* seconds)
       : method_(std::move(method)), calls_(calls), seconds_(seconds) {}
 
   void Answered(int code, CodeName name, absl::Duration took) {
     seconds_->Observe(took);
+    Count(code, name);
+  }
+  // Of a call that waits for messages: its time says nothing.
+  void Count(int code, CodeName name) {
     if (const Common* const common = common_.load(std::memory_order_acquire);
         common != nullptr && common->code == code) {
       common->counter->Add();
@@ -57,10 +62,14 @@ class CallMetrics {
  public:
   explicit CallMetrics(Metrics* metrics);
 
-  // Lives as long as this. While tables of methods are made, from one thread.
-  MethodMetrics* Of(absl::string_view method);
+  // Live as long as this. While tables of methods are made, from one thread.
+  MethodMetrics* Of(absl::string_view method) { return Of(method, seconds_); }
+  // Of a method that waits for messages, whose answers are only counted.
+  MethodMetrics* OfWaiting(absl::string_view method) { return Of(method, nullptr); }
 
  private:
+  MethodMetrics* Of(absl::string_view method, Family<Histogram>* seconds);
+
   Family<Counter>* const calls_;
   Family<Histogram>* const seconds_;
   absl::flat_hash_map<std::string, std::unique_ptr<MethodMetrics>> methods_;

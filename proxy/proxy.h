@@ -41,9 +41,12 @@ class Proxy {
 
   // Before there is a table of methods; outlives it. Without, calls are not counted.
   void SetCallMetrics(CallMetrics* metrics) { call_metrics_ = metrics; }
-  // Null: none are kept.
+  // While tables of methods are made. Null: none are kept.
   MethodMetrics* MetricsOf(absl::string_view method) {
     return call_metrics_ == nullptr ? nullptr : call_metrics_->Of(method);
+  }
+  MethodMetrics* MetricsOfWaiting(absl::string_view method) {
+    return call_metrics_ == nullptr ? nullptr : call_metrics_->OfWaiting(method);
   }
 
   const ProxyOptions& options() const { return options_; }

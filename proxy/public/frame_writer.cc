@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "base/coding.h"
+#include "proxy/public/exchange.h"
 #include "proxy/refusal.h"
 
 namespace barid::proxy {
@@ -50,14 +51,15 @@ void FrameWriter::Push(Bytes frame) {
   Advance();
 }
 
-void FrameWriter::PushLast(std::vector<Bytes> frames) {
+bool FrameWriter::PushLast(std::vector<Bytes> frames) {
   {
     MutexLock lock(&mu_);
-    if (stream_ == nullptr || finish_) return;
+    if (stream_ == nullptr || finish_) return false;
     for (Bytes& frame : frames) frames_.push_back(std::move(frame));
     finish_ = absl::OkStatus();
   }
   Advance();
+  return true;
 }
 
 void FrameWriter::Finish(absl::Status status) {
@@ -114,6 +116,10 @@ size_t FrameWriter::Close() {
   stream_ = nullptr;
   dropped.swap(frames_);
   return written_;
+}
+
+void PushAnswer(StreamAnswer answer, FrameWriter* writer, MethodMetrics* metrics) {
+  if (writer->PushLast(std::move(answer.frames)) && metrics != nullptr) metrics->Count(answer.code, &CodeName);
 }
 
 }  // namespace barid::proxy

@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/mutex.h"
 #include "edge/call.h"
+#include "proxy/call_metrics.h"
 
 namespace barid::proxy {
 
@@ -30,8 +31,8 @@ class FrameWriter {
   FrameWriter(std::shared_ptr<edge::Stream> stream, size_t max_frames);
 
   void Push(Bytes frame);
-  // Pushes these, then ends the stream with OK.
-  void PushLast(std::vector<Bytes> frames);
+  // Pushes these, then ends the stream with OK. False if it has ended already, or its end was pushed.
+  bool PushLast(std::vector<Bytes> frames);
   // Ends the stream when all is written. The first call counts.
   void Finish(absl::Status status);
 
@@ -54,6 +55,15 @@ class FrameWriter {
   size_t written_ ABSL_GUARDED_BY(mu_) = 0;
   int writing_ ABSL_GUARDED_BY(mu_) = 0;  // Calls of Write that have not returned: the stream is not ended meanwhile.
 };
+
+// All that a call which waits for messages is answered with, and the code in the first frame.
+struct StreamAnswer {
+  std::vector<Bytes> frames;
+  int code = kUsualCode;
+};
+
+// Ends the stream with the answer and, if there is somebody to ask, counts it; the first one of a stream.
+void PushAnswer(StreamAnswer answer, FrameWriter* writer, MethodMetrics* metrics);
 
 }  // namespace barid::proxy
 

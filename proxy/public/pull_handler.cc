@@ -25,24 +25,25 @@ Bytes NextOffsetFrame(QueueOffset offset) {
 }
 
 // The answer without messages; the reader goes on at `offset`.
-std::vector<Bytes> NothingFrom(QueueOffset offset) {
+StreamAnswer NothingFrom(QueueOffset offset) {
   v2::PullMessageResponse nothing;
   nothing.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
   nothing.mutable_status()->set_message("there is no message from this offset on that the filter leaves");
-  return {Serialize(nothing), NextOffsetFrame(offset)};
+  return {{Serialize(nothing), NextOffsetFrame(offset)}, v2::MESSAGE_NOT_FOUND};
 }
 
 class PullStream : public edge::StreamHandler, public std::enable_shared_from_this<PullStream> {
  public:
-  PullStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
+  PullStream(Proxy* proxy, MethodMetrics* metrics, std::shared_ptr<edge::Stream> stream)
       : proxy_(proxy),
         stream_(stream),
+        metrics_(metrics),
         caller_(CallerOf(stream->head())),
         writer_(std::move(stream), /*max_frames=*/0) {}
 
   void OnMessage(Bytes message) override {
     if (std::exchange(started_, true)) return;
-    if (const absl::Status status = Start(message); !status.ok()) writer_.PushLast({StatusFrame(status)});
+    if (const absl::Status status = Start(message); !status.ok()) Push(StatusOnly(status));
   }
 
   void OnHalfClose() override {
@@ -55,7 +56,7 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
   void OnDeadlineNear() override {
     if (pending_ == nullptr) return;
     pending_->Cancel();
-    writer_.PushLast(NothingFrom(offset_));
+    Push(NothingFrom(offset_));
   }
 
   void OnDone(bool delivered) override {
@@ -66,11 +67,13 @@ class PullStream : public edge::StreamHandler, public std::enable_shared_from_th
  private:
   absl::Status Start(const Bytes& message);
   void OnResult(PullResult result);
-  std::vector<Bytes> Frames(const PullResult& result) const;
-  Bytes StatusFrame(const absl::Status& status) const;
+  StreamAnswer Messages(const PullResult& result) const;
+  StreamAnswer StatusOnly(const absl::Status& status) const;
+  void Push(StreamAnswer answer) { PushAnswer(std::move(answer), &writer_, metrics_); }
 
   Proxy* const proxy_;
   const std::shared_ptr<edge::Stream> stream_;  // Keeps the head that caller_ looks into.
+  MethodMetrics* const metrics_;                // nullptr: nobody asks.
   const Caller caller_;
   FrameWriter writer_;
 
@@ -138,16 +141,16 @@ absl::Status PullStream::Start(const Bytes& message) {
 void PullStream::OnResult(PullResult result) {
   proxy_->clients().EndReceive(caller_.id, pending_.get());
   if (member_of_) proxy_->members().End(*member_of_);
-  writer_.PushLast(Frames(result));
+  Push(Messages(result));
 }
 
-std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
-  if (absl::IsNotFound(result.status)) return {StatusFrame(Refuse(Reason::kTopicNotFound, result.status.message()))};
-  if (!result.status.ok()) return {StatusFrame(result.status)};
-  std::vector<Bytes> frames;
-  frames.reserve(result.deliveries.size() + 2);
+StreamAnswer PullStream::Messages(const PullResult& result) const {
+  if (absl::IsNotFound(result.status)) return StatusOnly(Refuse(Reason::kTopicNotFound, result.status.message()));
+  if (!result.status.ok()) return StatusOnly(result.status);
   if (result.deliveries.empty()) return NothingFrom(result.next_offset);
-  frames.push_back(StatusFrame(absl::OkStatus()));
+  StreamAnswer answer = StatusOnly(absl::OkStatus());
+  std::vector<Bytes>& frames = answer.frames;
+  frames.reserve(result.deliveries.size() + 2);
   QueueOffset next = result.next_offset;
   for (const Delivery& delivery : result.deliveries) {
     DeliveryFields fields;
@@ -162,7 +165,7 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
                  << KV("status", message.status());
       // As the broker does it: what stands before it can be had, and then the reader is told.
       if (frames.size() == 1) {
-        return {StatusFrame(Annotate(message.status(), absl::StrCat("the message at offset ", delivery.offset)))};
+        return StatusOnly(Annotate(message.status(), absl::StrCat("the message at offset ", delivery.offset)));
       }
       next = delivery.offset;
       break;
@@ -172,25 +175,26 @@ std::vector<Bytes> PullStream::Frames(const PullResult& result) const {
   // The rest can be pulled again.
   const size_t messages = frames.size() - 1;
   const size_t kept = ReserveFor(stream_.get(), absl::MakeConstSpan(frames).subspan(1));
-  if (kept == 0) return {StatusFrame(NoRoomForAnswer())};
+  if (kept == 0) return StatusOnly(NoRoomForAnswer());
   if (kept < messages) next = result.deliveries[kept].offset;
   frames.resize(1 + kept);
   frames.push_back(NextOffsetFrame(next));
-  return frames;
+  return answer;
 }
 
-Bytes PullStream::StatusFrame(const absl::Status& status) const {
+StreamAnswer PullStream::StatusOnly(const absl::Status& status) const {
   v2::PullMessageResponse frame;
   WriteStatus(status, StatusUse::kOther, caller_, proxy_, frame.mutable_status());
-  return Serialize(frame);
+  return {{Serialize(frame)}, frame.status().code()};
 }
 
 }  // namespace
 
 void AddPullHandler(Proxy* proxy, edge::MethodTable* table) {
-  table->streams[absl::StrCat(kMessagingService, "PullMessage")] = [proxy](std::shared_ptr<edge::Stream> stream) {
-    return std::make_shared<PullStream>(proxy, std::move(stream));
-  };
+  table->streams[absl::StrCat(kMessagingService, "PullMessage")] =
+      [proxy, metrics = proxy->MetricsOfWaiting("PullMessage")](std::shared_ptr<edge::Stream> stream) {
+        return std::make_shared<PullStream>(proxy, metrics, std::move(stream));
+      };
 }
 
 }  // namespace barid::proxy

@@ -21,15 +21,16 @@ constexpr size_t kFramesBeforeMessages = 1;
 
 class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from_this<ReceiveStream> {
  public:
-  ReceiveStream(Proxy* proxy, std::shared_ptr<edge::Stream> stream)
+  ReceiveStream(Proxy* proxy, MethodMetrics* metrics, std::shared_ptr<edge::Stream> stream)
       : proxy_(proxy),
         stream_(stream),
+        metrics_(metrics),
         caller_(CallerOf(stream->head())),
         writer_(std::move(stream), /*max_frames=*/0) {}
 
   void OnMessage(Bytes message) override {
     if (std::exchange(started_, true)) return;
-    if (const absl::Status status = Start(message); !status.ok()) writer_.PushLast({StatusFrame(status)});
+    if (const absl::Status status = Start(message); !status.ok()) Push(StatusOnly(status));
   }
 
   void OnHalfClose() override {
@@ -46,14 +47,16 @@ class ReceiveStream : public edge::StreamHandler, public std::enable_shared_from
   absl::Status Start(const Bytes& message);
   void OnOutcome(ReceiveOutcome outcome);
   // Drops deliveries that cannot be read from the outcome.
-  std::vector<Bytes> Frames(ReceiveOutcome* outcome) const;
+  StreamAnswer Messages(ReceiveOutcome* outcome) const;
   // Deliveries that the port cannot hold until the peer reads them go back, and their frames.
-  void DropWhatHasNoRoom(ReceiveOutcome* outcome, std::vector<Bytes>* frames) const;
-  Bytes StatusFrame(const absl::Status& status) const;
-  Bytes EmptyFrame() const;
+  void DropWhatHasNoRoom(ReceiveOutcome* outcome, StreamAnswer* answer) const;
+  StreamAnswer StatusOnly(const absl::Status& status) const;
+  StreamAnswer NoMessage() const;
+  void Push(StreamAnswer answer) { PushAnswer(std::move(answer), &writer_, metrics_); }
 
   Proxy* const proxy_;
   const std::shared_ptr<edge::Stream> stream_;  // Keeps the head that caller_ looks into.
+  MethodMetrics* const metrics_;                // nullptr: nobody asks.
   const Caller caller_;
   FrameWriter writer_;
 
@@ -127,10 +130,10 @@ void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
   // The call is over or answered, or its client has said goodbye and will not process what it is given.
   if (pending_->is_cancelled()) {
     proxy_->receiver().GiveBack(outcome);
-    return writer_.PushLast({EmptyFrame()});
+    return Push(NoMessage());
   }
-  std::vector<Bytes> frames = Frames(&outcome);
-  if (outcome.status.ok() && !outcome.deliveries.empty()) DropWhatHasNoRoom(&outcome, &frames);
+  StreamAnswer answer = Messages(&outcome);
+  if (outcome.status.ok() && !outcome.deliveries.empty()) DropWhatHasNoRoom(&outcome, &answer);
   bool over = false;
   {
     MutexLock lock(&mu_);
@@ -138,7 +141,7 @@ void ReceiveStream::OnOutcome(ReceiveOutcome outcome) {
     if (!over) outcome_ = std::move(outcome);
   }
   if (over) return proxy_->receiver().GiveBack(outcome);
-  writer_.PushLast(std::move(frames));
+  Push(std::move(answer));
 }
 
 // The poll itself ends earlier. Who is late makes a group first, or waits for a shard that is stuck: of Rust's client,
@@ -150,7 +153,7 @@ void ReceiveStream::OnDeadlineNear() {
     if (outcome_) return;
   }
   pending_->Cancel();
-  writer_.PushLast({EmptyFrame()});
+  Push(NoMessage());
 }
 
 void ReceiveStream::OnDone(bool delivered) {
@@ -174,19 +177,18 @@ void ReceiveStream::OnDone(bool delivered) {
   }
 }
 
-std::vector<Bytes> ReceiveStream::Frames(ReceiveOutcome* outcome) const {
-  if (!outcome->status.ok()) return {StatusFrame(outcome->status)};
-  if (outcome->deliveries.empty()) return {EmptyFrame()};
+StreamAnswer ReceiveStream::Messages(ReceiveOutcome* outcome) const {
+  if (!outcome->status.ok()) return StatusOnly(outcome->status);
+  if (outcome->deliveries.empty()) return NoMessage();
   const SigningKey* const key = NewestKey(outcome->metadata->tables().signing_keys);
   if (key == nullptr) {
     proxy_->receiver().GiveBack(*outcome);
     outcome->deliveries.clear();
-    return {StatusFrame(absl::UnavailableError("the cluster has no key to sign receipts with yet"))};
+    return StatusOnly(absl::UnavailableError("the cluster has no key to sign receipts with yet"));
   }
 
-  std::vector<Bytes> frames;
-  frames.reserve(outcome->deliveries.size() + 2);
-  frames.push_back(StatusFrame(absl::OkStatus()));
+  StreamAnswer answer = StatusOnly(absl::OkStatus());
+  answer.frames.reserve(outcome->deliveries.size() + 2);
   std::vector<Delivery> readable;
   readable.reserve(outcome->deliveries.size());
   for (Delivery& delivery : outcome->deliveries) {
@@ -206,48 +208,50 @@ std::vector<Bytes> ReceiveStream::Frames(ReceiveOutcome* outcome) const {
                  << KV("offset", delivery.offset) << KV("status", message.status());
       continue;
     }
-    frames.push_back(FrameOf(v2::ReceiveMessageResponse::kMessageFieldNumber, *message));
+    answer.frames.push_back(FrameOf(v2::ReceiveMessageResponse::kMessageFieldNumber, *message));
     readable.push_back(std::move(delivery));
   }
   outcome->deliveries = std::move(readable);
   if (outcome->deliveries.empty())
-    return {StatusFrame(absl::DataLossError("what is stored for the group cannot be read"))};
+    return StatusOnly(absl::DataLossError("what is stored for the group cannot be read"));
   v2::ReceiveMessageResponse last;
   ToProto(proxy_->clock()->Now(), last.mutable_delivery_timestamp());
-  frames.push_back(Serialize(last));
-  return frames;
+  answer.frames.push_back(Serialize(last));
+  return answer;
 }
 
-void ReceiveStream::DropWhatHasNoRoom(ReceiveOutcome* outcome, std::vector<Bytes>* frames) const {
+void ReceiveStream::DropWhatHasNoRoom(ReceiveOutcome* outcome, StreamAnswer* answer) const {
   const size_t all = outcome->deliveries.size();
-  const size_t kept = ReserveFor(stream_.get(), absl::MakeConstSpan(*frames).subspan(kFramesBeforeMessages, all));
+  const size_t kept =
+      ReserveFor(stream_.get(), absl::MakeConstSpan(answer->frames).subspan(kFramesBeforeMessages, all));
   if (kept == all) return;
   proxy_->receiver().GiveBack(*outcome, kept);
   outcome->deliveries.resize(kept);
-  const auto messages = frames->begin() + kFramesBeforeMessages;
-  frames->erase(messages + static_cast<ptrdiff_t>(kept), messages + static_cast<ptrdiff_t>(all));
-  if (kept == 0) *frames = {StatusFrame(NoRoomForAnswer())};
+  const auto messages = answer->frames.begin() + kFramesBeforeMessages;
+  answer->frames.erase(messages + static_cast<ptrdiff_t>(kept), messages + static_cast<ptrdiff_t>(all));
+  if (kept == 0) *answer = StatusOnly(NoRoomForAnswer());
 }
 
-Bytes ReceiveStream::StatusFrame(const absl::Status& status) const {
+StreamAnswer ReceiveStream::StatusOnly(const absl::Status& status) const {
   v2::ReceiveMessageResponse frame;
   WriteStatus(status, StatusUse::kOther, caller_, proxy_, frame.mutable_status());
-  return Serialize(frame);
+  return {{Serialize(frame)}, frame.status().code()};
 }
 
-Bytes ReceiveStream::EmptyFrame() const {
+StreamAnswer ReceiveStream::NoMessage() const {
   v2::ReceiveMessageResponse frame;
   frame.mutable_status()->set_code(v2::MESSAGE_NOT_FOUND);
   frame.mutable_status()->set_message("no message came while the receive waited");
-  return Serialize(frame);
+  return {{Serialize(frame)}, v2::MESSAGE_NOT_FOUND};
 }
 
 }  // namespace
 
 void AddReceiveHandler(Proxy* proxy, edge::MethodTable* table) {
-  table->streams[absl::StrCat(kMessagingService, "ReceiveMessage")] = [proxy](std::shared_ptr<edge::Stream> stream) {
-    return std::make_shared<ReceiveStream>(proxy, std::move(stream));
-  };
+  table->streams[absl::StrCat(kMessagingService, "ReceiveMessage")] =
+      [proxy, metrics = proxy->MetricsOfWaiting("ReceiveMessage")](std::shared_ptr<edge::Stream> stream) {
+        return std::make_shared<ReceiveStream>(proxy, metrics, std::move(stream));
+      };
 }
 
 }  // namespace barid::proxy

@@ -6,9 +6,11 @@
 #include <vector>
 
 #include "apache/rocketmq/v2/service.pb.h"
+#include "base/metrics.h"
 #include "base/simulated/executor.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "proxy/call_metrics.h"
 #include "proxy/proxy.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/conversions.h"
@@ -35,6 +37,7 @@ class ProxyFixture : public ::testing::Test {
   void Restart(ProxyOptions options) {
     executor_ = world_.NewExecutor("proxy");
     proxy_ = std::make_unique<Proxy>(world_.clock(), executor_.get(), &controller_, &directory_, options);
+    proxy_->SetCallMetrics(&call_metrics_);
     proxy_->Start();
     edge::MethodTable table;
     AddMessagingService(proxy_.get(), &table);
@@ -223,6 +226,8 @@ class ProxyFixture : public ::testing::Test {
   FakeDirectory directory_;
   TopicId orders_;
   GroupId workers_;
+  Metrics metrics_;
+  CallMetrics call_metrics_{&metrics_};
   std::unique_ptr<Proxy> proxy_;
   std::unique_ptr<Executor> executor_;
   TestPort port_;

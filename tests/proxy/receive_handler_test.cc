@@ -1,5 +1,7 @@
 #include <functional>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_split.h"
 #include "base/crypto.h"
 #include "base/status.h"
 #include "proxy/receipt.h"
@@ -12,6 +14,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
+using ::testing::UnorderedElementsAre;
 
 class ReceiveHandlerTest : public ProxyFixture {
  protected:
@@ -147,6 +150,27 @@ TEST_F(ReceiveHandlerTest, ANearDeadlineTakesNothingFromASlowReader) {
   stream->Read(2);
   EXPECT_EQ(stream->As<v2::ReceiveMessageResponse>().at(1).message().body(), "x");
   EXPECT_TRUE(broker(0).IsInFlight(0));
+}
+
+// And its time, which is the client's, not at all.
+TEST_F(ReceiveHandlerTest, IsCountedOnceByItsCode) {
+  Send("x");
+  ReceiveMessages();
+  StartReceive(WaitingRequest())->Cancel();
+  Send("y");
+  broker(0).hold_deliveries = true;
+  const auto late = StartReceive(ReceiveRequestOf());
+  late->NearDeadline();
+  broker(0).Release();
+  EXPECT_THAT(late->As<v2::ReceiveMessageResponse>(), SizeIs(1));
+  Receive(ReceiveRequestOf("no group"));
+  std::vector<std::string> lines;
+  for (const absl::string_view line : absl::StrSplit(metrics_.CollectText(), '\n')) {
+    if (absl::StrContains(line, "method=\"ReceiveMessage\"")) lines.emplace_back(line);
+  }
+  const std::string begin = "barid_public_calls_total{method=\"ReceiveMessage\",code=";
+  EXPECT_THAT(lines, UnorderedElementsAre(begin + "\"OK\"} 1", begin + "\"MESSAGE_NOT_FOUND\"} 1",
+                                          begin + "\"ILLEGAL_CONSUMER_GROUP\"} 1"));
 }
 
 TEST_F(ReceiveHandlerTest, TagsFilter) {
