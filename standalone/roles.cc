@@ -17,6 +17,7 @@
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
 #include "proxy/public/reflection_handler.h"
+#include "standalone/cores.h"
 
 namespace barid {
 
@@ -36,6 +37,10 @@ absl::Status CheckListenAddress(absl::string_view setting, absl::string_view add
   const absl::Status status = SplitAddress(setting, address).status();
   if (status.ok()) return status;
   return absl::InvalidArgumentError(absl::StrCat(status.message(), ", or unix:/path"));
+}
+
+int PublicThreads(const Settings& settings) {
+  return settings.public_threads > 0 ? settings.public_threads : std::max(AvailableCores() / 2, 1);
 }
 
 absl::StatusOr<std::unique_ptr<ControllerPart>> ControllerPart::Start(const Settings& settings) {
@@ -136,7 +141,7 @@ absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
       [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
-  const auto loops = std::make_shared<edge::h2::LoopThreads>(settings.public_threads);
+  const auto loops = std::make_shared<edge::h2::LoopThreads>(PublicThreads(settings));
   ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
                    ProxyPart::Start(settings, controller->api(), &brokers, loops, &metrics));
   ASSIGN_OR_RETURN(

@@ -42,8 +42,9 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "Whether grpc.health.v1 is served on the public port too, for load balancers.");
   t->Add("public.reflection", &s->public_reflection, Default(standalone), kNeedsRestart,
          "Whether grpc.reflection.v1 is served on the public port too, for tools like grpcurl.");
-  t->Add("public.threads", &s->public_threads, Default(int32_t{1}), Between(int32_t{1}, int32_t{64}), kNeedsRestart,
-         "Threads that serve the public port, each with connections of its own: for machines with many cores.");
+  t->Add("public.threads", &s->public_threads, Default(int32_t{0}), Between(int32_t{0}, int32_t{64}), kNeedsRestart,
+         "Threads that serve the public port, each with connections of its own. 0: half as many as there are cores for "
+         "this process (affinity, the container's CPU limit), at least one.");
   t->Add("public.max_request", &limits->max_request_bytes, Default(20 * kMiB), Between(1 * kMiB, 1 * kGiB),
          kNeedsRestart, "Largest request that is read.");
   t->Add("public.max_metadata", &limits->max_metadata_bytes, Default(16 * kKiB), Between(4 * kKiB, 1 * kMiB),

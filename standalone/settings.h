@@ -28,7 +28,7 @@ struct Settings {
   bool public_admin = false;
   bool public_health = true;
   bool public_reflection = false;
-  int32_t public_threads = 1;
+  int32_t public_threads = 0;             // 0: by the cores; see PublicThreads.
   edge::h2::H2ServerOptions public_port;  // But for its address and threads.
   bool public_self_signed = false;
   std::string admin_listen;

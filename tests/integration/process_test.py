@@ -233,8 +233,9 @@ class Separate(Deployment):
         reach = [f"--controller.endpoints={controller.endpoint}"]
         brokers = [Process("broker", name, directory, [*reach, f"--broker.id={name}", "--storage.zero-ahead=1MiB"])
                    for name in ("b1", "b2")]
-        proxies = [Process("proxy", name, directory, [*reach, f"--proxy.name={name}", "--public.admin=true", *MEMBERS_GO_SOON])
-                   for name in ("p1", "p2")]
+        # The second as on a machine of many cores.
+        proxies = [Process("proxy", name, directory, [*reach, f"--proxy.name={name}", "--public.admin=true", *MEMBERS_GO_SOON, *flags])
+                   for name, flags in (("p1", []), ("p2", ["--public.threads=3"]))]
         start_all(brokers[:1])  # So that the first shards are its own.
         start_all([*brokers[1:], *proxies])
         self.tiers = [[controller], brokers, proxies]
