@@ -27,7 +27,7 @@ import crash
 import mixed
 from children import Failed, kill_all
 from programs import CLIENTS, Program
-from scenarios import NOT_OFFERED, PROMISES, SCENARIOS, Run
+from scenarios import NOT_OFFERED, PROMISES, SCENARIOS, Run, second
 from server import Server
 
 
@@ -65,15 +65,24 @@ class Report:
 def run_scenario(name, arguments, server, directory, report):
     scenario = SCENARIOS[name]
     options = scenario.options_for(arguments.client, name, arguments.messages)
-    program = Program(arguments.client, name, options, server, arguments.install, directory)
+    if scenario.door:
+        server = Server(arguments.shape, arguments.barid, arguments.baridctl, directory / "server" / name, arguments.barid_argument,
+                        door=scenario.door)
+        create(scenario, options, server)
+
+    def start(options, part=""):
+        return Program(arguments.client, name, options, server, arguments.install, directory, part=part)
+
     started = time.monotonic()
-    problem = program.wait(scenario.deadline)
+    problem, events = scenario.drive(start, options, server, scenario.deadline)
     seconds = time.monotonic() - started
-    run = Run(arguments.client, arguments.shape, options, program.events(), server, about=name)
+    run = Run(arguments.client, arguments.shape, options, events, server, about=name)
     try:
         scenario.check(run)
     except (KeyError, IndexError, TypeError) as error:
-        run.check(False, f"an event is not as README.md says: {error!r}; see {program.log}")
+        run.check(False, f"an event is not as README.md says: {error!r}; see {directory}/{arguments.client}-{name}*.log")
+    if scenario.door:
+        server.stop()
     # The first line says whether it came to its end at all; the others explain, or say more.
     report.check(problem is None, f"{arguments.client} {name}: {problem or f'finished in {seconds:.1f} s'}")
     for right, sentence, _ in run.findings:
@@ -100,22 +109,31 @@ def keep_results(arguments, report):
         path.write_text(json.dumps(results, indent=1))
 
 
+def create(scenario, options, server):
+    server.create_topic(options["topic"], kind=scenario.topic_kind)
+    if "reply-topic" in options:
+        server.create_topic(options["reply-topic"])
+    if "fifo-topic" in options:
+        server.create_topic(options["fifo-topic"], kind="fifo")
+    server.create_group(options["group"], **scenario.group)
+    if "simple-group" in options:
+        server.create_group(options["simple-group"], **scenario.group)
+    if "dead-group" in options:
+        server.create_group(options["dead-group"])
+    if scenario.twice:
+        server.create_topic(second(options)["topic"], kind=scenario.topic_kind)
+        server.create_group(second(options)["group"], **scenario.group)
+
+
 def run_scenarios(arguments, server, directory, report):
-    names = [arguments.scenario] if arguments.scenario else [name for name, scenario in SCENARIOS.items()
-                                                             if arguments.client not in scenario.without]
+    names = [arguments.scenario] if arguments.scenario else [
+        name for name, scenario in SCENARIOS.items()
+        if arguments.client not in scenario.without and not (scenario.takes_long and arguments.quick)]
     for name in names:
-        options = SCENARIOS[name].options_for(arguments.client, name, arguments.messages)
-        server.create_topic(options["topic"], kind=SCENARIOS[name].topic_kind)
-        if "reply-topic" in options:
-            server.create_topic(options["reply-topic"])
-        if "fifo-topic" in options:
-            server.create_topic(options["fifo-topic"], kind="fifo")
-        server.create_group(options["group"], **SCENARIOS[name].group)
-        if "simple-group" in options:
-            server.create_group(options["simple-group"], **SCENARIOS[name].group)
-        if "dead-group" in options:
-            server.create_group(options["dead-group"])
-    with ThreadPoolExecutor(arguments.jobs) as pool:
+        if not SCENARIOS[name].door:
+            create(SCENARIOS[name], SCENARIOS[name].options_for(arguments.client, name, arguments.messages), server)
+    # What takes long only waits.
+    with ThreadPoolExecutor(arguments.jobs + sum(SCENARIOS[name].takes_long for name in names)) as pool:
         running = [pool.submit(run_scenario, name, arguments, server, directory, report) for name in names]
     for scenario in running:
         scenario.result()
@@ -131,10 +149,12 @@ def parse_arguments():
                         help="separate: a controller, two brokers and two proxies")
     parser.add_argument("--client", choices=CLIENTS)
     parser.add_argument("--scenario", choices=SCENARIOS, help="only this one")
+    parser.add_argument("--quick", action="store_true", help="without what takes longer than all others together: auto-renew")
     parser.add_argument("--messages", type=int, default=1000, help="how many normal-push and simple send")
     parser.add_argument("--jobs", type=int, default=4, help="scenarios side by side")
     parser.add_argument("--crash", action="store_true", help="kill -9 while all five clients send and consume")
-    parser.add_argument("--mixed", action="store_true", help="with --crash: three clients and every kind of message")
+    parser.add_argument("--mixed", action="store_true", help="with --crash: every kind of message")
+    parser.add_argument("--without-push", action="store_true", help="with --mixed: no push consumers, and what only they are for")
     parser.add_argument("--rounds", type=int, help="how many kills (2); with --mixed how many runs, each with new servers (1)")
     parser.add_argument("--seconds", type=float, default=120, help="of load in a round of --mixed")
     parser.add_argument("--every", type=float, default=4, help="seconds from kill to kill in --mixed, half to one and a half of it")
@@ -156,7 +176,7 @@ def parse_arguments():
         if not path.exists():
             parser.error(f"{path} does not exist: build it, or name another with --barid and --baridctl")
     if not all((arguments.install / client / ".installed").exists()
-               for client in ([arguments.client] if arguments.client else mixed.CLIENTS if arguments.mixed else CLIENTS)):
+               for client in ([arguments.client] if arguments.client else CLIENTS)):
         parser.error(f"the clients are not installed in {arguments.install}: run tests/conformance/install")
     return arguments
 
@@ -171,9 +191,11 @@ def run_mixed(arguments, title, directory, report):
     for number in range(1, arguments.rounds + 1):
         where = directory / f"round-{number}"
         try:
-            server = Server(arguments.shape, arguments.barid, arguments.baridctl, where / "server", arguments.barid_argument)
+            server = Server(arguments.shape, arguments.barid, arguments.baridctl, where / "server", arguments.barid_argument,
+                            broker=mixed.BROKER)
             mixed.run(server, arguments.seconds, arguments.every, arguments.seed + number, arguments.install, where,
-                      lambda right, sentence: report.check(right, f"{title} {number}: {sentence}"), arguments.amnesia)
+                      lambda right, sentence: report.check(right, f"{title} {number}: {sentence}"), arguments.amnesia,
+                      not arguments.without_push)
             server.stop()
             report.check(True, f"{title} {number}: server ended well after SIGTERM")
         except Failed as failure:

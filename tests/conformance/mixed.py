@@ -1,7 +1,8 @@
 """kill -9 every few seconds while three clients send and consume messages of every kind, side by side in the same groups.
 
-Ledger collects what the programs print; judge() says what of it breaks a promise. The programs decide by a message's number
-what happens to it (`returns_mixed`, `commits_mixed` and the tags there), and so does this file.
+A fourth, Rust's, sends what none of the three can: several messages in one call. Ledger collects what the programs print;
+judge() says what of it breaks a promise. The programs decide by a message's number what happens to it (`returns_mixed`,
+`commits_mixed` and the tags there), and so does this file.
 """
 
 import random
@@ -15,16 +16,29 @@ from programs import Program
 from scenarios import MESSAGE_GROUPS, shorten
 
 CLIENTS = ("python", "java", "go")
+BATCH_SENDER = "rust"  # It only sends.
 # Its Ack answers no error when the server's answer says one: of what it "acknowledged" nothing is known but that it tried.
 ACKNOWLEDGES_BLINDLY = ("go",)
-KINDS = ("normal", "fifo", "delay", "transaction", "priority", "retry")
-# Which kind a group is given; the three last have a look of their own at messages of that kind.
-KIND_OF = {**{kind: kind for kind in KINDS}, "tag": "normal", "sql": "normal", "dead": "retry"}
+KINDS = ("normal", "fifo", "delay", "transaction", "priority", "retry", "batch", "lite", "request", "reply")
+TOPIC_TYPES = {kind: kind if kind in ("fifo", "delay", "transaction", "priority", "lite") else "normal" for kind in KINDS}
+SENT_BY_ALL = tuple(kind for kind in KINDS if kind not in ("batch", "reply"))
+# Which kind a group is given; the last ones have a look of their own at messages of that kind.
+KIND_OF = {**{kind: kind for kind in KINDS}, "tag": "normal", "sql": "normal", "dead": "retry", "push": "normal", "push-fifo": "fifo"}
+# Groups with push consumers. "reply" are three: each of the programs has one of its own, made by its use.
+PUSHED = ("push", "push-fifo", "lite", "request", "reply")
+# Groups in order, and of what: the message group, or the lite topic, of which each program has one.
+ORDERED = {"fifo": lambda body: message_group_of(body), "push-fifo": lambda body: message_group_of(body), "lite": lambda body: body.split("-")[1]}
 
 TAGS = "a || b"
 SQL = "number >= 20 AND TAGS IN ('c', 'b')"
 MAX_ATTEMPTS = 3
 INVISIBLE_SECONDS = 10
+# A push consumer's: how long what it was given is away if its answer fell into a crash. Its listener begins when those before it are
+# done, which may wait for their acknowledgements while the server is away.
+PUSH_INVISIBLE_SECONDS = 60
+PUSH_QUEUED_SECONDS = 30
+# If the proxy died after it had said that its answer left, and the broker lives, it is away for the cap, which is 3 h by default.
+BROKER = ["--broker.auto-renew-cap=2m"]
 RETURN_SECONDS = 1
 # How much sooner than the clock says the end of an invisible time may be seen: leaders' clocks are steered by 1 %.
 CLOCK_SECONDS = 0.2
@@ -32,9 +46,10 @@ PAUSE_SECONDS = 0.1
 
 START_SECONDS = 60
 STOP_SECONDS = 60
-# Without anything new. What a crash swallowed comes again after the invisible time; a transaction is asked about after 3 s and
-# then each 5 s (server.py); a simple consumer asks one shard after the other, the empty ones too.
-DRAIN_SECONDS = 45
+# Without anything new. What a crash swallowed comes again after the invisible time, or the cap; a transaction is asked about after
+# 3 s and then each 5 s (server.py); a simple consumer asks one shard after the other, the empty ones too; clients say every 30 s
+# which lite topics they read.
+DRAIN_SECONDS = 150
 
 
 def number_of(body):
@@ -48,6 +63,11 @@ def message_group_of(body):
 
 def kind_of(body):
     return body.split("-", 1)[0]
+
+
+def requester_of(body):
+    """Whose request a `reply` answers: its body says that, the request's attempt, and its number."""
+    return body.split("-")[1].split(".")[0]
 
 
 def is_given(via, body):
@@ -65,11 +85,12 @@ def must_die(body):
 
 
 class Delivery:
-    def __init__(self, event):
-        self.body, self.via = event["body"], event["via"]
-        self.attempt, self.place = event["attempt"], event["place"]
-        self.asked, self.wall, self.answer = event["asked"], event["wall"], event["answer"]
-        self.how = None  # acked, ack-failed, returned or return-failed
+    def __init__(self, event, client):
+        self.body, self.via, self.client = event["body"], event["via"], client
+        self.attempt, self.wall = event["attempt"], event["wall"]
+        # A push consumer shows neither when it asked nor what came in one answer.
+        self.asked, self.answer, self.place = event.get("asked"), event.get("answer"), event.get("place")
+        self.how = None  # acked, ack-failed, returned or return-failed; of a listener consumed or returned
         self.begun = None
         self.refused = False  # By the server, by a code: so it certainly was not settled by this.
 
@@ -82,13 +103,19 @@ class Delivery:
 
     @property
     def may_have_settled(self):
-        return self.how == "acked" or self.how == "ack-failed" and not self.refused
+        return self.how in ("acked", "consumed") or self.how == "ack-failed" and not self.refused
+
+
+def without_push():
+    """The groups with simple consumers only."""
+    return {via: kind for via, kind in KIND_OF.items() if via not in PUSHED}
 
 
 class Ledger:
-    """What all programs printed. Events may come from several threads."""
+    """What all programs printed, who are members of the groups in kind_of. Events may come from several threads."""
 
-    def __init__(self):
+    def __init__(self, kind_of=KIND_OF):
+        self.kind_of = kind_of
         self._lock = threading.Lock()
         self.sent = {}       # By body, the message id.
         self.due = {}        # By body, in seconds since 1970.
@@ -110,8 +137,8 @@ class Ledger:
             elif name == "recall-failed":
                 self.recall_tried.add(body)
             elif name == "received":
-                self.deliveries[event["via"], body].append(Delivery(event))
-            elif name in ("acked", "ack-failed", "returned", "return-failed"):
+                self.deliveries[event["via"], body].append(Delivery(event, client))
+            elif name in ("acked", "ack-failed", "returned", "return-failed", "consumed"):
                 # The newest with that attempt that nothing was done with: repeated answers carry the same one.
                 for delivery in reversed(self.deliveries[event["via"], body]):
                     if delivery.attempt == event["attempt"] and delivery.how is None:
@@ -124,13 +151,18 @@ class Ledger:
             kind = kind_of(body)
             if kind == "transaction" and not commits(body) or body in self.recalled or body in self.recall_tried:
                 continue
-            for via, of in KIND_OF.items():
+            for via, of in self.kind_of.items():
                 if of == kind and is_given(via, body) and (via != "dead" or must_die(body)):
                     yield via, body
 
     def missing(self):
         with self._lock:
             return [pair for pair in self.wanted() if not self.deliveries.get(pair)]
+
+    def unanswered(self):
+        """The acknowledged requests of which nobody was given an answer."""
+        answered = {(requester_of(body), number_of(body)) for via, body in self.deliveries if via == "reply" and self.deliveries[via, body]}
+        return [body for body in self.sent if kind_of(body) == "request" and (requester_of(body), number_of(body)) not in answered]
 
     def unfinished(self):
         """How much is missing, or could not be settled by anyone yet."""
@@ -139,7 +171,7 @@ class Ledger:
             open_ones = [pair for pair, deliveries in self.deliveries.items()
                          if deliveries and not any(delivery.may_have_settled for delivery in deliveries)
                          and not (pair[0] == "retry" and self.deliveries.get(("dead", pair[1])))]
-            return len(missing) + len(open_ones)
+            return len(missing) + len(open_ones) + len(self.unanswered())
 
 
 def redeliveries(deliveries, ordered):
@@ -148,7 +180,9 @@ def redeliveries(deliveries, ordered):
     deliveries = sorted(deliveries, key=lambda delivery: delivery.wall)
     for earlier, later in zip(deliveries, deliveries[1:]):
         what = f"{later.via}: {later.body}, attempt {later.attempt} after {earlier.attempt}"
-        if later.attempt == earlier.attempt and ordered and later.wall < earlier.wall + INVISIBLE_SECONDS:
+        pushed = later.via in PUSHED
+        invisible_until = earlier.wall + PUSH_INVISIBLE_SECONDS - PUSH_QUEUED_SECONDS if pushed else earlier.asked + INVISIBLE_SECONDS
+        if later.attempt == earlier.attempt and ordered and later.wall < earlier.wall + (PUSH_INVISIBLE_SECONDS if pushed else INVISIBLE_SECONDS):
             explained["its receive was repeated with the same attempt id"] += 1
         elif later.attempt <= earlier.attempt:
             wrong.append(f"{what}: not counted up")
@@ -156,8 +190,10 @@ def redeliveries(deliveries, ordered):
             explained["left alone"] += 1
         elif earlier.how in ("returned", "return-failed") and later.wall >= earlier.begun + RETURN_SECONDS - CLOCK_SECONDS:
             explained["given back on purpose"] += 1
-        elif later.wall < earlier.asked + INVISIBLE_SECONDS - CLOCK_SECONDS:
+        elif later.wall < invisible_until - CLOCK_SECONDS:
             wrong.append(f"{what}: {later.wall - earlier.wall:.1f} s later, while it was invisible")
+        elif earlier.how == "consumed":
+            explained["a listener took it, and its acknowledgement was lost"] += 1
         elif earlier.how == "ack-failed":
             explained["its acknowledgement failed, and its time passed"] += 1
         else:
@@ -168,35 +204,42 @@ def redeliveries(deliveries, ordered):
     return explained, wrong
 
 
-def order_breaks(ledger):
+def order_breaks(ledger, via):
     """Deliveries of an ordered group that came before all earlier acknowledged messages of their message group were settled.
 
     The producer sends one message of a message group after the other, so their order is that of their numbers.
     """
     wrong = []
+    pushed = via in PUSHED
     groups = defaultdict(list)
     for body in ledger.sent:
-        if kind_of(body) == "fifo":
-            groups[message_group_of(body)].append(body)
+        if kind_of(body) == KIND_OF[via]:
+            groups[ORDERED[via](body)].append(body)
+
+    def in_one_answer(other, delivery):
+        # A push consumer does not show its answers: whatever the same program was given may have come together.
+        return other.client == delivery.client if pushed else other.answer == delivery.answer
+
     for bodies in groups.values():
         bodies.sort(key=number_of)
         for position, body in enumerate(bodies):
-            for delivery in ledger.deliveries.get(("fifo", body), ()):
+            for delivery in ledger.deliveries.get((via, body), ()):
                 # Each before it was settled by then; those further ahead too, or that one would have broken the order.
                 for earlier in bodies[max(0, position - 8):position]:
-                    before = ledger.deliveries.get(("fifo", earlier), ())
-                    together = any(other.answer == delivery.answer and other.place < delivery.place for other in before)
+                    before = ledger.deliveries.get((via, earlier), ())
+                    # Push consumers call their listener for one after the other, also for those of one answer.
+                    together = not pushed and any(other.answer == delivery.answer and other.place < delivery.place for other in before)
                     settled = any(other.may_have_settled and other.begun <= delivery.wall for other in before)
                     if not together and not settled:
-                        wrong.append(f"{body} before {earlier} was settled")
+                        wrong.append(f"{via}: {body} before {earlier} was settled")
             # And nothing earlier comes again once a later one was given in an answer without it.
             for earlier in bodies[max(0, position - 8):position]:
-                for other in ledger.deliveries.get(("fifo", earlier), ()):
-                    for delivery in ledger.deliveries.get(("fifo", body), ()):
-                        has_both = any(each.answer == delivery.answer
-                                       for each in ledger.deliveries.get(("fifo", earlier), ()))
+                before = ledger.deliveries.get((via, earlier), ())
+                for other in before:
+                    for delivery in ledger.deliveries.get((via, body), ()):
+                        has_both = any(in_one_answer(each, delivery) for each in before)
                         if not has_both and other.wall > delivery.wall:
-                            wrong.append(f"{earlier} again after {body}")
+                            wrong.append(f"{via}: {earlier} again after {body}")
     return wrong
 
 
@@ -212,14 +255,15 @@ def judge(ledger):
         findings.append((number > 0, f"{number} {what}"))
 
     by_kind = Counter(kind_of(body) for body in ledger.sent)
-    findings.append((all(by_kind[kind] for kind in KINDS), f"{len(ledger.sent)} sends acknowledged ("
-                     + ", ".join(f"{kind} {by_kind[kind]}" for kind in KINDS) + f"), {ledger.counts['send-failed']} failed"))
+    kinds = [kind for kind in KINDS if kind in ledger.kind_of.values()]
+    findings.append((all(by_kind[kind] for kind in kinds), f"{len(ledger.sent)} sends acknowledged ("
+                     + ", ".join(f"{kind} {by_kind[kind]}" for kind in kinds) + f"), {ledger.counts['send-failed']} failed"))
     none((f"{via} {body}" for via, body in ledger.missing()), "acknowledged lost")
-    none(order_breaks(ledger), "order breaks")
+    none((sentence for via in ORDERED if via in ledger.kind_of for sentence in order_breaks(ledger, via)), "order breaks")
 
     explained, wrong = Counter(), defaultdict(list)
     for (via, body), deliveries in ledger.deliveries.items():
-        causes, outside = redeliveries(deliveries, via == "fifo")
+        causes, outside = redeliveries(deliveries, via in ORDERED)
         explained += causes
         wrong["double commits" if via == "transaction" else "duplicates outside the retry rules"] += outside
     none(wrong["double commits"], "double commits")
@@ -240,6 +284,10 @@ def judge(ledger):
     none((body for body in transactions if not commits(body)), "rolled back and delivered")
     for via in ("tag", "sql"):
         none((body for body in delivered(via) if not is_given(via, body)), f"given to the {via} filter against it")
+    if "reply" in ledger.kind_of:
+        none(ledger.unanswered(), "requests without an answer")
+        none((f"{body} to {delivery.client}" for body, deliveries in delivered("reply").items() for delivery in deliveries
+              if delivery.client != requester_of(body)), "answers given to another")
     retried, dead = delivered("retry"), delivered("dead")
     none((f"{body} {delivery.attempt}" for body, deliveries in retried.items() for delivery in deliveries
           if delivery.attempt > MAX_ATTEMPTS), f"attempts beyond {MAX_ATTEMPTS}")
@@ -269,21 +317,23 @@ class Amnesia:
 
 
 def create(server, topic, group):
-    for kind in KINDS:
-        server.create_topic(f"{topic}-{kind}", kind="normal" if kind == "retry" else kind)
+    for kind, topic_type in TOPIC_TYPES.items():
+        server.create_topic(f"{topic}-{kind}", kind=topic_type)
     for via in KIND_OF:
-        server.create_group(f"{group}-{via}", max_attempts=MAX_ATTEMPTS if via == "retry" else 1000, backoff="1s",
-                            order="fifo" if via == "fifo" else "none")
+        if via != "reply":
+            server.create_group(f"{group}-{via}", max_attempts=MAX_ATTEMPTS if via == "retry" else 1000, backoff="1s",
+                                order="fifo" if via in ORDERED else "none")
 
 
-def run(server, seconds, every, seed, install, directory, check, amnesia=False):
+def run(server, seconds, every, seed, install, directory, check, amnesia=False, push=True):
     """`seconds` of load with a kill about each `every` seconds, then until all has arrived."""
     create(server, "mixed", "mixed")
-    ledger = Ledger()
+    ledger = Ledger(KIND_OF if push else without_push())
     options = {"topic": "mixed", "group": "mixed", "receivers": 2, "await": 1, "invisible": INVISIBLE_SECONDS,
-               "change": RETURN_SECONDS, "pause": PAUSE_SECONDS, "expression": TAGS, "sql": SQL}
+               "change": RETURN_SECONDS, "pause": PAUSE_SECONDS, "expression": TAGS, "sql": SQL, "lite-names": ",".join(CLIENTS),
+               "kinds": ",".join(kind for kind in SENT_BY_ALL if kind in ledger.kind_of.values()), "groups": ",".join(ledger.kind_of)}
     programs = [Program(client, "mixed", {**options, "run": client}, server, install, directory,
-                        lambda event, client=client: ledger.add(event, client)) for client in CLIENTS]
+                        lambda event, client=client: ledger.add(event, client)) for client in (*CLIENTS, BATCH_SENDER)]
 
     def all_run():
         for program in programs:
@@ -292,8 +342,11 @@ def run(server, seconds, every, seed, install, directory, check, amnesia=False):
                 raise Failed(f"{program.client} ended: {errors or 'no reason printed'}; see {program.log}")
         return True
 
-    wait_until(lambda: all_run() and all(program.events("sent") and program.events("acked") for program in programs),
-               time.monotonic() + START_SECONDS, "all clients send and consume")
+    def flows(program):
+        consumes = program.events("acked") and (program.events("consumed") or not push)
+        return program.events("sent") and (consumes or program.client == BATCH_SENDER)
+
+    wait_until(lambda: all_run() and all(map(flows, programs)), time.monotonic() + START_SECONDS, "all clients send and consume")
     chance = random.Random(seed)
     forget = Amnesia(server.processes[0]) if amnesia else None
     until, kills, longest = time.monotonic() + seconds, Counter(), 0.0

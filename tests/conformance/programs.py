@@ -26,17 +26,21 @@ def command(client, install, home):
 
 
 class Program:
-    """One run of one scenario. Events are dictionaries as printed, and `at`: when they were read."""
+    """One run of one scenario. Events are dictionaries as printed, and `at`: when they were read.
 
-    def __init__(self, client, scenario, options, server, install, directory, on_event=lambda event: None):
+    `part` tells the programs of a scenario with several of them apart.
+    """
+
+    def __init__(self, client, scenario, options, server, install, directory, on_event=lambda event: None, part=""):
         self.client = client
         options = {"endpoint": server.endpoint, "consumer-endpoint": server.consumer_endpoint, **options}
         self._on_event = on_event
         self._events = []
         self._changed = threading.Condition()
-        home = directory / "home" / f"{client}-{scenario}"
+        name = f"{client}-{scenario}{'-' * bool(part)}{part}"
+        home = directory / "home" / name
         home.mkdir(parents=True, exist_ok=True)
-        self.log = directory / f"{client}-{scenario}.log"
+        self.log = directory / f"{name}.log"
         arguments = [word for name, value in options.items() for word in (f"--{name}", value)]
         # The clients write log files under HOME; Java takes arguments for ASCII unless told otherwise.
         environment = {**os.environ, "HOME": str(home), "LC_ALL": "C.UTF-8", "PYTHONUTF8": "1",

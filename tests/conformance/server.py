@@ -12,8 +12,8 @@ from children import Failed, kill, start, tail, wait_until
 START_SECONDS = 20
 DRAIN_SECONDS = 30
 MOST_LISTED = 1000
-# By default a producer is asked after 6 s, and again after 30 s.
-CHECK_SOONER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s"]
+# By default a producer is asked after 6 s, and again after 30 s; and who is not heard of for 120 s is gone.
+BROKER = ["--broker.transaction-first-check=3s", "--broker.transaction-check-interval=5s", "--broker.client-silence=35s"]
 # A client may read so few lite topics that the scenario `lite` wants one more.
 LITE_QUOTA = ["--proxy.max-lite-subscriptions=3"]
 # Groups for one member are made when they are first used: the default of standalone only.
@@ -100,11 +100,12 @@ def _accepts(host, port):
 class Server:
     """All processes of a shape, started. Producers use one proxy and consumers another where there are two."""
 
-    def __init__(self, shape, barid, baridctl, directory, arguments=()):
+    def __init__(self, shape, barid, baridctl, directory, arguments=(), broker=(), door=()):
+        """`broker` and `door` are more arguments for those that store and those that clients come to."""
         self._baridctl = baridctl
         if shape == "standalone":
             # Off, as in a cluster: what is not there is refused, and the scenarios check how.
-            arguments = ["--auto-create.topics=false", *CHECK_SOONER, *LITE_QUOTA, *arguments]
+            arguments = ["--auto-create.topics=false", *BROKER, *LITE_QUOTA, *broker, *door, *arguments]
             self.processes = [Process(barid, "standalone", "standalone", directory, arguments)]
         else:
             # Two shards a broker: enough to be several, few enough for a simple consumer to get round them in seconds.
@@ -114,20 +115,28 @@ class Server:
             reach = ["--controller.endpoints", controller.endpoint, *arguments]
             self.processes = [controller] + [
                 Process(barid, role, name, directory, [*reach, *more])
-                for role, name, more in (("broker", "b1", ["--broker.id", "b1", *CHECK_SOONER]),
-                                         ("broker", "b2", ["--broker.id", "b2", *CHECK_SOONER]),
-                                         ("proxy", "p1", PROXY), ("proxy", "p2", PROXY))]
+                for role, name, more in (("broker", "b1", ["--broker.id", "b1", *BROKER, *broker]),
+                                         ("broker", "b2", ["--broker.id", "b2", *BROKER, *broker]),
+                                         ("proxy", "p1", [*PROXY, *door]), ("proxy", "p2", [*PROXY, *door]))]
         for process in self.processes:
             if not process.ports:
                 process.start()
         doors = [process for process in self.processes if process.role in ("standalone", "proxy")]
         self.endpoint = doors[0].endpoint
         self.consumer_endpoint = doors[-1].endpoint
+        self._door_ports = {int(door.endpoint.rsplit(":", 1)[1]) for door in doors}
         # standalone makes itself a certificate; clients whose default is TLS use it.
         self.tls = shape == "standalone"
         # Which of them serves baridctl is the server's choice; the first that answers is kept.
         self._admin_endpoints = [process.ports[port] for port in ("public", "admin", "controller")
                                  for process in self.processes if port in process.ports]
+
+    def connections(self):
+        """The connections that clients have just now: pairs of the door's port and theirs."""
+        with open("/proc/net/tcp", encoding="ascii") as table:
+            rows = [line.split() for line in table][1:]
+        pairs = ((int(local.split(":")[1], 16), int(remote.split(":")[1], 16)) for _, local, remote, state, *_ in rows if state == "01")
+        return {pair for pair in pairs if pair[0] in self._door_ports}
 
     def victim(self, round_number):
         """Whom to kill: each process in turn."""
@@ -153,6 +162,11 @@ class Server:
         if len(messages) == MOST_LISTED:
             raise Failed(f"{topic} holds {MOST_LISTED} messages or more, fewer were expected")
         return messages
+
+    def owed(self, group):
+        """How many messages the group has not settled, of all its topics."""
+        described = json.loads(self._baridctl_until_it_works("group", "describe", group, "--output", "json"))
+        return sum(count["ready"] + count["in_flight"] + count["blocked"] for count in described["counts"])
 
     def _baridctl_until_it_works(self, *words):
         """Returns what it printed."""

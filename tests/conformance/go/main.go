@@ -128,11 +128,12 @@ type options struct {
 	endpoint, consumerEndpoint           string
 	topic, group, simpleGroup, deadGroup string
 	replyTopic, fifoTopic                string
-	liteTopic, liteGroup                 string
+	liteTopic, liteGroup, liteNames      string
+	kinds, groups                        string
 	run                                  string
 	count, receivers                     int
 	await, invisible, change, pause      time.Duration
-	delay                                time.Duration
+	delay, hold, linger                  time.Duration
 	expression, sql                      string
 	sqlCount                             int
 	body, tag, keys, properties          string
@@ -879,6 +880,70 @@ func liteSuspend(o options) {
 	done.wait(o.count, 1)
 }
 
+// autoRenew has a listener that holds what it is given: as long as it is told, or until the driver kills this program.
+func autoRenew(o options) {
+	done := newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		time.Sleep(o.hold)
+		body := string(message.GetBody())
+		emit("consumed", fields{"via": "push", "body": body})
+		done.add(body)
+		return true
+	})
+	if o.count > 0 {
+		sendAll(o, startProducer(o))
+	}
+	done.wait(max(o.count, 1), 1)
+	time.Sleep(o.linger) // For what should not come again, and for the acknowledgement.
+}
+
+// goaway sends for a while over connections that end, to a push consumer and a simple one; what fails is said, and then it goes on.
+func goaway(o options) {
+	pushed, acked := newTally(), newTally()
+	startPush(o, func(message *rmq.MessageView) bool {
+		emit("received", received(message, "push"))
+		pushed.add(string(message.GetBody()))
+		return true
+	})
+	consumer := startSimple(o, o.topic, o.simpleGroup)
+	producer := startProducer(o)
+	for i := 0; i < o.receivers; i++ {
+		go receiveForever(o, consumer, func(body string) { acked.add(body) })
+	}
+	sent := 0
+	for index := 0; index < o.count; index++ {
+		body := fmt.Sprintf("%s-%d", o.run, index)
+		if err := send(producer, &rmq.Message{Topic: o.topic, Body: []byte(body)}); err != nil {
+			emit("send-failed", with(describe(err), "body", body))
+		} else {
+			sent++
+		}
+		time.Sleep(o.pause)
+	}
+	pushed.wait(sent, 1)
+	acked.wait(sent, 1)
+}
+
+// receiveForever says what failed and goes on; acked is told of what it acknowledged.
+func receiveForever(o options, consumer rmq.SimpleConsumer, acked func(body string)) {
+	for {
+		messages, err := receive(o, consumer, batch)
+		for _, message := range messages {
+			emit("received", received(message, "simple"))
+			if ackErr := consumer.Ack(context.Background(), message); ackErr != nil {
+				err = ackErr
+			} else {
+				acked(string(message.GetBody()))
+			}
+		}
+		if err != nil {
+			emit("receive-failed", describe(err))
+			time.Sleep(200 * time.Millisecond)
+		}
+	}
+}
+
 func loop(o options) {
 	startPush(o, func(message *rmq.MessageView) bool {
 		emit("received", received(message, "push"))
@@ -890,23 +955,8 @@ func loop(o options) {
 	consumer := startSimple(o, o.topic, o.simpleGroup)
 	producer := startProducer(o)
 
-	receiveForever := func() {
-		for {
-			messages, err := receive(o, consumer, batch)
-			for _, message := range messages {
-				emit("received", received(message, "simple"))
-				if ackErr := consumer.Ack(context.Background(), message); ackErr != nil {
-					err = ackErr
-				}
-			}
-			if err != nil {
-				emit("receive-failed", describe(err))
-				time.Sleep(200 * time.Millisecond)
-			}
-		}
-	}
 	for i := 0; i < o.receivers; i++ {
-		go receiveForever()
+		go receiveForever(o, consumer, func(string) {})
 	}
 
 	index := 0
@@ -941,14 +991,15 @@ func commitsMixed(index int) bool { return index%2 == 0 }
 
 // returnsMixed says which deliveries are given back: to be tried again, to die, to hold up their message group.
 func returnsMixed(via string, index, attempt int) bool {
-	return (via == "retry" && (index%5 == 0 || attempt == 1)) || (via == "fifo" && index%17 == 5 && attempt == 1)
+	return (via == "retry" && (index%5 == 0 || attempt == 1)) || (via == "fifo" && index%17 == 5 && attempt == 1) ||
+		(via == "push" && index%7 == 3 && attempt == 1)
 }
 
 func mixed(o options) {
-	kinds := []string{"normal", "fifo", "delay", "transaction", "priority", "retry"}
+	kinds := strings.Split(o.kinds, ",")
 	topicOf := func(kind string) string { return o.topic + "-" + kind }
 	topics := []string{}
-	for _, kind := range kinds {
+	for _, kind := range append(append([]string{}, kinds...), "reply") {
 		topics = append(topics, topicOf(kind))
 	}
 	// What it would have done itself; of any producer's transaction, since whoever lives is asked.
@@ -997,7 +1048,7 @@ func mixed(o options) {
 			}
 		}
 	}
-	receiveForever := func(consumer rmq.SimpleConsumer, via string) {
+	receiveAll := func(consumer rmq.SimpleConsumer, via string) {
 		for {
 			asked := now()
 			messages, err := receive(o, consumer, 16)
@@ -1008,7 +1059,7 @@ func mixed(o options) {
 			settleAll(consumer, via, messages, asked)
 		}
 	}
-	for _, via := range append(append([]string{}, kinds...), "tag", "sql", "dead") {
+	startConsumer := func(via string) {
 		topic, expression := topicOf(via), rmq.SUB_ALL
 		switch via {
 		case "tag":
@@ -1023,7 +1074,64 @@ func mixed(o options) {
 				rmq.WithSimpleSubscriptionExpressions(map[string]*rmq.FilterExpression{topic: expression}))
 		})
 		for i := 0; i < o.receivers; i++ {
-			go receiveForever(consumer, via)
+			go receiveAll(consumer, via)
+		}
+	}
+
+	// The answer's body says whose request it answers, and which attempt: so each answer is another one.
+	answer := func(request *rmq.MessageView) error {
+		parts := strings.Split(string(request.GetBody()), "-")
+		body := fmt.Sprintf("reply-%s.%d-%s", parts[1], request.GetDeliveryAttempt(), parts[2])
+		reply := &rmq.Message{Topic: topicOf("reply"), Body: []byte(body)}
+		reply.SetTag(parts[1])
+		receipts, err := producer.Send(context.Background(), reply)
+		if err == nil {
+			emit("sent", fields{"id": receipts[0].MessageID, "body": body})
+		}
+		return err
+	}
+	consume := func(via string, message *rmq.MessageView) bool {
+		body, attempt := string(message.GetBody()), int(message.GetDeliveryAttempt())
+		emit("received", with(received(message, via), "wall", now()))
+		returns := returnsMixed(via, indexOf(body), attempt)
+		if via == "request" {
+			if err := answer(message); err != nil {
+				emit("send-failed", with(describe(err), "body", body))
+				returns = true
+			}
+		}
+		what := "consumed"
+		if returns {
+			what = "returned"
+		}
+		emit(what, fields{"via": via, "body": body, "attempt": attempt, "begun": now()})
+		return !returns
+	}
+	startPushed := func(via, group, kind, tag string) {
+		startPushOf(o, group, filter(topicOf(kind), tag), func(message *rmq.MessageView) bool { return consume(via, message) })
+	}
+	startReader := func() {
+		reader := startLite(o, topicOf("lite"), o.group+"-lite", func(message *rmq.MessageView) { consume("lite", message) })
+		for _, lite := range strings.Split(o.liteNames, ",") {
+			if err := reader.SubscribeLite(lite); err != nil {
+				fail("subscribe", err)
+			}
+		}
+	}
+	for _, via := range strings.Split(o.groups, ",") {
+		switch via {
+		case "push":
+			startPushed(via, o.group+"-push", "normal", "*")
+		case "push-fifo":
+			startPushed(via, o.group+"-push-fifo", "fifo", "*")
+		case "request":
+			startPushed(via, o.group+"-request", "request", "*")
+		case "reply":
+			startPushed(via, "%MEMBER%"+o.group+"-"+o.run, "reply", o.run)
+		case "lite":
+			startReader()
+		default:
+			startConsumer(via)
 		}
 	}
 
@@ -1043,6 +1151,8 @@ func mixed(o options) {
 			if err := message.SetPriority(int32(1 + index%15)); err != nil {
 				fail("set priority", err)
 			}
+		case "lite":
+			message.SetLiteTopic(o.run)
 		}
 		return message
 	}
@@ -1114,13 +1224,14 @@ func obeyStdin() {
 
 var scenarios = map[string]func(options){"normal-push": normalPush, "simple": simple, "tags": tags, "retry": retry,
 	"dlq": dlq, "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "priority": priority,
-	"members": members, "props": props, "errors": errors, "wrong-type": wrongType, "lite": lite, "lite-suspend": liteSuspend, "loop": loop, "mixed": mixed}
+	"members": members, "props": props, "errors": errors, "wrong-type": wrongType, "lite": lite, "lite-suspend": liteSuspend,
+	"auto-renew": autoRenew, "goaway": goaway, "loop": loop, "mixed": mixed}
 
 func seconds(value float64) time.Duration { return time.Duration(value * float64(time.Second)) }
 
 func parse(arguments []string) options {
 	var o options
-	var await, invisible, change, pause, delay float64
+	var await, invisible, change, pause, delay, hold, linger float64
 	flags := flag.NewFlagSet("conformance", flag.ExitOnError)
 	flags.StringVar(&o.endpoint, "endpoint", "", "")
 	flags.StringVar(&o.consumerEndpoint, "consumer-endpoint", "", "")
@@ -1129,6 +1240,9 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.fifoTopic, "fifo-topic", "", "")
 	flags.StringVar(&o.liteTopic, "lite-topic", "", "")
 	flags.StringVar(&o.liteGroup, "lite-group", "", "")
+	flags.StringVar(&o.liteNames, "lite-names", "", "")
+	flags.StringVar(&o.kinds, "kinds", "", "")
+	flags.StringVar(&o.groups, "groups", "", "")
 	flags.StringVar(&o.group, "group", "", "")
 	flags.StringVar(&o.simpleGroup, "simple-group", "", "")
 	flags.StringVar(&o.deadGroup, "dead-group", "", "")
@@ -1140,6 +1254,8 @@ func parse(arguments []string) options {
 	flags.Float64Var(&change, "change", 5, "")
 	flags.Float64Var(&delay, "delay", 3, "")
 	flags.Float64Var(&pause, "pause", 0.02, "")
+	flags.Float64Var(&hold, "hold", 0, "")
+	flags.Float64Var(&linger, "linger", 0, "")
 	flags.StringVar(&o.expression, "expression", "*", "")
 	flags.StringVar(&o.sql, "sql", "", "")
 	flags.IntVar(&o.sqlCount, "sql-count", 0, "")
@@ -1149,7 +1265,7 @@ func parse(arguments []string) options {
 	flags.StringVar(&o.properties, "properties", "", "")
 	_ = flags.Parse(arguments)
 	o.await, o.invisible, o.change, o.pause = seconds(await), seconds(invisible), seconds(change), seconds(pause)
-	o.delay = seconds(delay)
+	o.delay, o.hold, o.linger = seconds(delay), seconds(hold), seconds(linger)
 	if o.consumerEndpoint == "" {
 		o.consumerEndpoint = o.endpoint
 	}

@@ -26,6 +26,7 @@ import java.util.function.Predicate;
 import java.util.function.Supplier;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 import java.util.zip.Adler32;
 import org.apache.rocketmq.client.apis.ClientConfiguration;
 import org.apache.rocketmq.client.apis.ClientServiceProvider;
@@ -818,6 +819,52 @@ public final class Conformance {
     bodies.await(2 + count() + 1, 1);
   }
 
+  /** The listener holds what it is given: as long as it is told, or until the driver kills this program. */
+  private void autoRenew() throws Exception {
+    Tally done = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      pause(Double.parseDouble(text("hold", "0")));
+      emit("consumed", fields("via", "push", "body", bodyOf(message)));
+      done.add(bodyOf(message));
+      return true;
+    });
+    if (count() > 0) {
+      sendAll(startProducer());
+    }
+    done.await(Math.max(count(), 1), 1);
+    pause(Double.parseDouble(text("linger", "0"))); // For what should not come again, and for the acknowledgement.
+  }
+
+  /** Sends for a while over connections that end, to a push consumer and a simple one; what fails is said, and then it goes on. */
+  private void goaway() throws Exception {
+    Tally pushed = new Tally();
+    Tally acked = new Tally();
+    startPush(message -> {
+      emit("received", received(message, "push"));
+      pushed.add(bodyOf(message));
+      return true;
+    });
+    SimpleConsumer consumer = startSimple(text("topic"), text("simple-group"));
+    Producer producer = startProducer();
+    for (int i = 0; i < number("receivers", 1); i++) {
+      new Thread(() -> receiveForever(consumer, acked)).start();
+    }
+    int sent = 0;
+    for (int index = 0; index < count(); index++) {
+      String body = text("run") + "-" + index;
+      try {
+        send(producer, messageWith(body).build(), body);
+        sent++;
+      } catch (Throwable error) {
+        emit("send-failed", with(describe(error), "body", body));
+      }
+      pause(Double.parseDouble(text("pause", "0.02")));
+    }
+    pushed.await(sent, 1);
+    acked.await(sent, 1);
+  }
+
   private void loop() throws Exception {
     startPush(message -> {
       emit("received", received(message, "push"));
@@ -827,7 +874,7 @@ public final class Conformance {
     SimpleConsumer consumer = startSimple(text("topic"), text("simple-group"));
     Producer producer = startProducer();
     for (int i = 0; i < number("receivers", 1); i++) {
-      new Thread(() -> receiveForever(consumer)).start();
+      new Thread(() -> receiveForever(consumer, new Tally())).start();
     }
 
     int index = 0;
@@ -847,12 +894,13 @@ public final class Conformance {
     new CountDownLatch(1).await(); // Keep consuming until stdin closes.
   }
 
-  private void receiveForever(SimpleConsumer consumer) {
+  private void receiveForever(SimpleConsumer consumer, Tally acked) {
     for (;;) {
       try {
         for (MessageView message : consumer.receive(BATCH, seconds("invisible", 10))) {
           emit("received", received(message, "simple"));
           consumer.ack(message);
+          acked.add(bodyOf(message));
         }
       } catch (Throwable error) {
         emit("receive-failed", describe(error));
@@ -866,8 +914,6 @@ public final class Conformance {
   }
 
   // The mixed load of the crash test: every kind at once.
-
-  private static final List<String> KINDS = List.of("normal", "fifo", "delay", "transaction", "priority", "retry");
 
   private static double now() {
     Instant now = Instant.now();
@@ -885,7 +931,8 @@ public final class Conformance {
   /** Which deliveries are given back: to be tried again, to die, to hold up their message group. */
   private static boolean returnsMixed(String via, int index, int attempt) {
     return (via.equals("retry") && (index % 5 == 0 || attempt == 1))
-        || (via.equals("fifo") && index % 17 == 5 && attempt == 1);
+        || (via.equals("fifo") && index % 17 == 5 && attempt == 1)
+        || (via.equals("push") && index % 7 == 3 && attempt == 1);
   }
 
   private String topicOf(String kind) {
@@ -893,6 +940,7 @@ public final class Conformance {
   }
 
   private void mixed() throws Exception {
+    List<String> kinds = List.of(text("kinds").split(","));
     // What it would have done itself; of any producer's transaction, since whoever lives is asked.
     TransactionChecker checker = message -> {
       boolean commits = commitsMixed(indexOf(bodyOf(message)));
@@ -901,21 +949,20 @@ public final class Conformance {
       return commits ? TransactionResolution.COMMIT : TransactionResolution.ROLLBACK;
     };
     Producer producer = PROVIDER.newProducerBuilder().setClientConfiguration(configuration(text("endpoint")))
-        .setTopics(KINDS.stream().map(this::topicOf).toArray(String[]::new)).setTransactionChecker(checker).build();
-    for (String via : List.of("normal", "fifo", "delay", "transaction", "priority", "retry", "tag", "sql", "dead")) {
-      String topic = via.equals("dead") ? "%DLQ%" + text("group") + "-retry"
-          : topicOf(via.equals("tag") || via.equals("sql") ? "normal" : via);
-      FilterExpression filter = via.equals("sql") ? new FilterExpression(text("sql"), FilterExpressionType.SQL92)
-          : new FilterExpression(via.equals("tag") ? text("expression") : "*", FilterExpressionType.TAG);
-      SimpleConsumer consumer = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(consumerConfiguration())
-          .setConsumerGroup(text("group") + "-" + via).setSubscriptionExpressions(Collections.singletonMap(topic, filter))
-          .setAwaitDuration(seconds("await", 5)).build();
-      for (int i = 0; i < number("receivers", 1); i++) {
-        new Thread(() -> receiveMixed(consumer, via)).start();
+        .setTopics(Stream.concat(kinds.stream(), Stream.of("reply")).map(this::topicOf).toArray(String[]::new))
+        .setTransactionChecker(checker).build();
+    for (String via : text("groups").split(",")) {
+      switch (via) {
+        case "push" -> startPushMixed(producer, via, text("group") + "-push", "normal", "*");
+        case "push-fifo" -> startPushMixed(producer, via, text("group") + "-push-fifo", "fifo", "*");
+        case "request" -> startPushMixed(producer, via, text("group") + "-request", "request", "*");
+        case "reply" -> startPushMixed(producer, via, "%MEMBER%" + text("group") + "-" + text("run"), "reply", text("run"));
+        case "lite" -> startReaderMixed(producer);
+        default -> startSimpleMixed(via);
       }
     }
     List<Thread> senders = new ArrayList<>();
-    for (String kind : KINDS) {
+    for (String kind : kinds) {
       senders.add(new Thread(() -> sendMixed(producer, kind)));
       senders.get(senders.size() - 1).start();
     }
@@ -924,6 +971,58 @@ public final class Conformance {
     }
     emit("stopped", fields());
     new CountDownLatch(1).await(); // Keep consuming until stdin closes.
+  }
+
+  private void startSimpleMixed(String via) throws Exception {
+    String topic = via.equals("dead") ? "%DLQ%" + text("group") + "-retry"
+        : topicOf(via.equals("tag") || via.equals("sql") ? "normal" : via);
+    FilterExpression filter = via.equals("sql") ? new FilterExpression(text("sql"), FilterExpressionType.SQL92)
+        : new FilterExpression(via.equals("tag") ? text("expression") : "*", FilterExpressionType.TAG);
+    SimpleConsumer consumer = PROVIDER.newSimpleConsumerBuilder().setClientConfiguration(consumerConfiguration())
+        .setConsumerGroup(text("group") + "-" + via).setSubscriptionExpressions(Collections.singletonMap(topic, filter))
+        .setAwaitDuration(seconds("await", 5)).build();
+    for (int i = 0; i < number("receivers", 1); i++) {
+      new Thread(() -> receiveMixed(consumer, via)).start();
+    }
+  }
+
+  private void startReaderMixed(Producer producer) throws Exception {
+    LitePushConsumer reader =
+        startLite(topicOf("lite"), text("group") + "-lite", message -> consumeMixed(producer, "lite", message));
+    for (String lite : text("lite-names").split(",")) {
+      reader.subscribeLite(lite);
+    }
+  }
+
+  private void startPushMixed(Producer producer, String via, String group, String kind, String tag) throws Exception {
+    startPush(group, Collections.singletonMap(topicOf(kind), new FilterExpression(tag, FilterExpressionType.TAG)),
+        message -> consumeMixed(producer, via, message));
+  }
+
+  private boolean consumeMixed(Producer producer, String via, MessageView message) {
+    String body = bodyOf(message);
+    emit("received", with(received(message, via), "wall", now()));
+    boolean returns = returnsMixed(via, indexOf(body), message.getDeliveryAttempt());
+    if (via.equals("request")) {
+      try {
+        answerMixed(producer, message);
+      } catch (Throwable error) {
+        emit("send-failed", with(describe(error), "body", body));
+        returns = true;
+      }
+    }
+    emit(returns ? "returned" : "consumed",
+        fields("via", via, "body", body, "attempt", message.getDeliveryAttempt(), "begun", now()));
+    return !returns;
+  }
+
+  /** Its body says whose request it answers, and which attempt: so each answer is another one. */
+  private void answerMixed(Producer producer, MessageView request) throws Exception {
+    String[] parts = bodyOf(request).split("-");
+    String body = "reply-" + parts[1] + "." + request.getDeliveryAttempt() + "-" + parts[2];
+    SendReceipt receipt = producer.send(PROVIDER.newMessageBuilder().setTopic(topicOf("reply")).setTag(parts[1])
+        .setBody(body.getBytes(StandardCharsets.UTF_8)).build());
+    emit("sent", fields("id", receipt.getMessageId().toString(), "body", body));
   }
 
   private void receiveMixed(SimpleConsumer consumer, String via) {
@@ -999,6 +1098,8 @@ public final class Conformance {
       builder.setDeliveryTimestamp(due * 1000);
     } else if (kind.equals("priority")) {
       builder.setPriority(1 + index % 15);
+    } else if (kind.equals("lite")) {
+      builder.setLiteTopic(text("run"));
     }
     if (!kind.equals("transaction")) {
       SendReceipt receipt = producer.send(builder.build());
@@ -1055,7 +1156,8 @@ public final class Conformance {
         Map.entry("priority", conformance::priority), Map.entry("members", conformance::members),
         Map.entry("props", conformance::props), Map.entry("errors", conformance::errors),
         Map.entry("wrong-type", conformance::wrongType), Map.entry("lite", conformance::lite),
-        Map.entry("lite-offset", conformance::liteOffset), Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
+        Map.entry("lite-offset", conformance::liteOffset), Map.entry("auto-renew", conformance::autoRenew),
+        Map.entry("goaway", conformance::goaway), Map.entry("loop", conformance::loop), Map.entry("mixed", conformance::mixed));
     if (arguments.length == 0 || !scenarios.containsKey(arguments[0])) {
       System.err.println("the first argument is a scenario; see README.md");
       System.exit(2);

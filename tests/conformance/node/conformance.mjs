@@ -87,13 +87,13 @@ async function startProducer(options) {
   return producer;
 }
 
-// consume(message) returns whether the message is done with.
+// consume(message) returns whether the message is done with, or a promise of it.
 async function startPush(options, group, consume, expression = options.expression) {
   const consumer = new PushConsumer({
     ...connection(options.consumerEndpoint),
     consumerGroup: group,
     subscriptions: new Map([[options.topic, expression]]),
-    messageListener: { consume: message => (consume(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE) },
+    messageListener: { consume: async message => (await consume(message) ? ConsumeResult.SUCCESS : ConsumeResult.FAILURE) },
   });
   await consumer.startup();
   return consumer;
@@ -671,6 +671,63 @@ async function liteOffset(options) {
   await received.wait(2 + options.count + 1);
 }
 
+// The listener holds what it is given: as long as it is told, or until the driver kills this program.
+async function autoRenew(options) {
+  const done = new Tally();
+  await startPush(options, options.group, async message => {
+    emitReceived(message, 'push');
+    await sleep(options.hold * 1000);
+    emit('consumed', { via: 'push', body: bodyOf(message) });
+    done.add(bodyOf(message));
+    return true;
+  });
+  if (options.count > 0) await sendAll(options, await startProducer(options));
+  await done.wait(Math.max(options.count, 1));
+  await sleep(options.linger * 1000); // For what should not come again, and for the acknowledgement.
+}
+
+// Sends for a while over connections that end, to a push consumer and a simple one; what fails is said, and then it goes on.
+async function goaway(options) {
+  const pushed = new Tally();
+  const acked = new Tally();
+  await startPush(options, options.group, message => {
+    emitReceived(message, 'push');
+    pushed.add(bodyOf(message));
+    return true;
+  });
+  const consumer = await startSimple(options, options.topic, options.simpleGroup);
+  const producer = await startProducer(options);
+  for (let i = 0; i < options.receivers; i++) receiveForever(options, consumer, acked);
+  let sent = 0;
+  for (let index = 0; index < options.count; index++) {
+    const body = `${options.run}-${index}`;
+    try {
+      await send(producer, { topic: options.topic, body: Buffer.from(body) });
+      sent++;
+    } catch (error) {
+      emit('send-failed', { body, ...describe(error) });
+    }
+    await sleep(options.pause * 1000);
+  }
+  await pushed.wait(sent);
+  await acked.wait(sent);
+}
+
+async function receiveForever(options, consumer, acked) {
+  for (;;) {
+    try {
+      for (const message of await consumer.receive(BATCH, options.invisible * 1000)) {
+        emitReceived(message, 'simple');
+        await consumer.ack(message);
+        acked.add(bodyOf(message));
+      }
+    } catch (error) {
+      emit('receive-failed', describe(error));
+      await sleep(200);
+    }
+  }
+}
+
 async function loop(options) {
   await startPush(options, options.group, message => {
     emitReceived(message, 'push');
@@ -678,21 +735,7 @@ async function loop(options) {
   });
   const consumer = await startSimple(options, options.topic, options.simpleGroup);
   const producer = await startProducer(options);
-
-  const receiveForever = async () => {
-    for (;;) {
-      try {
-        for (const message of await consumer.receive(BATCH, options.invisible * 1000)) {
-          emitReceived(message, 'simple');
-          await consumer.ack(message);
-        }
-      } catch (error) {
-        emit('receive-failed', describe(error));
-        await sleep(200);
-      }
-    }
-  };
-  for (let i = 0; i < options.receivers; i++) receiveForever();
+  for (let i = 0; i < options.receivers; i++) receiveForever(options, consumer, new Tally());
   await (await startLite(options, options.liteTopic, options.liteGroup, emitReceivedLite)).subscribeLite('a');
 
   let index = 0;
@@ -718,15 +761,16 @@ function obeyStdin() {
 
 const SCENARIOS = {
   'normal-push': normalPush, simple, tags, retry, dlq, delay, recall, transaction, fifo, priority, members, props, errors,
-  'wrong-type': wrongType, lite, 'lite-offset': liteOffset, 'lite-suspend': liteSuspend, loop,
+  'wrong-type': wrongType, lite, 'lite-offset': liteOffset, 'lite-suspend': liteSuspend,
+  'auto-renew': autoRenew, goaway, loop,
 };
 
 const DEFAULTS = {
   'endpoint': '', 'consumer-endpoint': '', 'topic': '', 'reply-topic': '', 'fifo-topic': '', 'lite-topic': '', 'lite-group': '', 'group': '', 'simple-group': '', 'dead-group': '', 'run': '',
-  'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02',
+  'count': '1', 'receivers': '1', 'await': '5', 'invisible': '10', 'change': '5', 'delay': '3', 'pause': '0.02', 'hold': '0', 'linger': '0',
   'expression': '*', 'sql': '', 'sql-count': '0', 'body': '', 'tag': '', 'keys': '', 'properties': '',
 };
-const NUMBERS = ['count', 'sql-count', 'receivers', 'await', 'invisible', 'change', 'delay', 'pause'];
+const NUMBERS = ['count', 'sql-count', 'receivers', 'await', 'invisible', 'change', 'delay', 'pause', 'hold', 'linger'];
 
 function parseOptions(args) {
   const declared = Object.fromEntries(Object.entries(DEFAULTS).map(([name, value]) => [name, { type: 'string', default: value }]));

@@ -664,6 +664,62 @@ def lite(options):
     received.wait(4 * options.count + 2)
 
 
+def auto_renew(options):
+    """The listener holds what it is given: as long as it is told, or until the driver kills this program."""
+    done = Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        time.sleep(options.hold)
+        emit("consumed", via="push", body=body_of(message))
+        done.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    if options.count:
+        send_all(options, start_producer(options))
+    done.wait(max(options.count, 1))
+    time.sleep(options.linger)  # For what should not come again, and for the acknowledgement.
+
+
+def goaway(options):
+    """Sends for a while over connections that end, to a push consumer and a simple one; what fails is said, and then it goes on."""
+    pushed, acked = Tally(), Tally()
+
+    def consume(message):
+        emit_received(message, "push")
+        pushed.add(body_of(message))
+        return True
+
+    start_push(options, options.group, consume)
+    consumer = start_simple(options, options.topic, options.simple_group)
+    producer = start_producer(options)
+
+    def receive_forever():
+        while True:
+            try:
+                for message in consumer.receive(BATCH, options.invisible):
+                    emit_received(message, "simple")
+                    consumer.ack(message)
+                    acked.add(body_of(message))
+            except Exception as error:
+                emit("receive-failed", **describe(error))
+                time.sleep(0.2)
+
+    for _ in range(options.receivers):
+        threading.Thread(target=receive_forever, daemon=True).start()
+    sent = 0
+    for index in range(options.count):
+        try:
+            send(producer, message_for(options, f"{options.run}-{index}"))
+            sent += 1
+        except Exception as error:
+            emit("send-failed", body=f"{options.run}-{index}", **describe(error))
+        time.sleep(options.pause)
+    pushed.wait(sent)
+    acked.wait(sent)
+
+
 def loop(options):
     def consume(message):
         emit_received(message, "push")
@@ -724,12 +780,13 @@ def commits_mixed(index):
 
 def returns_mixed(via, index, attempt):
     """Which deliveries are given back: to be tried again, to die, to hold up their message group."""
-    return (via == "retry" and (index % 5 == 0 or attempt == 1)) or (via == "fifo" and index % 17 == 5 and attempt == 1)
+    return ((via == "retry" and (index % 5 == 0 or attempt == 1)) or (via == "fifo" and index % 17 == 5 and attempt == 1)
+            or (via == "push" and index % 7 == 3 and attempt == 1))
 
 
 def mixed(options):
-    kinds = ("normal", "fifo", "delay", "transaction", "priority", "retry")
-    topics = {kind: f"{options.topic}-{kind}" for kind in kinds}
+    kinds = options.kinds.split(",")
+    topics = {kind: f"{options.topic}-{kind}" for kind in (*kinds, "reply", "batch")}
     producer = Producer(configuration(options.endpoint), tuple(topics.values()), checker=MixedChecker())
     producer.startup()
 
@@ -773,8 +830,47 @@ def mixed(options):
         for _ in range(options.receivers):
             threading.Thread(target=receive_forever, args=(consumer, via), daemon=True).start()
 
-    for via in (*kinds, "tag", "sql", "dead"):
-        start_consumer(via)
+    def answer(request):
+        """Its body says whose request it answers, and which attempt: so each answer is another one."""
+        _, requester, index = body_of(request).split("-")
+        reply = Message()
+        reply.topic = topics["reply"]
+        reply.tag = requester
+        reply.body = f"reply-{requester}.{request.delivery_attempt}-{index}".encode()
+        receipt = producer.send(reply)
+        emit("sent", id=receipt.message_id, body=reply.body.decode())
+
+    def listener(via):
+        def consume(message):
+            body, attempt = body_of(message), message.delivery_attempt
+            emit("received", via=via, id=message.message_id, body=body, attempt=attempt, wall=time.time())
+            returns = returns_mixed(via, index_of(body), attempt)
+            if via == "request":
+                try:
+                    answer(message)
+                except Exception as error:
+                    emit("send-failed", body=body, **describe(error))
+                    returns = True
+            emit("returned" if returns else "consumed", via=via, body=body, attempt=attempt, begun=time.time())
+            return not returns
+
+        return Listener(consume)
+
+    def start_pushed(via, kind, tag="*"):
+        group = f"%MEMBER%{options.group}-{options.run}" if via == "reply" else f"{options.group}-{via}"
+        PushConsumer(configuration(options.consumer_endpoint), group, listener(via), {topics[kind]: FilterExpression(tag)}).startup()
+
+    def start_reader():
+        reader = LitePushConsumer(configuration(options.consumer_endpoint), f"{options.group}-lite", topics["lite"], listener("lite"))
+        reader.startup()
+        for lite in options.lite_names.split(","):
+            reader.subscribe_lite(lite)
+
+    pushed = {"push": lambda: start_pushed("push", "normal"), "push-fifo": lambda: start_pushed("push-fifo", "fifo"),
+              "request": lambda: start_pushed("request", "request"), "reply": lambda: start_pushed("reply", "reply", options.run),
+              "lite": start_reader}
+    for via in options.groups.split(","):
+        pushed.get(via, lambda via=via: start_consumer(via))()
 
     def message_of(kind, index):
         message = Message()
@@ -790,6 +886,8 @@ def mixed(options):
             emit("scheduled", body=message.body.decode(), due=message.delivery_timestamp)
         elif kind == "priority":
             message.priority = 1 + index % 15  # The client takes 0 for none.
+        elif kind == "lite":
+            message.lite_topic = options.run
         return message
 
     def send_one(kind, index):
@@ -842,8 +940,8 @@ def obey_stdin():
 
 SCENARIOS = {"normal-push": normal_push, "simple": simple, "tags": tags, "retry": retry, "dlq": dlq,
              "delay": delay, "recall": recall, "transaction": transaction, "fifo": fifo, "priority": priority,
-             "members": members, "props": props, "errors": errors, "wrong-type": wrong_type, "lite": lite, "loop": loop,
-             "mixed": mixed}
+             "members": members, "props": props, "errors": errors, "wrong-type": wrong_type, "lite": lite,
+             "auto-renew": auto_renew, "goaway": goaway, "loop": loop, "mixed": mixed}
 
 
 def main():
@@ -859,6 +957,9 @@ def main():
     parser.add_argument("--group", required=True)
     parser.add_argument("--simple-group")
     parser.add_argument("--dead-group")
+    parser.add_argument("--lite-names")
+    parser.add_argument("--kinds")
+    parser.add_argument("--groups")
     parser.add_argument("--run", required=True)
     parser.add_argument("--count", type=int, default=1)
     parser.add_argument("--receivers", type=int, default=1)
@@ -867,6 +968,8 @@ def main():
     parser.add_argument("--change", type=int, default=5)
     parser.add_argument("--delay", type=int, default=3)
     parser.add_argument("--pause", type=float, default=0.02)
+    parser.add_argument("--hold", type=float, default=0)
+    parser.add_argument("--linger", type=float, default=0)
     parser.add_argument("--expression", default="*")
     parser.add_argument("--sql", default="")
     parser.add_argument("--sql-count", type=int, default=0)

@@ -30,6 +30,8 @@ const LARGE_BODY_BYTES: usize = MAX_BODY_BYTES - 4096; // This client takes no a
 const BYTES: &str = "bytes"; // The tag of messages whose body is no text.
 const MESSAGE_GROUPS: usize = 4;
 const MEMBERS: [&str; 2] = ["a", "b"];
+const MIXED_BATCH: usize = 4;
+const ACKNOWLEDGEMENTS: usize = 5; // Tries, of a message over connections that end.
 
 static SENDING: AtomicBool = AtomicBool::new(true);
 static STARTED: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
@@ -86,6 +88,12 @@ impl Tally {
 
     fn complete(&self, bodies: usize, times: usize) -> bool {
         self.times.lock().unwrap().values().filter(|seen| **seen >= times).count() >= bodies
+    }
+
+    async fn wait_for(&self, bodies: &[String]) {
+        while !bodies.iter().all(|body| self.times.lock().unwrap().contains_key(body)) {
+            self.changed.notified().await;
+        }
     }
 
     async fn wait(&self, bodies: usize, times: usize) {
@@ -696,6 +704,80 @@ async fn errors(options: Arc<Options>) {
     acked.wait(1, 1).await;
 }
 
+/// Sends for a while over connections that end. This client repeats nothing, so what fails is said, and then it goes on.
+async fn goaway(options: Arc<Options>) {
+    let consumer = start_simple(&options, &options.topic(), options.text("simple-group")).await;
+    let producer = start_producer(&options).await;
+    let acked = Arc::new(Tally::default());
+    for _ in 0..options.number("receivers", 1) {
+        let (options, consumer, acked) = (options.clone(), consumer.clone(), acked.clone());
+        tokio::spawn(async move {
+            loop {
+                if let Err(error) = receive_and_count(&options, &consumer, &acked).await {
+                    emit("receive-failed", describe(&error));
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        });
+    }
+    let mut sent = Vec::new();
+    for index in 0..options.count() {
+        let body = format!("{}-{index}", options.text("run"));
+        match send(&producer, message_with(options.text("topic"), &body, None), &body, None).await {
+            Ok(()) => sent.push(body),
+            Err(error) => emit("send-failed", with(describe(&error), "body", json!(body))),
+        }
+        sleep(options.seconds("pause", 0.02)).await;
+    }
+    acked.wait_for(&sent).await;
+}
+
+/// An acknowledgement right behind a long poll finds the connection that was told to go meanwhile, each time anew: it has to be repeated.
+async fn receive_and_count(options: &Options, consumer: &SimpleConsumer, acked: &Tally) -> Result<(), ClientError> {
+    let invisible = options.seconds("invisible", 10.0);
+    for message in consumer.receive_with(options.topic(), &options.filter(), BATCH, invisible).await? {
+        emit("received", received(&message));
+        for _ in 0..ACKNOWLEDGEMENTS {
+            match consumer.ack(&message).await {
+                Ok(()) => {
+                    acked.add(&body_of(&message));
+                    break;
+                }
+                Err(error) => emit("ack-failed", with(describe(&error), "body", json!(body_of(&message)))),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Of the mixed load its part is what only this client does: several messages in one call. The others receive them.
+async fn mixed(options: Arc<Options>) {
+    let mut client = ClientOption::default();
+    client.set_access_url(options.text("endpoint"));
+    let mut option = ProducerOption::default();
+    let topic = format!("{}-batch", options.text("topic"));
+    option.set_topics(vec![topic.clone()]);
+    let mut producer = Producer::new(option, client).or_fail("new producer");
+    producer.start().await.or_fail("start producer");
+    let mut index = 0;
+    while SENDING.load(Ordering::Relaxed) {
+        let bodies: Vec<_> = (index..index + MIXED_BATCH).map(|index| format!("batch-{}-{index}", options.text("run"))).collect();
+        let messages = bodies.iter().map(|body| message_with(&topic, body, None)).collect();
+        match producer.batch_send(messages).await {
+            Ok(receipts) => {
+                for (body, receipt) in bodies.iter().zip(receipts) {
+                    emit("sent", json!({"id": receipt.message_id(), "body": body}));
+                }
+            }
+            Err(error) => emit("send-failed", with(describe(&error), "body", json!(bodies[0]))),
+        }
+        index += MIXED_BATCH;
+        sleep(options.seconds("pause", 0.02)).await;
+    }
+    emit("stopped", json!({}));
+    std::future::pending::<()>().await; // Until stdin closes.
+}
+
 async fn crash_loop(options: Arc<Options>) {
     let consumer = start_simple(&options, &options.topic(), options.text("simple-group")).await;
     let producer = start_producer(&options).await;
@@ -763,7 +845,9 @@ async fn main() {
         "props" => props(options).await,
         "errors" => errors(options).await,
         "wrong-type" => wrong_type(options).await,
+        "goaway" => goaway(options).await,
         "loop" => crash_loop(options).await,
+        "mixed" => mixed(options).await,
         _ => {
             eprintln!("the first argument is a scenario; see README.md");
             exit(2)
