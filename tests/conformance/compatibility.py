@@ -48,8 +48,7 @@ NOTES = """\
 Rust has no push consumer: its simple consumer stands in. Node.js and Go leave the poll of a consumer that ended open: the next message goes to it,
 and comes again after its invisible time.
 Lite topics are read by lite push consumers; none of these clients has a lite simple consumer.
-`goaway`: Rust's calls that fall into a connection's end fail. The program sends on, and repeats the acknowledgement: then nothing that was acknowledged is lost. On a busy machine a receive or an
-acknowledgement of Java's or Python's simple consumer fails so, too, in one run of ten or so; of the others none was seen to."""
+`goaway`: Rust's calls that fall into a connection's end fail. The program sends on, and repeats the acknowledgement: then nothing that was acknowledged is lost."""
 
 
 def read(results, client):

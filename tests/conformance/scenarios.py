@@ -583,10 +583,6 @@ def check_auto_renew(run):
 FAILS_WHEN_TOLD_TO_GO = {
     # It repeats nothing: neither sends nor acknowledgements. The second is GOAWAY's NO_ERROR.
     "rust": ("transport error", "connection error received: not a result of an error"),
-    # On a busy machine, seldom: the call was on its way when the server, which had no other call left, named the last one that it took
-    # and closed the connection.
-    "java": ("Abrupt GOAWAY closed sent stream", "GOAWAY shut down transport"),
-    "python": ("Stream removed (GOAWAY received",),
 }
 AGE_SECONDS = 1
 
