@@ -301,6 +301,64 @@ def backlog(run):
     return lines
 
 
+def large(run):
+    """What an operator and a reader meet in a backlog of 10 million: seek by time, a filter that takes one of them, kill -9."""
+    lines = ["| backlog in one queue | `reset-offset --to-time`, 50 times, the whole command, p50 / max, ms | then the first message comes after, p50 / max, ms | "
+             "SQL filter that takes only the last: received after, s | kill -9 to serving, s | goal |", "|---|---|---|---|---|---|"]
+    for messages in (10_000,) if run.quick else (10_000, 1_000_000, 10_000_000):
+        with Standalone(run, "--auto-create.queues=1") as server:
+            def ctl(*words):
+                done = subprocess.run([run.baridctl, "--endpoint", server.endpoint, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+                if done.returncode != 0:
+                    raise SystemExit(f"{' '.join(words)} ended with {done.returncode}: {done.stderr}")
+                return done.stdout
+
+            def milliseconds(*words):
+                begin = time.monotonic()
+                out = ctl(*words)
+                return (time.monotonic() - begin) * 1000, out
+
+            def stored():
+                return sum(queue["end"] for queue in json.loads(ctl("topic", "describe", "large", "-o", "json"))["queues"])
+
+            # The load repeats one message: each is to be stored.
+            ctl("topic", "create", "large", "--queues", "1", "--idempotent=false")
+            ctl("group", "create", "seeker", "--start", "first")
+            begin = time.time()
+            while stored() < messages:
+                run.fill(server, {"large": 1}, "1s" if messages < 1_000_000 else "10s")
+            end = time.time()
+            ctl("send", "large", "--body", "needle", "--property", "needle=yes")
+            # The group's place is made by its first receive.
+            ctl("receive", "large", "--group", "seeker")
+            seeks, takes = [], []
+            for i in range(3 if run.quick else 50):
+                # Everywhere, in no order.
+                at = begin + (end - begin) * ((i * 0.618) % 1)
+                stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)) + f".{int(at % 1 * 1000):03}Z"
+                seeks.append(milliseconds("group", "reset-offset", "seeker", "large", "--to-time", stamp)[0])
+                took, out = milliseconds("receive", "large", "--group", "seeker")
+                if "queue/offset" not in out:
+                    raise SystemExit(f"nothing came after a seek to {stamp}")
+                takes.append(took)
+            begin = time.monotonic()
+            ctl("group", "create", "filtering", "--start", "first")
+            while "needle" not in (out := ctl("receive", "large", "--group", "filtering", "--sql", "needle = 'yes'", "--wait", "20s")):
+                if time.monotonic() - begin > 300:
+                    raise SystemExit(f"the filter found nothing: {out}")
+            filtered = time.monotonic() - begin
+            os.kill(server.process._child.pid, signal.SIGKILL)
+            server.process._child.wait()
+            restarted = time_to_serve(server.process)
+            server.endpoint = server.process.endpoint
+            if stored() <= messages:
+                raise SystemExit("messages are gone")
+        goal = f"<= 2: {verdict(restarted, 2, at_least=False)}" if messages == 10_000_000 else ""
+        lines.append(f"| {messages:,} | {statistics.median(seeks):.0f} / {max(seeks):.0f} | {statistics.median(takes):.0f} / {max(takes):.0f} | "
+                     f"{filtered:.2f} | {restarted:.2f} | {goal} |")
+    return lines
+
+
 def cpu_seconds(pid):
     """Of all threads, in nanoseconds: what /proc/PID/stat counts in ticks is too coarse for a server that does nothing."""
     threads = pathlib.Path(f"/proc/{pid}/task").glob("*/schedstat")
@@ -530,7 +588,7 @@ def carrying(run):
 
 
 FIGURES = {figure.__name__.replace("_", "-"): figure
-           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, idle, restart, carrying, fifo, timers, transactions, explain)}
+           for figure in (publish, separate, open_loop, end_to_end, receive, backlog, large, idle, restart, carrying, fifo, timers, transactions, explain)}
 FIGURES["filter"] = filter_cost
 
 
