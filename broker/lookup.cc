@@ -612,16 +612,16 @@ void Lookup::NameBlockers(const JobPtr& job, size_t place) {
   // One that cannot be read, or is gone by now, has no name.
   core_->WithBlock(
       BlockOf(queue, offset), core_->IfAlive([this, job, place, offset](absl::StatusOr<const IndexBlock*> block) {
-        if (!block.ok()) return NameBlockers(job, place + 1);
-        core_->ReadBodies({(*block)->entries[static_cast<size_t>(offset % kBlockEntries)]},
-                          core_->IfAlive([this, job, place](ShardCore::Bodies bodies) {
-                            GroupStanding& standing = job->result.standings[place];
-                            const absl::StatusOr<StoredMessageView> message =
-                                bodies[0].ok() ? DecodeStoredMessage(bodies[0]->view()) : bodies[0].status();
-                            if (message.ok()) standing.blocked_by->message_id = std::string(message->message_id);
-                            core_->context().shard_executor->Post(
-                                core_->IfAlive([this, job, place] { NameBlockers(job, place + 1); }));
-                          }));
+        const auto entry = static_cast<size_t>(offset % kBlockEntries);
+        // The block may be an older version, if the queue was cut meanwhile.
+        if (!block.ok() || entry >= (*block)->entries.size()) return NameBlockers(job, place + 1);
+        core_->ReadBodies({(*block)->entries[entry]}, core_->IfAlive([this, job, place](ShardCore::Bodies bodies) {
+          GroupStanding& standing = job->result.standings[place];
+          const absl::StatusOr<StoredMessageView> message =
+              bodies[0].ok() ? DecodeStoredMessage(bodies[0]->view()) : bodies[0].status();
+          if (message.ok()) standing.blocked_by->message_id = std::string(message->message_id);
+          core_->context().shard_executor->Post(core_->IfAlive([this, job, place] { NameBlockers(job, place + 1); }));
+        }));
       }));
 }
 

@@ -730,7 +730,8 @@ LookupResult Decode(const broker_pb::LookupAnswer& in) {
     if (standing.has_until_us()) to.until = absl::FromUnixMicros(standing.until_us());
     to.detail = standing.detail();
     if (standing.has_blocked_by()) {
-      GroupStanding::Blocker& blocker = to.blocked_by.emplace();
+      to.blocked_by = GroupStanding::Blocker();
+      GroupStanding::Blocker& blocker = *to.blocked_by;
       blocker.offset = standing.blocked_by().offset();
       blocker.message_id = standing.blocked_by().message_id();
       blocker.client = standing.blocked_by().client();

@@ -104,9 +104,8 @@ void Explanation::AddReaders(const GroupStanding& standing, std::vector<std::str
   const std::vector<Filter>* const clients = ClientsOf(standing);
   if (clients == nullptr) {
     reasons->push_back(
-        "nobody subscribes: no receive of the group waits at the message's shard, and no client of this proxy says "
-        "that "
-        "it reads the topic");
+        "no receive of the group waits at the message's shard, and no client of this proxy says that it reads the "
+        "topic: its members are busy, at other proxies, or there are none");
   } else {
     reasons->push_back(absl::StrCat("no receive of the group waits at the message's shard, though ", clients->size(),
                                     " of its clients ",
@@ -125,7 +124,8 @@ std::vector<std::string> Explanation::ReasonsOf(const GroupStanding& standing, c
   const GroupMetadata* const group = metadata_->FindGroup(standing.group);
   if (group != nullptr && group->paused) {
     reasons.push_back(
-        absl::StrCat("the group is paused: it is given nothing until `baridctl group resume ", group->name.name, "`"));
+        absl::StrCat("the group is paused: it is given nothing until `baridctl group resume ", group->name.name,
+                     group->name.space.empty() ? "" : absl::StrCat(" --namespace ", group->name.space), "`"));
   }
   if (standing.standing == "delayed" && standing.until != absl::InfinitePast()) {
     reasons.push_back(absl::StrCat("it was given back, to come again at ", TimeText(standing.until)));

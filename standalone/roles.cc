@@ -40,7 +40,7 @@ absl::Status CheckListenAddress(absl::string_view setting, absl::string_view add
 }
 
 int PublicThreads(const Settings& settings) {
-  return settings.public_threads > 0 ? settings.public_threads : std::max(AvailableCores() / 2, 1);
+  return settings.public_threads > 0 ? settings.public_threads : std::clamp(AvailableCores() / 2, 1, 64);
 }
 
 absl::StatusOr<std::unique_ptr<ControllerPart>> ControllerPart::Start(const Settings& settings) {

@@ -317,6 +317,12 @@ int ServerConnection::Calm(absl::string_view what) {
 
 void ServerConnection::BeginCall(int32_t id, bool has_ended) {
   reading_.id = 0;
+  if (is_going_) {
+    // libnghttp2 takes streams until the GOAWAY that does not name them has left, and then calls them unprocessed. So
+    // they have to be: their clients try them again.
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_REFUSED_STREAM);
+    return loop()->FlushLater(this);
+  }
   if (reading_.too_large) {
     return RefuseStream(id, 200,
                         absl::ResourceExhaustedError(

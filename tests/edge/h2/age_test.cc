@@ -179,6 +179,22 @@ TEST_F(AgeTest, AnIdleConnectionTakesWhatIsOnItsWay) {
   EXPECT_TRUE(client->is_closed());
 }
 
+// gRPC's core writes the answers to pings first, then new calls: these are told to be unprocessed, so they have to be.
+TEST_F(AgeTest, WhatComesBehindTheAnswerToThePingIsNotBegun) {
+  Serve({.max_age = absl::Hours(1)});
+  FrameClient* const client = Connect();
+  Pass(absl::Minutes(54), absl::Seconds(10));
+  client->set_answers_drain(false);
+  ASSERT_TRUE(PassUntil([&] { return client->goaway().has_value(); }, absl::Minutes(6) + kLook));
+  client->Write(FrameBytes(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, std::string("drain\0\0\0", 8)) +
+                Request(1, "/t/Unary", "behind it"));
+  CatchUp();
+  Read();
+  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 0));
+  EXPECT_TRUE(client->is_closed());
+  EXPECT_FALSE(served_.call.Wait(absl::ZeroDuration()).has_value()) << "its client tries it again";
+}
+
 TEST_F(AgeTest, WhatOutlastsTheGraceIsCut) {
   Serve({.max_age = absl::Hours(1), .max_age_grace = absl::Minutes(5)});
   FrameClient* const client = Connect();
