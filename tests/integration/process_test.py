@@ -1188,7 +1188,7 @@ class SettingsTest(unittest.TestCase):
         self.expect_refused(["brokr.id", f"{path}:4"], "standalone", BARID_CONFIG=str(path))
 
     def test_value_out_of_bounds(self):
-        self.expect_refused(["public.threads", "--public.threads", '"0"', "1 to 64"], "standalone", "--public.threads=0")
+        self.expect_refused(["public.threads", "--public.threads", '"65"', "0 to 64"], "standalone", "--public.threads=65")
         self.expect_refused(["public.threads", "BARID_PUBLIC_THREADS", '"many"'], "proxy", BARID_PUBLIC_THREADS="many")
         path = self.file("storage:\n  zero_ahead: 2GiB\n")
         self.expect_refused(["storage.zero_ahead", f"{path}:2", "2GiB", "256MiB"], "broker", "--config", path)
