@@ -171,7 +171,8 @@ void ServerConnection::OnAlarm() {
 }
 
 // First a GOAWAY that names no stream, and a ping behind it: what the peer had sent when it heard of that comes before
-// the answer to the ping. Then the GOAWAY that counts (RFC 9113 6.8).
+// the answer to the ping. A second one, because gRPC's core writes such answers ahead of the calls that it had begun.
+// Then the GOAWAY that counts (RFC 9113 6.8).
 void ServerConnection::Drain() {
   if (is_closed() || drained_at_ != absl::InfiniteDuration() || lingers()) return;
   drained_at_ = loop()->now();
@@ -291,6 +292,7 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
         if (drained_at_ != absl::InfiniteDuration() &&
             std::equal(std::begin(kDrainPing), std::end(kDrainPing), frame.ping.opaque_data)) {
+          if (--drain_pings_left_ > 0) return nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
           TakeNoMore();
         }
         return 0;

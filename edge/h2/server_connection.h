@@ -78,7 +78,8 @@ class ServerConnection final : public Connection, public Alarm {
   absl::Duration rings_at_ = absl::InfiniteDuration();
   absl::Duration drained_at_ = absl::InfiniteDuration();
   bool has_preface_ = false;
-  bool is_going_ = false;  // The final GOAWAY is sent.
+  int drain_pings_left_ = 2;  // To be answered before that.
+  bool is_going_ = false;     // The final GOAWAY is sent.
   RateLimit control_frames_;
   RateLimit resets_;
 };

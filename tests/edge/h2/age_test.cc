@@ -173,21 +173,25 @@ TEST_F(AgeTest, AnIdleConnectionTakesWhatIsOnItsWay) {
   client->Write(Request(1, "/t/Echo", "on its way"));
   client->AnswerPings();
   EXPECT_EQ(client->Await(1).body, Message("on its way"));
+  // gRPC's core writes the answers to pings first, then the calls that it had begun.
+  client->Write(Request(3, "/t/Echo", "just behind"));
+  EXPECT_EQ(client->Await(3).body, Message("just behind"));
+  client->AnswerPings();
   CatchUp();
   Read();
-  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 1));
+  EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 3));
   EXPECT_TRUE(client->is_closed());
 }
 
-// gRPC's core writes the answers to pings first, then new calls: these are told to be unprocessed, so they have to be.
-TEST_F(AgeTest, WhatComesBehindTheAnswerToThePingIsNotBegun) {
+// They are told to be unprocessed, so they have to be.
+TEST_F(AgeTest, CallsBehindTheLastAnswerAreNotBegun) {
   Serve({.max_age = absl::Hours(1)});
   FrameClient* const client = Connect();
   Pass(absl::Minutes(54), absl::Seconds(10));
   client->set_answers_drain(false);
   ASSERT_TRUE(PassUntil([&] { return client->goaway().has_value(); }, absl::Minutes(6) + kLook));
-  client->Write(FrameBytes(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, std::string("drain\0\0\0", 8)) +
-                Request(1, "/t/Unary", "behind it"));
+  const std::string answer = FrameBytes(NGHTTP2_PING, NGHTTP2_FLAG_ACK, 0, std::string("drain\0\0\0", 8));
+  client->Write(answer + answer + Request(1, "/t/Unary", "behind it"));
   CatchUp();
   Read();
   EXPECT_THAT(Goaways(*client), ElementsAre(kAnyStream, 0));

@@ -358,6 +358,8 @@ TEST_F(H2DrainTest, TellsThePeerFirstAndTakesWhatIsOnItsWay) {
   client.AnswerPings();
   EXPECT_EQ(client.Await(3).body, Message("on its way"));
   // The GOAWAY that counts.
+  client.set_answers_drain(true);
+  client.AnswerPings();
   ASSERT_TRUE(client.ReadUntil([&] { return client.last_stream() == 3; }));
   client.Write(Request(5, "/t/Echo", "too late"));
   client.Write(FrameBytes(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, 1, Message("last")));
