@@ -290,7 +290,7 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
       return resets_.Take(now) ? 0 : Calm("resets");
     case NGHTTP2_PING:
       if ((frame.hd.flags & NGHTTP2_FLAG_ACK) != 0) {
-        if (drained_at_ != absl::InfiniteDuration() &&
+        if (drained_at_ != absl::InfiniteDuration() && !is_going_ &&
             std::equal(std::begin(kDrainPing), std::end(kDrainPing), frame.ping.opaque_data)) {
           if (--drain_pings_left_ > 0) return nghttp2_submit_ping(session_, NGHTTP2_FLAG_NONE, kDrainPing);
           TakeNoMore();
