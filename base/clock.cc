@@ -26,4 +26,6 @@ Clock* RealClock() {
   return clock;
 }
 
+std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", time, absl::UTCTimeZone()); }
+
 }  // namespace barid

@@ -2,6 +2,7 @@
 #define BARID_BASE_CLOCK_H_
 
 #include <memory>
+#include <string>
 
 #include "absl/time/time.h"
 
@@ -21,6 +22,9 @@ class Clock {
 
 // The machine's clocks. Lives for the whole process.
 Clock* RealClock();
+
+// As people are shown it, and logs have it: 2027-01-15T08:00:00.000Z (RFC 3339, UTC).
+std::string TimeText(absl::Time time);
 
 }  // namespace barid
 

@@ -11,6 +11,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 
 namespace barid {
 namespace {
@@ -81,7 +82,7 @@ LogMessage::~LogMessage() {
   for (const char* p = file_; *p != '\0'; ++p) {
     if (*p == '/') slash = p + 1;
   }
-  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", WallClock(), absl::UTCTimeZone());
+  const std::string time = TimeText(WallClock());
   std::string line;
   if (format.load() == LogFormat::kJson) {
     line = absl::StrFormat("{\"time\":\"%s\",\"level\":\"%s\",\"source\":\"%s:%d\",\"event\":%s%s}", time, Name(level_),

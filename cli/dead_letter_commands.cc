@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/strip.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/describe.h"

@@ -37,8 +37,6 @@ bool ParseDuration(absl::string_view text, absl::Duration* value) { return setti
 std::string DurationText(absl::Duration value) { return settings_internal::Print(value); }
 std::string BytesText(int64_t value) { return settings_internal::Print(ByteSize(value)); }
 
-std::string TimeText(absl::Time value) { return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", value, absl::UTCTimeZone()); }
-
 absl::Duration FromProto(const google::protobuf::Duration& proto) {
   return absl::Seconds(proto.seconds()) + absl::Nanoseconds(proto.nanos());
 }

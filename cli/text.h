@@ -17,8 +17,6 @@ bool ParseDuration(absl::string_view text, absl::Duration* value);
 std::string DurationText(absl::Duration value);
 // "4MiB"; what is no whole number of a unit is a number of bytes.
 std::string BytesText(int64_t value);
-// "2026-08-17T12:00:00.000Z".
-std::string TimeText(absl::Time value);
 
 absl::Duration FromProto(const google::protobuf::Duration& proto);
 absl::Time FromProto(const google::protobuf::Timestamp& proto);

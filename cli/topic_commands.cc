@@ -1,6 +1,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/metadata.h"
 #include "base/status.h"
 #include "cli/command.h"

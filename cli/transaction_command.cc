@@ -1,4 +1,5 @@
 #include "absl/strings/str_cat.h"
+#include "base/clock.h"
 #include "base/status.h"
 #include "cli/command.h"
 #include "cli/describe.h"

@@ -4,12 +4,13 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "base/clock.h"
 #include "proxy/validation.h"
 
 namespace barid::proxy {
 namespace {
 
-std::string TimeText(absl::Time time) { return absl::FormatTime("%Y-%m-%d%ET%H:%M:%E3SZ", time, absl::UTCTimeZone()); }
+constexpr size_t kMostRefusing = 16;  // Filters that are shown.
 
 std::string BlockedText(const GroupStanding::Blocker& blocker) {
   std::string text =

@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "base/clock.h"
 #include "base/env.h"
 #include "base/overlay_env.h"
 #include "base/setting_types.h"
@@ -36,10 +37,6 @@ constexpr char kUsage[] =
     "  --entries        print each index entry, each delivery in flight and each scheduled message\n"
     "  --segment-bytes  the setting storage.segment_bytes, if it was changed\n";
 
-std::string TimeText(int64_t time_us) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixMicros(time_us), absl::UTCTimeZone());
-}
-
 // The records of a log, counted by kind, printed if wanted.
 absl::Status InspectLog(Env* env, const InspectOptions& options, const std::string& dir, uint64_t log_id,
                         LogIndex* last_index) {
@@ -64,19 +61,20 @@ absl::Status InspectLog(Env* env, const InspectOptions& options, const std::stri
                          command);
                      std::printf("    %d at %d epoch %d %s durable %d %s {%s} %d bytes\n",
                                  static_cast<int>(record.header.index), static_cast<int>(record.position),
-                                 static_cast<int>(record.header.epoch), TimeText(record.header.time_us).c_str(),
+                                 static_cast<int>(record.header.epoch),
+                                 TimeText(absl::FromUnixMicros(record.header.time_us)).c_str(),
                                  static_cast<int>(record.header.durable),
                                  std::string(broker::CommandName(record.header.type)).c_str(), text.c_str(),
                                  static_cast<int>(record.header.length));
                      return absl::OkStatus();
                    }));
   *last_index = scan.last_index;
-  std::printf(
-      "  log: %s\n",
-      absl::StrCat(scan.segments.size(), " segments, records ", start.index, " to ", scan.last_index, ", epoch ",
-                   scan.last_epoch, ", last at ", TimeText(scan.last_time_us), ", running hash ", absl::Hex(scan.chain),
-                   scan.is_torn ? ", torn tail behind it (cut at the next start)" : "", ": verified")
-          .c_str());
+  std::printf("  log: %s\n",
+              absl::StrCat(scan.segments.size(), " segments, records ", start.index, " to ", scan.last_index,
+                           ", epoch ", scan.last_epoch, ", last at ", TimeText(absl::FromUnixMicros(scan.last_time_us)),
+                           ", running hash ", absl::Hex(scan.chain),
+                           scan.is_torn ? ", torn tail behind it (cut at the next start)" : "", ": verified")
+                  .c_str());
   for (const auto& [kind, count] : kinds) {
     std::printf("    %-15s %s\n", std::string(broker::CommandName(kind)).c_str(), absl::StrCat(count).c_str());
   }
@@ -93,22 +91,22 @@ absl::Status PrintEntries(broker::State* state) {
           absl::StrCat(key.topic.value(), "/", key.queue, "/", offset, ": record ", entry.index, " at ", entry.position,
                        "+", entry.offset, ", ", entry.bytes, " bytes, tag ", absl::Hex(entry.tag_hash),
                        entry.message_group == 0 ? "" : absl::StrCat(", message group ", absl::Hex(entry.message_group)),
-                       ", ", TimeText(entry.time_us))
+                       ", ", TimeText(absl::FromUnixMicros(entry.time_us)))
               .c_str());
     }
   }
   for (const auto& [key, cursor] : state->cursors()) {
     for (const auto& [offset, delivery] : cursor.in_flight) {
-      std::printf(
-          "    delivery %s\n",
-          absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/", offset,
-                       ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
-                       delivery.visible ? ", visible since " : ", invisible until ", TimeText(delivery.invisible_until),
-                       delivery.held ? ", held by " : ", given to ", *delivery.client,
-                       delivery.message_group == 0
-                           ? ""
-                           : absl::StrCat(", locks message group ", absl::Hex(delivery.message_group)))
-              .c_str());
+      std::printf("    delivery %s\n",
+                  absl::StrCat("group ", key.group.value(), " ", key.queue.topic.value(), "/", key.queue.queue, "/",
+                               offset, ": attempt ", delivery.attempts, ", nonce ", delivery.nonce,
+                               delivery.visible ? ", visible since " : ", invisible until ",
+                               TimeText(absl::FromUnixMicros(delivery.invisible_until)),
+                               delivery.held ? ", held by " : ", given to ", *delivery.client,
+                               delivery.message_group == 0
+                                   ? ""
+                                   : absl::StrCat(", locks message group ", absl::Hex(delivery.message_group)))
+                      .c_str());
     }
     for (const auto& [offset, message_group] : cursor.parked) {
       std::printf("    parked %s\n",
@@ -124,20 +122,20 @@ absl::Status PrintEntries(broker::State* state) {
                                               .c_str());
   }
   for (const auto& [key, transaction] : state->transactions().open()) {
-    std::printf(
-        "    transaction %s\n",
-        absl::StrCat("for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
-                     TimeText(transaction.prepared_us), ", ", transaction.checks, " checks, next ",
-                     TimeText(transaction.check_at_us), ": record ", key.index, " entry ", key.entry, " at ",
-                     transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes",
-                     transaction.carried_to == 0 ? "" : absl::StrCat(", carried to record ", transaction.carried_to))
-            .c_str());
+    std::printf("    transaction %s\n",
+                absl::StrCat(
+                    "for ", transaction.queue.topic.value(), "/", transaction.queue.queue, ", prepared ",
+                    TimeText(absl::FromUnixMicros(transaction.prepared_us)), ", ", transaction.checks, " checks, next ",
+                    TimeText(absl::FromUnixMicros(transaction.check_at_us)), ": record ", key.index, " entry ",
+                    key.entry, " at ", transaction.position, "+", transaction.offset, ", ", transaction.bytes, " bytes",
+                    transaction.carried_to == 0 ? "" : absl::StrCat(", carried to record ", transaction.carried_to))
+                    .c_str());
   }
   return state->timers().VisitAll([](const TimerKey& key, const broker::Timer& timer) {
     std::printf("    timer %s\n",
                 absl::StrCat("for ", timer.queue.topic.value(), "/", timer.queue.queue, ", due ",
-                             TimeText(key.deliver_at_us), ": record ", key.index, " entry ", key.entry, " at ",
-                             timer.position, "+", timer.offset, ", ", timer.bytes, " bytes",
+                             TimeText(absl::FromUnixMicros(key.deliver_at_us)), ": record ", key.index, " entry ",
+                             key.entry, " at ", timer.position, "+", timer.offset, ", ", timer.bytes, " bytes",
                              timer.carried_to == 0 ? "" : absl::StrCat(", carried to record ", timer.carried_to))
                     .c_str());
   });

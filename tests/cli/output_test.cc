@@ -5,6 +5,7 @@
 #include <limits>
 #include <sstream>
 
+#include "base/clock.h"
 #include "cli/describe.h"
 #include "cli/json.h"
 #include "cli/table.h"
