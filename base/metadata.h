@@ -220,8 +220,9 @@ class Metadata {
   const Tables& tables() const { return tables_; }
   // Whether any group expires: else nobody needs to look for their members.
   bool has_expiring_groups() const { return has_expiring_groups_; }
-  const absl::flat_hash_set<GroupId>& paused_groups() const { return paused_groups_; }
   bool IsPaused(GroupId group) const { return !paused_groups_.empty() && paused_groups_.contains(group); }
+  // The groups that were paused in `before` and are not any more, or are gone.
+  absl::flat_hash_set<GroupId> ResumedSince(const Metadata& before) const;
 
   // nullptr if there is none. A dead-letter topic (%DLQ%<group>) is found while its group exists, by name and by id; so
   // is the topic of what was discarded of a TRANSACTION topic (%TXN_DISCARDED%<topic>) while that exists.

@@ -36,9 +36,10 @@ bool Dispatcher::Matches(const Pending& receive, uint32_t tag_hash) const {
 
 void Dispatcher::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   const std::shared_ptr<const Metadata> before = std::exchange(metadata_, std::move(metadata));
-  if (before->paused_groups().empty()) return;
+  const absl::flat_hash_set<GroupId> resumed = metadata_->ResumedSince(*before);
+  if (resumed.empty()) return;
   for (const auto& [line, ids] : lines_) {
-    if (before->IsPaused(line.group) && !metadata_->IsPaused(line.group)) woken_.insert(line);
+    if (resumed.contains(line.group)) woken_.insert(line);
   }
 }
 

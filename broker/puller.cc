@@ -27,10 +27,11 @@ constexpr absl::Duration kLogEvery = absl::Seconds(10);
 
 void Puller::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   const std::shared_ptr<const Metadata> before = std::exchange(metadata_, std::move(metadata));
-  if (before->paused_groups().empty()) return;
+  const absl::flat_hash_set<GroupId> resumed = metadata_->ResumedSince(*before);
+  if (resumed.empty()) return;
   for (const auto& [deadline, id] : deadlines_) {
     const PullCall& call = pulls_.at(id)->call;
-    if (before->IsPaused(call.group) && !metadata_->IsPaused(call.group)) Wake(call.queue);
+    if (resumed.contains(call.group)) Wake(call.queue);
   }
 }
 

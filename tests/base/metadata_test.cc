@@ -7,6 +7,7 @@
 #include <limits>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "tests/base/status_matchers.h"
 
 namespace barid {
@@ -222,6 +223,23 @@ TEST(EmptyMetadataTest, HasNothing) {
   EXPECT_EQ(metadata.revision(), 0);
   EXPECT_THAT(metadata.FindTopic({"", "a"}), IsNull());
   EXPECT_THAT(metadata.FindGroup({"", "a"}), IsNull());
+}
+
+TEST(PausedMetadataTest, TellsWhoWasResumed) {
+  Metadata::Tables tables;
+  for (const uint64_t id : {1, 2, 3}) {
+    GroupMetadata& group = tables.groups.emplace_back();
+    group.id = GroupId(id);
+    group.name = {"", absl::StrCat("g", id)};
+    group.paused = id != 3;
+  }
+  const Metadata before(tables);
+  tables.groups[0].paused = false;
+  tables.groups[2].paused = true;
+  EXPECT_THAT(Metadata(tables).ResumedSince(before), testing::UnorderedElementsAre(GroupId(1)));
+  EXPECT_THAT(before.ResumedSince(before), testing::IsEmpty());
+  tables.groups.clear();
+  EXPECT_THAT(Metadata(tables).ResumedSince(before), testing::UnorderedElementsAre(GroupId(1), GroupId(2)));
 }
 
 // A snapshot is looked into by pointers that live as long as it does, wherever it has moved meanwhile.
