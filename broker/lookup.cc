@@ -595,12 +595,18 @@ void Lookup::TellStandings(const JobPtr& job) {
       if (subscription.topic == stay.queue.topic) groups.push_back(subscription.group);
     }
     std::sort(groups.begin(), groups.end());
-    for (const GroupId group : groups) {
-      GroupStanding& standing = job->result.standings.emplace_back(StandingOf(*job, i, group));
-      standing.waiting = dispatcher_->FiltersAt({group, stay.queue});
-    }
+    for (const GroupId group : groups) job->standings.emplace_back(i, group);
   }
-  NameBlockers(job, 0);
+  TellStanding(job, 0);
+}
+
+void Lookup::TellStanding(const JobPtr& job, size_t place) {
+  if (place == job->standings.size()) return NameBlockers(job, 0);
+  const auto& [stay, group] = job->standings[place];
+  GroupStanding& standing = job->result.standings.emplace_back(StandingOf(*job, stay, group));
+  standing.waiting = dispatcher_->FiltersAt({group, job->stays[stay].queue});
+  // Each is linear in what the group has in flight; others run in between.
+  core_->context().shard_executor->Post(core_->IfAlive([this, job, place] { TellStanding(job, place + 1); }));
 }
 
 void Lookup::NameBlockers(const JobPtr& job, size_t place) {

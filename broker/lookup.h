@@ -83,6 +83,7 @@ class Lookup {
     // An explanation.
     std::vector<Stay> stays;
     size_t next_stay = 0;
+    std::vector<std::pair<size_t, GroupId>> standings;                         // To be told: of which stay, and whose.
     absl::flat_hash_map<std::pair<uint64_t, size_t>, std::string> settled_by;  // By group and stay.
 
     size_t messages_left() const {
@@ -119,6 +120,8 @@ class Lookup {
   void Explain(const JobPtr& job);
   void TellStay(const JobPtr& job);
   void TellStandings(const JobPtr& job);
+  // Of the standing `place` and all behind it, one in a turn of the shard's executor.
+  void TellStanding(const JobPtr& job, size_t place);
   GroupStanding StandingOf(const Job& job, size_t stay, GroupId group) const;
   // The hash of the candidate's message group; 0: it has none.
   uint64_t MessageGroupOf(const Candidate& candidate, const QueueKey& queue) const;

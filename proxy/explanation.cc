@@ -72,6 +72,7 @@ void Explanation::AddFilters(const std::vector<Filter>& filters, const StoredMes
                              std::vector<std::string>* reasons) const {
   bool any_takes_it = false;
   std::vector<std::string> refusing;
+  size_t more_refusing = 0;
   for (const Filter& filter : filters) {
     std::string problem;
     bool takes_it = filter.tags.empty() || (message.tag && std::find(filter.tags.begin(), filter.tags.end(),
@@ -90,6 +91,10 @@ void Explanation::AddFilters(const std::vector<Filter>& filters, const StoredMes
     }
     any_takes_it |= takes_it;
     if (takes_it) continue;
+    if (refusing.size() == kMostRefusing) {
+      ++more_refusing;
+      continue;
+    }
     refusing.push_back(absl::StrCat("the group's current filter \"",
                                     filter.is_sql ? filter.sql : absl::StrJoin(filter.tags, " || "),
                                     "\" does not take it", problem));
@@ -98,6 +103,7 @@ void Explanation::AddFilters(const std::vector<Filter>& filters, const StoredMes
     if (any_takes_it) absl::StrAppend(&text, ", but another of its filters does: members of one group should agree");
     reasons->push_back(std::move(text));
   }
+  if (more_refusing > 0) reasons->push_back(absl::StrCat("and ", more_refusing, " more of its filters do not take it"));
 }
 
 void Explanation::AddReaders(const GroupStanding& standing, std::vector<std::string>* reasons) const {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 
 namespace barid::proxy {
@@ -12,6 +13,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using ::testing::SizeIs;
 
 constexpr GroupId kGroup{1};
 constexpr TopicId kTopic{1};
@@ -113,6 +115,17 @@ TEST_F(ExplanationTest, NamesTheFiltersThatDoNotTakeIt) {
   EXPECT_THAT(ReasonsOf(passed_over), ElementsAre(HasSubstr("\"new\" does not take it")));
   can_read_ = false;
   EXPECT_THAT(ReasonsOf(passed_over), IsEmpty());
+}
+
+TEST_F(ExplanationTest, CountsWhatItDoesNotShow) {
+  for (int i = 10; i < 50; ++i) {
+    reads_.push_back({{"blue", "billing"}, {"blue", "orders"}, false, absl::StrCat("tag", i)});
+  }
+  const std::vector<std::string> reasons = ReasonsOf(Standing("not_reached"), /*somebody_waits=*/false);
+  ASSERT_THAT(reasons, SizeIs(18));
+  EXPECT_THAT(reasons[15], HasSubstr("\"tag25\" does not take it"));
+  EXPECT_EQ(reasons[16], "and 24 more of its filters do not take it");
+  EXPECT_THAT(reasons[17], HasSubstr("though 40 of its clients say that they read"));
 }
 
 TEST_F(ExplanationTest, ClientsSayTheirFiltersInTheirSettings) {
