@@ -176,9 +176,9 @@ State::Checkpoint State::TakeCheckpoint() {
     std::string value;
     if (const Cursor* const cursor = FindCursor(key)) {
       for (auto it = cursor->parked.lower_bound(chunk * kChunkOffsets);
-           it != cursor->parked.end() && it->first < (chunk + 1) * kChunkOffsets; ++it) {
-        PutVarint(&value, static_cast<uint64_t>(it->first));
-        PutFixed(&value, it->second);
+           it != cursor->parked.end() && (*it).offset < (chunk + 1) * kChunkOffsets; ++it) {
+        PutVarint(&value, static_cast<uint64_t>((*it).offset));
+        PutFixed(&value, (*it).message_group);
       }
     }
     if (value.empty()) {

@@ -11,7 +11,7 @@ namespace barid::broker {
 QueueOffset Cursor::floor() const {
   QueueOffset floor = next;
   if (!in_flight.empty()) floor = std::min(floor, in_flight.begin()->first);
-  if (!parked.empty()) floor = std::min(floor, parked.begin()->first);
+  if (!parked.empty()) floor = std::min(floor, (*parked.begin()).offset);
   return floor;
 }
 
@@ -26,9 +26,10 @@ int32_t Cursor::LocksOf(uint64_t message_group) const {
 }
 
 std::optional<QueueOffset> Cursor::FirstWaiting(uint64_t message_group, QueueOffset from) const {
-  const auto it = waiting.lower_bound({message_group, from});
-  if (it == waiting.end() || it->first != message_group) return std::nullopt;
-  return it->second;
+  const std::optional<QueueOffset> first = parked.FirstOf(message_group, from);
+  const auto it = visible.lower_bound({message_group, from});
+  if (it == visible.end() || it->first != message_group) return first;
+  return std::min(first.value_or(it->second), it->second);
 }
 
 std::optional<QueueOffset> Cursor::Head(uint64_t message_group) const {
@@ -76,30 +77,30 @@ void Cursor::CountLocked(uint64_t message_group, bool locked) {
   Count(-change, 0, change);
 }
 
-void Cursor::Wait(QueueOffset offset, uint64_t message_group) {
+void Cursor::Wait(QueueOffset offset, uint64_t message_group, bool is_parked) {
   CountWaiting(message_group, 1);
-  if (message_group == 0) {
-    OfferOne(offset);
-    return;
+  if (message_group != 0) Withdraw(message_group);
+  if (is_parked) {
+    parked.Add(offset, message_group);
+  } else if (message_group != 0) {
+    visible.insert({message_group, offset});
   }
-  Withdraw(message_group);
-  waiting.insert({message_group, offset});
-  Offer(message_group);
+  message_group != 0 ? Offer(message_group) : OfferOne(offset);
 }
 
-void Cursor::StopWaiting(QueueOffset offset, uint64_t message_group) {
+void Cursor::StopWaiting(QueueOffset offset, uint64_t message_group, bool is_parked) {
   CountWaiting(message_group, -1);
-  if (message_group == 0) {
-    WithdrawOne(offset);
-    return;
+  message_group != 0 ? Withdraw(message_group) : WithdrawOne(offset);
+  if (is_parked) {
+    parked.Remove(offset);
+  } else if (message_group != 0) {
+    visible.erase({message_group, offset});
   }
-  Withdraw(message_group);
-  waiting.erase({message_group, offset});
-  Offer(message_group);
+  if (message_group != 0) Offer(message_group);
 }
 
 void Cursor::Note(QueueOffset offset, const InFlight& delivery) {
-  if (delivery.visible) return Wait(offset, delivery.message_group);
+  if (delivery.visible) return Wait(offset, delivery.message_group, /*is_parked=*/false);
   Count(0, 1, 0);
   if (ordered && delivery.attempt_id_hash != 0) by_attempt.insert({delivery.attempt_id_hash, offset});
   if (delivery.message_group == 0) return;
@@ -108,7 +109,7 @@ void Cursor::Note(QueueOffset offset, const InFlight& delivery) {
 }
 
 void Cursor::Forget(QueueOffset offset, const InFlight& delivery) {
-  if (delivery.visible) return StopWaiting(offset, delivery.message_group);
+  if (delivery.visible) return StopWaiting(offset, delivery.message_group, /*is_parked=*/false);
   Count(0, BARID_MUTATION(kCountForgetsSettled) && delivery.attempts > 1 ? 0 : -1, 0);
   by_attempt.erase({delivery.attempt_id_hash, offset});
   if (delivery.message_group == 0) return;
@@ -120,8 +121,24 @@ void Cursor::Forget(QueueOffset offset, const InFlight& delivery) {
   Offer(delivery.message_group);
 }
 
-void Cursor::NoteParked(QueueOffset offset, uint64_t message_group) { Wait(offset, message_group); }
-void Cursor::ForgetParked(QueueOffset offset, uint64_t message_group) { StopWaiting(offset, message_group); }
+void Cursor::Park(QueueOffset offset, uint64_t message_group) { Wait(offset, message_group, /*is_parked=*/true); }
+
+void Cursor::Unpark(QueueOffset offset) {
+  const std::optional<uint64_t> message_group = parked.MessageGroupOf(offset);
+  CHECK(message_group) << "it is not parked" << KV("offset", offset);
+  StopWaiting(offset, *message_group, /*is_parked=*/true);
+}
+
+void Cursor::UnparkAll() {
+  absl::flat_hash_map<uint64_t, int64_t> message_groups;
+  for (const ParkedMessages::Message& message : parked) ++message_groups[message.message_group];
+  parked.Clear();
+  released.clear();
+  for (const auto& [message_group, count] : message_groups) {
+    CountWaiting(message_group, -count);
+    if (message_group != 0) Offer(message_group);
+  }
+}
 
 absl::Status Cursor::Verify() const {
   Cursor fresh;
@@ -136,16 +153,16 @@ absl::Status Cursor::Verify() const {
   }
   for (const auto& [offset, message_group] : parked) {
     if (offset >= next) return absl::DataLossError(absl::StrCat("offset ", offset, " is parked, and next is ", next));
-    fresh.NoteParked(offset, message_group);
+    fresh.Park(offset, message_group);
   }
   if (fresh.again != again || fresh.released != released) {
     return absl::DataLossError(absl::StrCat(again.size(), " messages are offered again, and ", released.size(),
                                             " parked ones; ", fresh.again.size(), " and ", fresh.released.size(),
                                             " should be"));
   }
-  if (fresh.waiting != waiting) {
+  if (fresh.visible != visible) {
     return absl::DataLossError(
-        absl::StrCat(waiting.size(), " messages wait by message group, ", fresh.waiting.size(), " should"));
+        absl::StrCat(visible.size(), " messages are visible by message group, ", fresh.visible.size(), " should be"));
   }
   if (fresh.locks != locks) {
     return absl::DataLossError(

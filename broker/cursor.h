@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "base/ids.h"
 #include "broker/counts.h"
+#include "broker/parked_messages.h"
 
 namespace barid::broker {
 
@@ -47,7 +48,7 @@ struct Cursor {
   QueueOffset next = 0;  // Nothing from here on was ever handed out or parked.
   bool ordered = false;
   absl::btree_map<QueueOffset, InFlight> in_flight;
-  absl::btree_map<QueueOffset, uint64_t> parked;  // With the hash of its message group.
+  ParkedMessages parked;
 
   // --- Derived, by the methods below. ---
   // What is offered: of what is visible, and of what is parked. All of it that has no message group.
@@ -56,10 +57,10 @@ struct Cursor {
   int64_t invisible = 0;  // How many of in_flight are.
   int64_t waits = 0;      // How many messages are visible or parked,
   int64_t blocked = 0;    // and how many of those are of a message group that is locked.
-  // By message group, what is visible or parked; and how many deliveries are invisible, if any.
-  absl::btree_set<std::pair<uint64_t, QueueOffset>> waiting;
+  // By message group, what is visible; and how many deliveries are invisible, if any.
+  absl::btree_set<std::pair<uint64_t, QueueOffset>> visible;
   absl::flat_hash_map<uint64_t, int32_t> locks;
-  absl::flat_hash_map<uint64_t, int64_t> waits_of;  // How many of `waiting` each message group has.
+  absl::flat_hash_map<uint64_t, int64_t> waits_of;  // How many are visible or parked, if any.
   // By attempt id, what is invisible.
   absl::btree_set<std::pair<uint64_t, QueueOffset>> by_attempt;
 
@@ -77,18 +78,21 @@ struct Cursor {
   // The one with which its next run has to begin.
   std::optional<QueueOffset> Head(uint64_t message_group) const;
 
-  // Keep what is derived: a delivery or a parked message came, or is about to go.
+  // Keep what is derived: a delivery came, or is about to go.
   void Note(QueueOffset offset, const InFlight& delivery);
   void Forget(QueueOffset offset, const InFlight& delivery);
-  void NoteParked(QueueOffset offset, uint64_t message_group);
-  void ForgetParked(QueueOffset offset, uint64_t message_group);
+  // Change `parked`, and what is derived. What is unparked is parked.
+  void Park(QueueOffset offset, uint64_t message_group);
+  void Unpark(QueueOffset offset);
+  void UnparkAll();
 
   // Derives everything anew and compares. kDataLoss says what differs.
   absl::Status Verify() const;
 
  private:
-  void Wait(QueueOffset offset, uint64_t message_group);
-  void StopWaiting(QueueOffset offset, uint64_t message_group);
+  // What is visible or parked waits.
+  void Wait(QueueOffset offset, uint64_t message_group, bool is_parked);
+  void StopWaiting(QueueOffset offset, uint64_t message_group, bool is_parked);
   void OfferOne(QueueOffset offset) { (in_flight.contains(offset) ? again : released).insert(offset); }
   void WithdrawOne(QueueOffset offset) {
     if (again.erase(offset) == 0) released.erase(offset);

@@ -281,7 +281,7 @@ void Dispatcher::Hold(Reserved* reserved, const Claim& claim) {
   reserved->parking += claim.parking;
 }
 
-void Dispatcher::Release(Reserved* reserved, const Claim& claim) {
+void Dispatcher::Release(const CursorKey& key, Reserved* reserved, const Claim& claim) {
   for (const uint64_t message_group : claim.message_groups) {
     const auto it = reserved->busy.find(message_group);
     // The cursor was opened anew since.
@@ -289,16 +289,17 @@ void Dispatcher::Release(Reserved* reserved, const Claim& claim) {
     if (--it->second == 0) reserved->busy.erase(it);
   }
   reserved->parking = std::max<int64_t>(reserved->parking - claim.parking, 0);
+  if (std::exchange(reserved->stopped_parking, false)) Wake(key);
 }
 
-void Dispatcher::NoteTooManyParked(const CursorKey& key) {
+void Dispatcher::NoteTooManyParked(const CursorKey& key, int64_t parked) {
   const absl::Duration now = core_->context().clock->SinceBoot();
   if (now - parked_logged_ < absl::Minutes(1)) return;
   parked_logged_ = now;
   LOG(WARNING)
       << "too many messages wait for locked message groups; nothing behind them is delivered until some are settled"
-      << " (setting broker.max_parked)" << KV("group", key.group) << KV("queue", key.queue)
-      << KV("parked", core_->options().max_parked);
+      << " (setting broker.max_parked_bytes)" << KV("group", key.group) << KV("queue", key.queue)
+      << KV("parked", parked);
 }
 
 void Dispatcher::ProposeDelivery(uint64_t id, const CursorKey& key, Command command, std::vector<Picked> picked,
@@ -317,7 +318,7 @@ void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Pick
   // What was dropped is looked at again.
   if (!outcome.ok() || !outcome->status.ok()) reserved.scanned = 0;
   for (const Picked& one : picked) reserved.again.erase(one.offset);
-  Release(&reserved, claim);
+  Release(key, &reserved, claim);
   // Whoever found it reserved in the meantime took it for empty.
   if (key.queue.queue >= kFirstLiteQueue) Wake(key);
   ForgetIdle(key);
@@ -465,7 +466,7 @@ void Dispatcher::ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffs
                  [this, key, claim = std::move(claim)](absl::StatusOr<Outcome> outcome) {
                    Reserved& reserved = reserved_[key];
                    --reserved.proposals;
-                   Release(&reserved, claim);
+                   Release(key, &reserved, claim);
                    if (outcome.ok() && outcome->status.ok()) {
                      // As in OnDelivered.
                      if (key.queue.queue >= kFirstLiteQueue && !claim.message_groups.empty()) Wake(key);

@@ -125,7 +125,8 @@ class Dispatcher {
     // Message groups of which something is proposed to be delivered or parked, and by how many proposals: they are
     // locked, or have something parked, for whoever picks meanwhile.
     absl::flat_hash_map<uint64_t, int32_t> busy;
-    int64_t parking = 0;  // Messages that are proposed to be parked.
+    int64_t parking = 0;           // Messages that are proposed to be parked,
+    bool stopped_parking = false;  // and a scan stopped because of them: it goes on when they are.
   };
   // What a proposal reserves in an ordered cursor.
   struct Claim {
@@ -152,8 +153,8 @@ class Dispatcher {
   void ProposeSkip(const CursorKey& key, Reserved* reserved, QueueOffset to, const std::vector<QueueOffset>& parked,
                    Claim claim);
   void Hold(Reserved* reserved, const Claim& claim);
-  void Release(Reserved* reserved, const Claim& claim);
-  void NoteTooManyParked(const CursorKey& key);
+  void Release(const CursorKey& key, Reserved* reserved, const Claim& claim);
+  void NoteTooManyParked(const CursorKey& key, int64_t parked);
   void OpenCursor(const CursorKey& key);
   void SettleUnwanted(const CursorKey& key, Reserved* reserved,
                       const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted);

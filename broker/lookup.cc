@@ -714,9 +714,9 @@ GroupStanding Lookup::StandingOf(const Job& job, size_t place, GroupId group) co
     if (delivery.held) out.detail = "held while the client lives";
     return out;
   }
-  if (const auto parked = cursor->parked.find(stay.offset); parked != cursor->parked.end()) {
+  if (const std::optional<uint64_t> message_group = cursor->parked.MessageGroupOf(stay.offset)) {
     out.standing = "parked";
-    out.blocked_by = BlockerOf(*cursor, parked->second, stay.offset);
+    out.blocked_by = BlockerOf(*cursor, *message_group, stay.offset);
     return out;
   }
   if (cursor->next <= stay.offset) {
@@ -727,9 +727,9 @@ GroupStanding Lookup::StandingOf(const Job& job, size_t place, GroupId group) co
     if (static_cast<int64_t>(cursor->in_flight.size()) >= options.max_in_flight) {
       absl::StrAppend(&out.detail, ", and the group has ", cursor->in_flight.size(),
                       " of them in flight: until it settles some it gets nothing new (setting broker.max_in_flight)");
-    } else if (static_cast<int64_t>(cursor->parked.size()) >= options.max_parked) {
+    } else if (cursor->parked.bytes() >= options.max_parked_bytes) {
       absl::StrAppend(&out.detail, ", and ", cursor->parked.size(),
-                      " are parked: nothing behind those is given (setting broker.max_parked)");
+                      " are parked: nothing behind those is given (setting broker.max_parked_bytes)");
     }
     return out;
   }

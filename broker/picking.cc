@@ -158,7 +158,7 @@ Dispatcher::Picking::Pick Dispatcher::Picking::PickOld(QueueOffset offset) {
 bool Dispatcher::Picking::PickRun(QueueOffset head) {
   const auto delivery = cursor_.in_flight.find(head);
   const uint64_t message_group =
-      delivery != cursor_.in_flight.end() ? delivery->second.message_group : cursor_.parked.at(head);
+      delivery != cursor_.in_flight.end() ? delivery->second.message_group : *cursor_.parked.MessageGroupOf(head);
   if (message_group == 0) return PickOld(head) != Pick::kFull;
   if (reserved_.busy.contains(message_group)) return true;
   for (std::optional<QueueOffset> offset = head; offset; offset = cursor_.FirstWaiting(message_group, *offset + 1)) {
@@ -193,9 +193,14 @@ bool Dispatcher::Picking::MayFollow(uint64_t message_group) const {
 }
 
 bool Dispatcher::Picking::Park(QueueOffset offset, uint64_t message_group) {
-  const auto parked = static_cast<int64_t>(cursor_.parked.size() + parks_.size());
-  if (parked + reserved_.parking >= core_.options().max_parked) {
-    dispatcher_.NoteTooManyParked(key_);
+  const int64_t proposed = reserved_.parking + static_cast<int64_t>(parks_.size());
+  if (cursor_.parked.bytes() + proposed * ParkedMessages::kMostBytes >= core_.options().max_parked_bytes) {
+    // Those that are only proposed may cost less than they might.
+    if (proposed > 0) {
+      reserved_.stopped_parking = true;
+    } else {
+      dispatcher_.NoteTooManyParked(key_, cursor_.parked.size());
+    }
     return false;
   }
   parks_.push_back(offset);

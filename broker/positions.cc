@@ -131,7 +131,7 @@ void Positions::ResetOne(uint64_t id, QueueOffset to) {
   } else if (const Cursor* const cursor = core_->state().FindCursor(key)) {
     entry.from = cursor->floor();
     entry.in_flight = static_cast<int64_t>(cursor->in_flight.size());
-    entry.parked = static_cast<int64_t>(cursor->parked.size());
+    entry.parked = cursor->parked.size();
   }
   if (reset.call.dry_run) {
     ++reset.next;

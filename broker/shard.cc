@@ -471,7 +471,7 @@ QueueStats Shard::LiteStats(TopicId topic, GroupId only) const {
       group.next += std::max<QueueOffset>(cursor->next - queue.first, 0);
       group.in_flight += cursor->invisible;
       group.ready_again += static_cast<int64_t>(cursor->in_flight.size()) - cursor->invisible;
-      group.parked += static_cast<int64_t>(cursor->parked.size());
+      group.parked += cursor->parked.size();
     }
   }
   for (auto& [id, group] : groups) stats.groups.push_back(group);
@@ -511,7 +511,7 @@ std::vector<QueueStats> Shard::Stats(const StatsCall& call) const {
       group.next = cursor.next;
       group.in_flight = cursor.invisible;
       group.ready_again = static_cast<int64_t>(cursor.in_flight.size()) - cursor.invisible;
-      group.parked = static_cast<int64_t>(cursor.parked.size());
+      group.parked = cursor.parked.size();
     }
     std::sort(stats.groups.begin(), stats.groups.end(),
               [](const QueueStats::Group& a, const QueueStats::Group& b) { return a.group < b.group; });
@@ -667,7 +667,8 @@ void Shard::WakeIfOffered(uint64_t group_id, const log::Queue& queue) {
   const Cursor* const cursor = core_->state().FindCursor(key);
   if (cursor == nullptr || !cursor->ordered) return;
   // Where too many were parked the scan goes on when there are fewer.
-  const bool had_stopped = static_cast<int64_t>(cursor->parked.size()) + kMaxReceived >= core_->options().max_parked;
+  const bool had_stopped =
+      cursor->parked.bytes() + kMaxReceived * ParkedMessages::kMostBytes >= core_->options().max_parked_bytes;
   if (cursor->offers_any() || had_stopped) dispatcher_.Wake(key);
 }
 

@@ -47,10 +47,10 @@ struct ShardOptions {
   int64_t max_transaction_checks = 15;                   // Then it is discarded,
   absl::Duration max_transaction_age = absl::Hours(72);  // and at this age, also if there is no producer to ask.
   int64_t max_waiting_receives = 100'000;
-  int64_t max_in_flight = 100'000;      // Deliveries of one group in one queue.
-  int64_t priority_oldest_every = 10;   // Of so many receives of a PRIORITY topic, one begins with the oldest.
-  int64_t max_parked = 1'000'000;       // Messages of one ordered group that wait in one queue for locked ones.
-  int64_t max_lite_topics = 1'000'000;  // Of one topic in one shard; messages for more are refused.
+  int64_t max_in_flight = 100'000;               // Deliveries of one group in one queue.
+  int64_t priority_oldest_every = 10;            // Of so many receives of a PRIORITY topic, one begins with the oldest.
+  int64_t max_parked_bytes = int64_t{64} << 20;  // Of memory, for what of a queue waits for locked message groups.
+  int64_t max_lite_topics = 1'000'000;           // Of one topic in one shard; messages for more are refused.
   absl::Duration lite_topic_expiry = absl::Hours(24);  // A lite topic goes so long after its last message, 0: never.
   absl::Duration lite_subscription_ttl = absl::Minutes(3);  // Clients repeat what they read every 30 s.
   int64_t disk_reserve_bytes = int64_t{1} << 30;            // Below this, sends are refused.

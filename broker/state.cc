@@ -252,18 +252,16 @@ void State::EraseDelivery(const CursorKey& key, Cursor* cursor, QueueOffset offs
 }
 
 void State::Park(const CursorKey& key, Cursor* cursor, QueueOffset offset, uint64_t message_group) {
-  CHECK(cursor->parked.emplace(offset, message_group).second);
   hash_ += HashParked(key, offset, message_group);
-  cursor->NoteParked(offset, message_group);
+  cursor->Park(offset, message_group);
   dirty_parked_.insert({key, offset / kChunkOffsets});
 }
 
 void State::Unpark(const CursorKey& key, Cursor* cursor, QueueOffset offset) {
-  const auto it = cursor->parked.find(offset);
-  CHECK(it != cursor->parked.end());
-  hash_ -= HashParked(key, offset, it->second);
-  cursor->ForgetParked(offset, it->second);
-  cursor->parked.erase(it);
+  const std::optional<uint64_t> message_group = cursor->parked.MessageGroupOf(offset);
+  CHECK(message_group) << "it is not parked" << KV("offset", offset);
+  hash_ -= HashParked(key, offset, *message_group);
+  cursor->Unpark(offset);
   dirty_parked_.insert({key, offset / kChunkOffsets});
 }
 
@@ -294,7 +292,11 @@ void State::DropDeliveries(const CursorKey& key, Cursor* cursor) {
 }
 
 void State::DropParked(const CursorKey& key, Cursor* cursor) {
-  while (!cursor->parked.empty()) Unpark(key, cursor, cursor->parked.begin()->first);
+  for (const auto& [offset, message_group] : cursor->parked) {
+    hash_ -= HashParked(key, offset, message_group);
+    dirty_parked_.insert({key, offset / kChunkOffsets});
+  }
+  cursor->UnparkAll();
 }
 
 absl::btree_map<CursorKey, Cursor>::iterator State::EraseCursor(absl::btree_map<CursorKey, Cursor>::iterator it) {
@@ -416,12 +418,11 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Deliver& 
       if (!runs.Take(offset, found->second.message_group, /*is_new=*/false)) continue;
       delivery.attempts = found->second.attempts + (BARID_MUTATION(kDeliverForgetsAttempt) ? 0 : 1);
       deliver(offset, found->second.message_group);
-    } else if (const auto parked = cursor->parked.find(offset); parked != cursor->parked.end()) {
-      const uint64_t message_group = parked->second;
-      if (!runs.Take(offset, message_group, /*is_new=*/false)) continue;
+    } else if (const std::optional<uint64_t> parked = cursor->parked.MessageGroupOf(offset)) {
+      if (!runs.Take(offset, *parked, /*is_new=*/false)) continue;
       Unpark(key, cursor, offset);
       delivery.attempts = 1;
-      deliver(offset, message_group);
+      deliver(offset, *parked);
     }
   }
   // An expiry may have moved the position since this was proposed; then what is left of the run still stands.
@@ -655,8 +656,8 @@ void State::ExpireCursors(const QueueKey& key, QueueOffset first) {
            !BARID_MUTATION(kExpireKeepsDeliveries)) {
       EraseDelivery(cursor_key, &cursor, cursor.in_flight.begin()->first);
     }
-    while (!cursor.parked.empty() && cursor.parked.begin()->first < first) {
-      Unpark(cursor_key, &cursor, cursor.parked.begin()->first);
+    while (!cursor.parked.empty() && (*cursor.parked.begin()).offset < first) {
+      Unpark(cursor_key, &cursor, (*cursor.parked.begin()).offset);
     }
     if (cursor.next < first) SetNext(cursor_key, &cursor, first);
   }

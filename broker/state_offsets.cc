@@ -51,7 +51,7 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::SeekCurso
   Cursor* const cursor = &it->second;
   if (BARID_MUTATION(kSeekOnlyForwards) && to < cursor->next) return outcome;
   outcome.dropped_in_flight = static_cast<int64_t>(cursor->in_flight.size());
-  outcome.dropped_parked = static_cast<int64_t>(cursor->parked.size());
+  outcome.dropped_parked = cursor->parked.size();
   if (!BARID_MUTATION(kSeekKeepsDeliveries)) DropDeliveries(key, cursor);
   if (!BARID_MUTATION(kSeekKeepsParked)) DropParked(key, cursor);
   SetNext(key, cursor, to);

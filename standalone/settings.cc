@@ -184,10 +184,11 @@ void AddBrokerSettings(Role role, Settings* s, SettingsTable* t) {
          Between(int64_t{100}, int64_t{10000000}), kNeedsRestart, "Receives that wait on one shard.");
   t->Add("broker.max_in_flight", &o->max_in_flight, Default(int64_t{100000}), Between(int64_t{1}, int64_t{10000000}),
          kNeedsRestart, "Messages of one queue that one group may have in flight.");
-  t->Add("broker.max_parked", &o->max_parked, Default(int64_t{1000000}), Between(int64_t{1000}, int64_t{100000000}),
-         kNeedsRestart,
-         "Messages of one queue that wait, for one ordered group, until their message groups are unlocked, some 50 "
-         "bytes each. With so many, nothing behind them is looked at until some are settled; that is logged.");
+  t->Add(
+      "broker.max_parked_bytes", &o->max_parked_bytes, Default(64 * kMiB), Between(64 * kKiB, 64 * kGiB), kNeedsRestart,
+      "Memory for the messages of one queue that wait, for one ordered group, until their message groups are "
+      "unlocked: 4 bytes for each of a message group that has many, 100 for one of a message group that has no other. "
+      "At so much, nothing behind them is looked at until some are settled; that is logged.");
   t->Add("broker.max_lite_topics", &o->max_lite_topics, Default(int64_t{1000000}),
          Between(int64_t{1}, int64_t{100000000}), kNeedsRestart,
          "Lite topics of one topic in one shard, about a kilobyte of memory each; messages for more are refused.");

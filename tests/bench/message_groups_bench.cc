@@ -1,5 +1,5 @@
 // What a million message groups cost in one queue of one shard: memory by what each has pending, and how long others
-// wait while one of them is stuck.
+// wait while one of them is stuck with two million messages behind it.
 //
 //   message_groups_bench DIR [groups]
 #include <unistd.h>
@@ -24,6 +24,7 @@
 namespace barid::broker {
 namespace {
 
+constexpr int64_t kStuck = 2'000'000;
 constexpr QueueKey kQueue{TopicId(1), 0};
 constexpr GroupId kGroup{1};
 
@@ -52,16 +53,11 @@ class Groups {
 
   // One message of each message group.
   void SendToEach() {
-    for (int64_t from = 0; from < count_; from += 1000) {
-      log::Append append;
-      SetKey(append.mutable_queue(), kQueue);
-      for (int64_t i = from; i < std::min(from + 1000, count_); ++i) {
-        log::Append::Entry* const entry = append.add_entries();
-        entry->set_bytes(1024);
-        entry->set_message_group(MessageGroupHash(absl::StrCat("message group ", i)));
-      }
-      Apply(append);
-    }
+    Send([](int64_t i) { return i; });
+  }
+  // As many of the first.
+  void SendToOne() {
+    Send([](int64_t) { return 0; });
   }
   // Everything that was never looked at: handed out, or parked.
   void Deliver() {
@@ -72,6 +68,19 @@ class Groups {
   }
 
  private:
+  template <typename GroupOf>
+  void Send(GroupOf group_of) {
+    for (int64_t from = 0; from < count_; from += 1000) {
+      log::Append append;
+      SetKey(append.mutable_queue(), kQueue);
+      for (int64_t i = from; i < std::min(from + 1000, count_); ++i) {
+        log::Append::Entry* const entry = append.add_entries();
+        entry->set_bytes(1024);
+        entry->set_message_group(MessageGroupHash(absl::StrCat("message group ", group_of(i))));
+      }
+      Apply(append);
+    }
+  }
   template <typename Add>
   void Pass(Add add) {
     const QueueOffset end = state_.FindQueue(kQueue)->end;
@@ -104,20 +113,23 @@ class Groups {
 void MeasureMemory(int64_t count) {
   Groups groups(count);
   int64_t before = ResidentBytes();
-  const auto per_group = [&](const char* what) {
+  const auto each = [&](const char* what) {
     const int64_t now = ResidentBytes();
-    std::printf("  %-46s %6.1f bytes per message group\n", what,
-                static_cast<double>(now - before) / static_cast<double>(count));
+    std::printf("  %-46s %6.1f bytes each\n", what, static_cast<double>(now - before) / static_cast<double>(count));
     before = now;
   };
   groups.SendToEach();
-  per_group("index entry of a message, evicted in a shard:");
+  each("index entry of a message, evicted in a shard:");
   groups.Deliver();
-  per_group("locked, one delivery in flight:");
+  each("locked, one delivery in flight:");
   groups.SendToEach();
   before = ResidentBytes();
   groups.Park();
-  per_group("and one message parked behind it:");
+  each("and one message parked behind it:");
+  groups.SendToOne();
+  before = ResidentBytes();
+  groups.Park();
+  each("as many parked behind one:");
 }
 
 // --- Latency: a shard on a real disk ---
@@ -232,7 +244,7 @@ void MeasureLatency(const std::string& dir, int64_t groups, bool stuck) {
   if (stuck) {
     bench.Send(0, 1, "stuck");
     CHECK_EQ(bench.Receive(1).size(), 1u);  // And is never settled.
-    bench.Send(0, 100'000, "stuck");
+    bench.Send(0, kStuck, "stuck");
   }
   bench.Send(0, groups, "");
   std::vector<double> micros;
@@ -246,7 +258,7 @@ void MeasureLatency(const std::string& dir, int64_t groups, bool stuck) {
   }
   std::sort(micros.begin(), micros.end());
   std::printf("  %lld groups, %s: receive of 32, p50 %.0f us, p99 %.0f us, longest %.0f us\n",
-              static_cast<long long>(groups), stuck ? "one more stuck with 100,000 messages" : "none stuck",
+              static_cast<long long>(groups), stuck ? "one more stuck with 2,000,000 messages" : "none stuck",
               micros[micros.size() / 2], micros[micros.size() * 99 / 100], micros.back());
 }
 

@@ -327,19 +327,38 @@ TEST_F(OrderTest, ARepeatedAttemptGetsItsBatchAgain) {
 
 TEST_F(OrderTest, TooManyParkedMessagesStopTheScanUntilSomeAreSettled) {
   Stop();
-  options_.max_parked = 3;
+  options_.max_parked_bytes = 2 * ParkedMessages::kMostBytes;
   Start();
-  Send({"a1", "a2", "a3", "a4", "a5", "b1"});
+  std::vector<std::string> ids;
+  for (int i = 1; i <= 60; ++i) ids.push_back(absl::StrCat("a", i));
+  ids.push_back("b1");
+  Send(ids);
   ReceiveResult result = Take(1);
-  EXPECT_THAT(Ids(Take()), IsEmpty());  // b1 is behind a5, which cannot be parked.
-  EXPECT_EQ(Stats().parked, 3);
+  for (int i = 0; i < 60; ++i) EXPECT_THAT(Ids(Take()), IsEmpty());  // Before b1 is some a that cannot be parked.
+  EXPECT_GT(Stats().parked, 20);
+  EXPECT_LT(Stats().parked, 59);
   ReceiveCall call = Call();
   call.wait = absl::Seconds(20);
   const auto waiting = StartReceive(call);
   Settle(result.deliveries[0], SettleKind::kAck);
   world_.RunFor(absl::Milliseconds(100));
   ASSERT_TRUE(waiting->has_value());
-  EXPECT_THAT(Ids(**waiting), ElementsAre("a2", "a3", "a4", "a5", "b1"));
+  EXPECT_EQ(Ids(**waiting), std::vector<std::string>(ids.begin() + 1, ids.begin() + 33));
+}
+
+TEST_F(OrderTest, WhatIsOnlyProposedToBeParkedStopsTheScanNoLongerThanThat) {
+  Stop();
+  options_.max_parked_bytes = 300 * 1024;
+  Start();
+  std::vector<std::string> ids;
+  for (int i = 0; i < 3000; ++i) ids.push_back("a");
+  ids.push_back("b1");
+  Send(ids);
+  ASSERT_THAT(Take(1).deliveries, SizeIs(1));
+  ReceiveCall call = Call();
+  call.wait = absl::Seconds(20);
+  EXPECT_THAT(Ids(Take(call)), ElementsAre("b1"));
+  EXPECT_EQ(Stats().parked, 2999);
 }
 
 // --- Many queues ---

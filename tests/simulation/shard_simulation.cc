@@ -77,7 +77,7 @@ ShardSimulation::ShardSimulation(uint64_t seed, Watch watch)
   options_.tail_cache_bytes = static_cast<int64_t>(random_.Below(3)) * 20'000;
   options_.max_in_flight = random_.OneIn(3) ? 5 + static_cast<int64_t>(random_.Below(20)) : 100'000;
   options_.priority_oldest_every = random_.OneIn(3) ? 0 : 1 + static_cast<int64_t>(random_.Below(6));
-  options_.max_parked = random_.OneIn(3) ? 1 + static_cast<int64_t>(random_.Below(20)) : 1'000'000;
+  options_.max_parked_bytes = random_.OneIn(3) ? 160 + static_cast<int64_t>(random_.Below(400)) : 64 << 20;
   options_.disk_reserve_bytes = 1 << 20;
   options_.lite_topic_expiry =
       random_.OneIn(2) ? absl::Seconds(1) + RandomDuration(absl::Seconds(20)) : absl::Hours(24);
@@ -1277,7 +1277,7 @@ void ShardSimulation::Drain() {
   WaitForDiscards();
   if (IsDown()) return;
   // What is stuck may use up what may be parked or in flight: then it does stop others.
-  if (options_.max_parked > 1000 && options_.max_in_flight > 1000 && random_.OneIn(2)) DrainOthers();
+  if (options_.max_parked_bytes > 1000 && options_.max_in_flight > 1000 && random_.OneIn(2)) DrainOthers();
   if (character_.far_timers) {
     ConsumeUntilNothingComes();
     world_.clock()->Advance(std::max(last_due_ - world_.clock()->Now(), absl::ZeroDuration()));
