@@ -34,18 +34,24 @@ else()
   target_compile_options(barid_flags INTERFACE -Wno-maybe-uninitialized -Wno-stringop-overflow -Wno-restrict
                                                -Wno-array-bounds -Wno-stringop-overread -Wno-dangling-pointer)
 endif()
+# Most of what a build costs is the tests' own code. Hardly optimised, and under AddressSanitizer alone, it takes half the time;
+# what it runs is all that it should be, but for what headers define, of which the linker may take the test's. UndefinedBehaviorSanitizer leaves out what AddressSanitizer or the processor finds, too.
+set(BARID_CODE_OPTIONS)
+set(BARID_TEST_OPTIONS -O1)
 if(BARID_SANITIZE)
-  target_compile_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE} -fno-sanitize-recover=all)
+  string(REGEX REPLACE ",(undefined|fuzzer-no-link)" "" sanitize_tests ${BARID_SANITIZE})
+  set(BARID_CODE_OPTIONS
+      -fsanitize=${BARID_SANITIZE}
+      -fno-sanitize=null,alignment,vptr,object-size,nonnull-attribute,returns-nonnull-attribute
+      -fno-sanitize-recover=all)
+  set(BARID_TEST_OPTIONS -O0 -fsanitize=${sanitize_tests})
   target_link_options(barid_flags INTERFACE -fsanitize=${BARID_SANITIZE})
 endif()
-
-# What tests are compiled with besides. Under a sanitizer their own code is not optimised: that is half of what such a build
-# costs, and what they run is optimised all the same.
-add_library(barid_test_flags INTERFACE)
-target_link_libraries(barid_test_flags INTERFACE barid_flags GTest::gmock)
-if(BARID_SANITIZE)
-  target_compile_options(barid_test_flags INTERFACE -O0)
-endif()
+define_property(TARGET PROPERTY BARID_TEST BRIEF_DOCS "Compiled with BARID_TEST_OPTIONS")
+string(REPLACE "," "$<COMMA>" BARID_CODE_OPTIONS "${BARID_CODE_OPTIONS}")
+string(REPLACE "," "$<COMMA>" BARID_TEST_OPTIONS "${BARID_TEST_OPTIONS}")
+target_compile_options(barid_flags INTERFACE
+  "$<IF:$<BOOL:$<TARGET_PROPERTY:BARID_TEST>>,${BARID_TEST_OPTIONS},${BARID_CODE_OPTIONS}>")
 
 # Two precompiled headers for the whole tree: what most files include, and the same with GoogleTest. One for each target would
 # cost more than all that it saves.
@@ -61,7 +67,8 @@ target_link_libraries(barid_pch PRIVATE barid_flags)
 target_precompile_headers(barid_pch PRIVATE ${BARID_PCH})
 if(BARID_TESTS)
   add_library(barid_test_pch OBJECT ${BARID_PCH_SOURCE})
-  target_link_libraries(barid_test_pch PRIVATE barid_test_flags)
+  set_target_properties(barid_test_pch PROPERTIES BARID_TEST ON)
+  target_link_libraries(barid_test_pch PRIVATE barid_flags GTest::gmock)
   target_precompile_headers(barid_test_pch PRIVATE ${BARID_PCH} <gmock/gmock.h> <gtest/gtest.h>)
 endif()
 
@@ -78,19 +85,31 @@ function(barid_library name)
   endif()
 endfunction()
 
-# barid_test(NAME SRCS a_test.cc ... DEPS x ... [LABELS l ...] [TIMEOUT s]): a GoogleTest program, one ctest entry.
+# How many of ctest's places a test takes: scripts/test has three for each core. So either two tests run that compute, or three
+# that mostly wait for other processes, or one and one.
+set(BARID_COMPUTES 3)
+set(BARID_WAITS 2)
+
+# barid_test(NAME SRCS a_test.cc ... DEPS x ... [LABELS l ...] [TIMEOUT s]): a GoogleTest program, one ctest entry. Labels:
+#   unit     needs no gRPC and measures nothing, so the sanitizers' builds test as much by it as any other
+#   threads  has more than one: worth ThreadSanitizer's while
+#   slow     not for the sanitizers
 function(barid_test name)
   cmake_parse_arguments(ARG "" "TIMEOUT" "SRCS;DEPS;LABELS" ${ARGN})
+  if("unit" IN_LIST ARG_LABELS AND NOT BARID_UNIT_TESTS)
+    return()
+  endif()
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 300)
   endif()
   add_executable(${name} ${ARG_SRCS})
-  target_link_libraries(${name} PRIVATE ${ARG_DEPS} barid_test_flags GTest::gtest_main)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} barid_flags GTest::gmock GTest::gtest_main)
   target_precompile_headers(${name} REUSE_FROM barid_test_pch)
   target_compile_definitions(${name} PRIVATE BARID_SOURCE_DIR="${CMAKE_SOURCE_DIR}")
-  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  set_target_properties(${name} PROPERTIES BARID_TEST ON RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  set_tests_properties(${name} PROPERTIES
+    TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}" PROCESSORS ${BARID_COMPUTES})
 endfunction()
 
 # barid_protos(NAME PROTOS api-relative paths ... DEPS other proto libraries ...): messages as barid_NAME, and, with gRPC,
@@ -112,9 +131,11 @@ function(barid_protos name)
   target_include_directories(barid_${name} SYSTEM PUBLIC ${out})
   target_link_libraries(barid_${name} PUBLIC protobuf::libprotobuf ${ARG_DEPS})
   if(BARID_SANITIZE)
-    # Without UndefinedBehaviorSanitizer: it doubles the time that generated code takes to compile, and that is not ours to mend.
-    string(REPLACE ",undefined" "" sanitize ${BARID_SANITIZE})
-    target_compile_options(barid_${name} PRIVATE -fsanitize=${sanitize})
+    # Not looked at, no more than libprotobuf is, and not optimised: it took a quarter of the whole build.
+    target_compile_options(barid_${name} PRIVATE -O0)
+    if(BARID_SANITIZE MATCHES fuzzer-no-link)
+      target_compile_options(barid_${name} PRIVATE -fsanitize=fuzzer-no-link)
+    endif()
   endif()
   if(BARID_GRPC AND ARG_SERVICES)
     set(service_sources)

@@ -25,7 +25,7 @@
 namespace barid::broker {
 namespace {
 
-constexpr uint64_t kSeeds = 2000;
+constexpr uint64_t kSeeds = 1000;
 constexpr int kCommands = 500;
 
 // One record as it stands in the log.

@@ -13,7 +13,7 @@
 namespace barid::broker {
 namespace {
 
-constexpr uint64_t kSeeds = 600;
+constexpr uint64_t kSeeds = 300;
 
 TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   uint64_t first = 1;
