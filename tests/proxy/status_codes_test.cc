@@ -1,7 +1,7 @@
 // Every call of the public API and every code that it may answer: docs/status-codes.md, and that the page says the
 // truth.
 //
-//   BARID_UPDATE_PAGES=1 build/release/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'
+//   BARID_UPDATE_PAGES=1 build/asan/tests/proxy_public_test --gtest_filter='StatusCodesTest.*'
 //
 // writes the page anew
 
