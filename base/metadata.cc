@@ -116,7 +116,6 @@ auto Find(const Map& map, const Key& key) -> typename Map::mapped_type {
 }
 }  // namespace
 
-const TopicMetadata* Metadata::FindTopic(const ResourceName& name) const { return Find(topics_by_name_, name); }
 absl::flat_hash_set<GroupId> Metadata::ResumedSince(const Metadata& before) const {
   absl::flat_hash_set<GroupId> resumed;
   for (const GroupId group : before.paused_groups_) {
@@ -125,6 +124,7 @@ absl::flat_hash_set<GroupId> Metadata::ResumedSince(const Metadata& before) cons
   return resumed;
 }
 
+const TopicMetadata* Metadata::FindTopic(const ResourceName& name) const { return Find(topics_by_name_, name); }
 const TopicMetadata* Metadata::FindTopic(TopicId id) const { return Find(topics_by_id_, id); }
 const GroupMetadata* Metadata::FindGroup(const ResourceName& name) const { return Find(groups_by_name_, name); }
 const GroupMetadata* Metadata::FindGroup(GroupId id) const { return Find(groups_by_id_, id); }
