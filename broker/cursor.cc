@@ -123,10 +123,11 @@ void Cursor::Forget(QueueOffset offset, const InFlight& delivery) {
 
 void Cursor::Park(QueueOffset offset, uint64_t message_group) { Wait(offset, message_group, /*is_parked=*/true); }
 
-void Cursor::Unpark(QueueOffset offset) {
+uint64_t Cursor::Unpark(QueueOffset offset) {
   const std::optional<uint64_t> message_group = parked.MessageGroupOf(offset);
   CHECK(message_group) << "it is not parked" << KV("offset", offset);
   StopWaiting(offset, *message_group, /*is_parked=*/true);
+  return *message_group;
 }
 
 void Cursor::UnparkAll() {

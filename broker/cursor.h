@@ -81,9 +81,9 @@ struct Cursor {
   // Keep what is derived: a delivery came, or is about to go.
   void Note(QueueOffset offset, const InFlight& delivery);
   void Forget(QueueOffset offset, const InFlight& delivery);
-  // Change `parked`, and what is derived. What is unparked is parked.
+  // Change `parked`, and what is derived. What is unparked is parked; Unpark says of which message group.
   void Park(QueueOffset offset, uint64_t message_group);
-  void Unpark(QueueOffset offset);
+  uint64_t Unpark(QueueOffset offset);
   void UnparkAll();
 
   // Derives everything anew and compares. kDataLoss says what differs.

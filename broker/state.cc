@@ -258,10 +258,7 @@ void State::Park(const CursorKey& key, Cursor* cursor, QueueOffset offset, uint6
 }
 
 void State::Unpark(const CursorKey& key, Cursor* cursor, QueueOffset offset) {
-  const std::optional<uint64_t> message_group = cursor->parked.MessageGroupOf(offset);
-  CHECK(message_group) << "it is not parked" << KV("offset", offset);
-  hash_ -= HashParked(key, offset, *message_group);
-  cursor->Unpark(offset);
+  hash_ -= HashParked(key, offset, cursor->Unpark(offset));
   dirty_parked_.insert({key, offset / kChunkOffsets});
 }
 
