@@ -27,15 +27,24 @@ class ProxyFixture : public ::testing::Test {
 
   ProxyFixture() {
     orders_ = controller_.MakeTopic("orders");
+    // Sockets have the real time, and deadlines are read by both.
+    if (TestPort::IsOverSockets()) {
+      const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(absl::Now()));
+      world_.clock()->StepWallClock(now - world_.clock()->Now());
+    }
     workers_ = controller_.MakeGroup("workers");
     for (const char* id : {"broker-0", "broker-1"}) directory_.brokers[id] = std::make_unique<FakeBroker>(id);
     Restart(ProxyOptions());
   }
-  ~ProxyFixture() override { executor_.reset(); }
+  ~ProxyFixture() override {
+    port_.Stop();
+    executor_.reset();
+  }
 
   // Another proxy with these options, in the same cluster.
   void Restart(ProxyOptions options) {
     executor_ = world_.NewExecutor("proxy");
+    port_.Stop();
     proxy_ = std::make_unique<Proxy>(world_.clock(), executor_.get(), &controller_, &directory_, options);
     proxy_->SetCallMetrics(&call_metrics_);
     proxy_->Start();

@@ -102,6 +102,7 @@ v2::Status StatusWorld::SendUntilItsDeadline() {
   broker(0).hold = true;
   v2::SendMessageRequest request;
   *request.add_messages() = MessageOf("orders", "hello");
+  port_.deadline = In(absl::Milliseconds(300));
   const auto call = port_.Start(std::string(kService) + "SendMessage", request);
   call->NearDeadline();
   broker(0).Release();
@@ -225,7 +226,7 @@ const std::vector<StatusCase>& StatusCases() {
        [](W& w) { return w.Ask("QueryRoute", w.Route("no.dots")); }},
       {"QueryRoute", v2::CLIENT_ID_REQUIRED, "the call has no client id",
        [](W& w) {
-         w.SetHeader("x-mq-client-id", " ");
+         w.SetHeader("x-mq-client-id", "");
          return w.Ask("QueryRoute", w.Route());
        }},
       {"QueryRoute", v2::TOPIC_NOT_FOUND, "there is no such topic and topics are not made on first use",
@@ -560,8 +561,8 @@ const std::vector<StatusCase>& StatusCases() {
       {"ReceiveMessage", v2::TOO_MANY_REQUESTS, "the connection has more answers to read than "
        "`public.max_connection_inflight`",
        [](W& w) {
-         w.Send("x");
-         w.LeaveRoomFor(10);
+         w.Send(Long(2000));
+         w.LeaveRoomFor(1000);
          return w.Ask("ReceiveMessage", w.ReceiveRequestOf());
        }},
       {"ReceiveMessage", v2::TOO_MANY_REQUESTS, "the shard has more receives waiting than it takes",
@@ -776,8 +777,8 @@ const std::vector<StatusCase>& StatusCases() {
       {"PullMessage", v2::TOO_MANY_REQUESTS, "the connection has more answers to read than "
        "`public.max_connection_inflight`",
        [](W& w) {
-         w.Send("x");
-         w.LeaveRoomFor(10);
+         w.Send(Long(2000));
+         w.LeaveRoomFor(1000);
          return w.Ask("PullMessage", w.PullOf(0));
        }},
       {"PullMessage", v2::TOO_MANY_REQUESTS, "the shard has more pulls waiting than it takes",
