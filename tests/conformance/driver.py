@@ -10,6 +10,7 @@ See README.md. Needs nothing but Python's standard library; the clients come fro
 
 import argparse
 import datetime
+import fcntl
 import json
 import os
 import re
@@ -102,11 +103,15 @@ def keep_results(arguments, report):
     directory = arguments.install / "results"
     directory.mkdir(parents=True, exist_ok=True)
     today = datetime.date.today().isoformat()
-    for (client, promise), wrong in report.wrong.items():
-        path = directory / f"{client}-{arguments.shape}.json"
-        results = json.loads(path.read_text()) if path.exists() else {}
-        results[promise] = {"date": today, "wrong": wrong}
-        path.write_text(json.dumps(results, indent=1))
+    with open(directory / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # Several drivers may keep results of one client.
+        for (client, promise), wrong in report.wrong.items():
+            path = directory / f"{client}-{arguments.shape}.json"
+            results = json.loads(path.read_text()) if path.exists() else {}
+            results[promise] = {"date": today, "wrong": wrong}
+            whole = path.with_suffix(".new")
+            whole.write_text(json.dumps(results, indent=1))
+            whole.replace(path)
 
 
 def create(scenario, options, server):
@@ -212,6 +217,8 @@ def main():
     for ending in (signal.SIGINT, signal.SIGTERM):
         signal.signal(ending, end_now)
     title = f"{'mixed' if arguments.mixed else 'crash' if arguments.crash else arguments.client}-{arguments.shape}"
+    if arguments.scenario:
+        title += f"-{arguments.scenario}"  # It may run beside the others.
     directory = arguments.install / "runs" / title
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)

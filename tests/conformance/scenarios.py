@@ -684,7 +684,7 @@ class Scenario:
     fifo_topic: bool = False  # Needs one besides.
     without: tuple = ()  # Clients that cannot do it.
     drive: Callable = drive_one
-    takes_long: bool = False  # Not in ctest.
+    takes_long: bool = False  # Not with --quick.
     twice: bool = False  # Needs second() of its topic and group, too.
     door: tuple = ()  # Arguments for doors of its own: it gets its own server.
 
