@@ -13,6 +13,7 @@
 #include "base/status.h"
 #include "base/stored_message.h"
 #include "proxy/explanation.h"
+#include "proxy/message_finder.h"
 #include "proxy/public/admin_conversions.h"
 #include "proxy/public/admin_method.h"
 #include "proxy/public/conversions.h"
@@ -84,93 +85,10 @@ void ToProto(const FoundMessage& message, const Metadata& metadata, const std::s
   if (with_body) out->set_body(view->Body().data(), view->Body().size());
 }
 
-// Asks the shards one after the other, from one on, until `visit` has enough.
-//
-// A continuation is "<shard>/<what that shard said>".
-struct Tour {
-  Proxy* proxy = nullptr;
-  CallPtr call;
-  Snapshot metadata;
-  std::vector<const ShardMetadata*> shards;
-  size_t next = 0;
-  std::string resume;  // What the next shard said before.
-
-  // Where a continuation says. kInvalidArgument if it says nothing of use.
-  absl::Status Begin(absl::string_view token) {
-    shards = Router::Shards(*metadata);
-    if (token.empty()) return absl::OkStatus();
-    const std::pair<absl::string_view, absl::string_view> parts = absl::StrSplit(token, absl::MaxSplits('/', 1));
-    uint64_t shard = 0;
-    if (!absl::SimpleAtoi(parts.first, &shard))
-      return absl::InvalidArgumentError("the continuation is not one of this method's");
-    while (next < shards.size() && shards[next]->id < ShardId(shard)) ++next;
-    if (next < shards.size() && shards[next]->id == ShardId(shard)) resume = std::string(parts.second);
-    return absl::OkStatus();
-  }
-  std::string Token(const std::string& said) const { return absl::StrCat(shards[next]->id.value(), "/", said); }
-  void Advance() {
-    ++next;
-    resume.clear();
-  }
-};
-
 // --- FindMessages ---
 
-struct Finding : Tour {
-  LookupCall lookup;
-  std::string only_shard;
-  bool with_body = false;
-  admin::FindMessagesResponse response;
-};
-
-void FindNext(std::shared_ptr<Finding> finding);
-
-void OnFound(const std::shared_ptr<Finding>& finding, const LookupResult& result) {
-  const ShardMetadata& shard = *finding->shards[finding->next];
-  if (absl::IsInvalidArgument(result.status)) return finding->call->Fail(result.status);
-  if (!result.status.ok()) {
-    finding->response.add_silent_brokers(absl::StrCat(shard.leader, " (", result.status.message(), ")"));
-    finding->Advance();
-    return FindNext(finding);
-  }
-  for (const FoundMessage& message : result.messages) {
-    ToProto(message, *finding->metadata, shard.name, finding->with_body, finding->response.add_messages());
-    finding->lookup.max_bytes -= static_cast<int64_t>(message.stored.size());
-  }
-  finding->lookup.max_messages -= static_cast<int32_t>(result.messages.size());
-  if (!result.resume.empty()) {
-    finding->response.set_resume(finding->Token(result.resume));
-    return finding->call->Answer(Serialize(finding->response));
-  }
-  finding->Advance();
-  if (finding->next < finding->shards.size() && (finding->lookup.max_messages <= 0 || finding->lookup.max_bytes <= 0)) {
-    finding->response.set_resume(finding->Token(""));
-    return finding->call->Answer(Serialize(finding->response));
-  }
-  FindNext(finding);
-}
-
-void FindNext(std::shared_ptr<Finding> finding) {
-  while (finding->next < finding->shards.size() && !finding->only_shard.empty() &&
-         finding->shards[finding->next]->name != finding->only_shard) {
-    finding->Advance();
-  }
-  if (finding->next == finding->shards.size()) return finding->call->Answer(Serialize(finding->response));
-  const absl::StatusOr<Target> target =
-      finding->proxy->router().ById(*finding->metadata, finding->shards[finding->next]->id);
-  if (!target.ok()) {
-    LookupResult failed;
-    failed.status = target.status();
-    return OnFound(finding, failed);
-  }
-  LookupCall lookup = finding->lookup;
-  lookup.shard = finding->shards[finding->next]->id;
-  lookup.resume = finding->resume;
-  target->broker->Lookup(std::move(lookup), [finding](const LookupResult& result) { OnFound(finding, result); });
-}
-
-absl::Status ReadRequest(const admin::FindMessagesRequest& request, Finding* finding) {
-  LookupCall& lookup = finding->lookup;
+absl::Status ReadRequest(const admin::FindMessagesRequest& request, const Metadata& metadata, MessageSearch* search) {
+  LookupCall& lookup = search->lookup;
   switch (request.by_case()) {
     case admin::FindMessagesRequest::kMessageId:
       lookup.kind = LookupCall::Kind::kId;
@@ -184,9 +102,9 @@ absl::Status ReadRequest(const admin::FindMessagesRequest& request, Finding* fin
       lookup.kind = LookupCall::Kind::kOffset;
       lookup.queue = request.place().queue();
       lookup.offset = request.place().offset();
-      finding->only_shard = request.place().shard();
-      if (!finding->only_shard.empty() && finding->metadata->FindShard(finding->only_shard) == nullptr) {
-        return absl::NotFoundError(absl::StrCat("there is no shard ", finding->only_shard));
+      search->only_shard = request.place().shard();
+      if (!search->only_shard.empty() && metadata.FindShard(search->only_shard) == nullptr) {
+        return absl::NotFoundError(absl::StrCat("there is no shard ", search->only_shard));
       }
       break;
     case admin::FindMessagesRequest::kRange: {
@@ -205,24 +123,39 @@ absl::Status ReadRequest(const admin::FindMessagesRequest& request, Finding* fin
         absl::StrCat("max_messages is ", request.max_messages(), ", expected 0 to ", kMostMessages));
   }
   lookup.max_messages = request.max_messages() == 0 ? kDefaultMessages : request.max_messages();
-  finding->with_body = request.with_body();
-  return finding->Begin(request.resume());
+  search->resume = request.resume();
+  return absl::OkStatus();
 }
 
 void FindMessages(Proxy* proxy, CallPtr call, const admin::FindMessagesRequest& request) {
-  auto finding = std::make_shared<Finding>();
-  finding->proxy = proxy;
-  finding->metadata = proxy->router().Snapshot();
+  Snapshot metadata = proxy->router().Snapshot();
   const ResourceName name = FromProto(request.topic());
-  const TopicMetadata* const topic = finding->metadata->FindTopic(name);
+  const TopicMetadata* const topic = metadata->FindTopic(name);
   if (topic == nullptr) return call->Fail(NoTopic(name));
-  finding->lookup.topic = topic->id;
-  if (const absl::Status status = ReadRequest(request, finding.get()); !status.ok()) return call->Fail(status);
-  finding->call = std::move(call);
-  FindNext(std::move(finding));
+  MessageSearch search;
+  search.lookup.topic = topic->id;
+  if (const absl::Status status = ReadRequest(request, *metadata, &search); !status.ok()) return call->Fail(status);
+  FindMessages(
+      &proxy->router(), metadata, std::move(search),
+      [call = std::move(call), metadata, with_body = request.with_body()](absl::StatusOr<MessagesFound> found) mutable {
+        if (!found.ok()) return call->Fail(found.status());
+        admin::FindMessagesResponse response;
+        for (const MessagesFound::Entry& entry : found->messages) {
+          ToProto(entry.message, *metadata, entry.shard->name, with_body, response.add_messages());
+        }
+        response.set_resume(found->resume);
+        for (const std::string& broker : found->silent_brokers) response.add_silent_brokers(broker);
+        call->Answer(Serialize(response));
+      });
 }
 
 // --- ExplainMessage ---
+
+// A call of an operator that asks the shards one after the other.
+struct Tour : ShardTour {
+  Proxy* proxy = nullptr;
+  CallPtr call;
+};
 
 struct Explaining : Tour {
   LookupCall lookup;
@@ -277,7 +210,7 @@ void ToProto(const LookupResult& result, const Metadata& metadata, const std::st
 }
 
 void ExplainNext(std::shared_ptr<Explaining> explaining) {
-  if (explaining->next == explaining->shards.size()) {
+  if (explaining->has_ended()) {
     // Where somebody is silent nobody knows.
     if (explaining->response.lives().empty() && explaining->response.silent_brokers().empty()) {
       return explaining->call->Fail(absl::NotFoundError(absl::StrCat(
@@ -285,7 +218,7 @@ void ExplainNext(std::shared_ptr<Explaining> explaining) {
     }
     return explaining->call->Answer(Serialize(explaining->response));
   }
-  const ShardMetadata& shard = *explaining->shards[explaining->next];
+  const ShardMetadata& shard = explaining->shard();
   const auto answered = [explaining, &shard](const LookupResult& result) {
     if (!result.status.ok()) {
       explaining->response.add_silent_brokers(absl::StrCat(shard.leader, " (", result.status.message(), ")"));
@@ -346,8 +279,7 @@ void OnRedriven(const std::shared_ptr<Redriving>& redriving, const RedriveResult
   if (!result.status.ok()) {
     const bool is_refusal = absl::IsInvalidArgument(result.status) || absl::IsNotFound(result.status);
     if (is_refusal && response.redriven() == 0) return redriving->call->Fail(result.status);
-    response.add_silent_brokers(
-        absl::StrCat(redriving->shards[redriving->next]->leader, " (", result.status.message(), ")"));
+    response.add_silent_brokers(absl::StrCat(redriving->shard().leader, " (", result.status.message(), ")"));
     redriving->Advance();
     return RedriveNext(redriving);
   }
@@ -363,7 +295,7 @@ void OnRedriven(const std::shared_ptr<Redriving>& redriving, const RedriveResult
     return redriving->call->Answer(Serialize(response));
   }
   redriving->Advance();
-  if (redriving->next < redriving->shards.size() && redriving->redrive.max_messages <= 0) {
+  if (!redriving->has_ended() && redriving->redrive.max_messages <= 0) {
     response.set_resume(redriving->Token(""));
     return redriving->call->Answer(Serialize(response));
   }
@@ -371,9 +303,9 @@ void OnRedriven(const std::shared_ptr<Redriving>& redriving, const RedriveResult
 }
 
 void RedriveNext(std::shared_ptr<Redriving> redriving) {
-  if (redriving->next == redriving->shards.size()) return redriving->call->Answer(Serialize(redriving->response));
+  if (redriving->has_ended()) return redriving->call->Answer(Serialize(redriving->response));
   RedriveCall& redrive = redriving->redrive;
-  redrive.shard = redriving->shards[redriving->next]->id;
+  redrive.shard = redriving->shard().id;
   redrive.from = 0;
   redrive.to = std::numeric_limits<QueueOffset>::max();
   const std::pair<absl::string_view, absl::string_view> range =

@@ -11,7 +11,8 @@
 #include "absl/strings/str_cat.h"
 #include "base/mutex.h"
 #include "base/status.h"
-#include "proxy/offsets.h"
+#include "proxy/cluster_stats.h"
+#include "proxy/group_reset.h"
 #include "proxy/public/admin_conversions.h"
 #include "proxy/public/admin_messages.h"
 #include "proxy/public/admin_method.h"
@@ -55,86 +56,6 @@ ControllerApi::Changed AnswerGroup(CallPtr call, ResourceName name) {
     ToProto(*group, &response);
     call->Answer(Serialize(response));
   };
-}
-
-// Stats of all brokers together.
-struct ClusterStats {
-  std::vector<QueueStats> queues;  // By topic, shard, queue.
-  std::vector<GroupCount> counts;  // Of all shards together; by group, topic.
-  std::vector<std::string> silent_brokers;
-};
-
-// Also says how many of its topic are delayed for each.
-std::vector<GroupCount> SumOfShards(std::vector<GroupCount> counts) {
-  std::sort(counts.begin(), counts.end(), [](const GroupCount& a, const GroupCount& b) {
-    return std::tie(a.group, a.topic, a.shard) < std::tie(b.group, b.topic, b.shard);
-  });
-  std::vector<GroupCount> sums;
-  for (const GroupCount& count : counts) {
-    if (sums.empty() || sums.back().group != count.group || sums.back().topic != count.topic) {
-      sums.push_back(count);
-      continue;
-    }
-    GroupCount& sum = sums.back();
-    sum.ready += count.ready;
-    sum.in_flight += count.in_flight;
-    sum.blocked += count.blocked;
-    sum.delayed += count.delayed;
-    sum.dead_lettered += count.dead_lettered;
-    if (count.oldest) sum.oldest = sum.oldest ? std::min(*sum.oldest, *count.oldest) : *count.oldest;
-  }
-  // Those of topics come first.
-  absl::flat_hash_map<TopicId, int64_t> delayed;
-  for (GroupCount& sum : sums) {
-    if (sum.group == GroupId()) {
-      delayed[sum.topic] = sum.delayed;
-    } else if (const auto found = delayed.find(sum.topic); found != delayed.end()) {
-      sum.delayed = found->second;
-    }
-  }
-  return sums;
-}
-
-// Asks every broker. One that fails is named, the others' figures count all the same.
-void AskStats(Proxy* proxy, const Metadata& metadata, StatsCall call, Callback<ClusterStats> done) {
-  struct Gathering {
-    Mutex mu;
-    ClusterStats stats ABSL_GUARDED_BY(mu);
-    size_t left ABSL_GUARDED_BY(mu) = 1;  // One for the loop below.
-    Callback<ClusterStats> done;
-  };
-  auto gathering = std::make_shared<Gathering>();
-  gathering->done = std::move(done);
-  const auto gather = [gathering](const std::string& broker, StatsResult result) {
-    ClusterStats stats;
-    {
-      MutexLock lock(&gathering->mu);
-      if (!result.status.ok()) gathering->stats.silent_brokers.push_back(broker);
-      for (QueueStats& queue : result.queues) gathering->stats.queues.push_back(std::move(queue));
-      for (GroupCount& count : result.counts) gathering->stats.counts.push_back(std::move(count));
-      if (--gathering->left > 0) return;
-      stats = std::move(gathering->stats);
-    }
-    std::sort(stats.queues.begin(), stats.queues.end(), [](const QueueStats& a, const QueueStats& b) {
-      return std::tie(a.queue.topic, a.shard, a.queue.queue) < std::tie(b.queue.topic, b.shard, b.queue.queue);
-    });
-    stats.counts = SumOfShards(std::move(stats.counts));
-    std::sort(stats.silent_brokers.begin(), stats.silent_brokers.end());
-    gathering->done(std::move(stats));
-  };
-  for (const BrokerMetadata& broker : metadata.tables().brokers) {
-    {
-      MutexLock lock(&gathering->mu);
-      ++gathering->left;
-    }
-    BrokerApi* const api = proxy->router().brokers()->Find(broker.id);
-    if (api == nullptr) {
-      gather(broker.id, {absl::UnavailableError("cannot be reached"), {}, {}});
-    } else {
-      api->Stats(call, [gather, id = broker.id](StatsResult result) { gather(id, std::move(result)); });
-    }
-  }
-  gather("", StatsResult());
 }
 
 // Asks the leader of every shard. One that fails is named, the others' transactions are listed all the same.
@@ -208,21 +129,8 @@ absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& meta
   if (topic == nullptr) return NoTopic(topic_name);
   const GroupMetadata* const group = metadata.FindGroup(group_name);
   if (group == nullptr) return NoGroup(group_name);
-  ResetOffsetCall reset;
-  reset.group = group->id;
-  reset.topic = topic->id;
-  reset.metadata_revision = metadata.revision();
-  reset.stored = group->kind == GroupKind::kOffset;
+  ASSIGN_OR_RETURN(ResetOffsetCall reset, ResetOf(metadata, *group, *topic));
   reset.dry_run = request.dry_run();
-  if (!reset.stored && metadata.FindSubscription(group->id, topic->id) == nullptr) {
-    if (group->kind == GroupKind::kUndecided) {
-      return absl::FailedPreconditionError(
-          absl::StrCat("the group ", group_name.ToString(),
-                       " has neither received a message nor stored an offset yet: it has no place"));
-    }
-    return absl::NotFoundError(
-        absl::StrCat("the group ", group_name.ToString(), " has not read the topic ", topic_name.ToString(), " yet"));
-  }
   switch (request.target_case()) {
     case admin::ResetOffsetRequest::kOffset:
       if (request.offset() < 0) {
@@ -255,60 +163,28 @@ absl::StatusOr<std::map<ShardId, ResetOffsetCall>> ResetsOf(const Metadata& meta
     call.queues.push_back(queue.queue());
   }
   if (!request.queues().empty()) return resets;
-  for (const ShardMetadata* const shard : Router::Shards(metadata)) {
-    if (topic->QueuesIn(shard->id) == 0) continue;
-    resets.emplace(shard->id, reset).first->second.shard = shard->id;
-  }
-  return resets;
+  return InAllShards(metadata, *topic, reset);
 }
 
-// Asks the leader of every shard that is meant. One that fails is named; it may have moved the group, or not.
+// A shard that fails is named; it may have moved the group, or not.
 void ResetOffset(Proxy* proxy, CallPtr call, const admin::ResetOffsetRequest& request) {
-  const Snapshot metadata = proxy->router().Snapshot();
+  Snapshot metadata = proxy->router().Snapshot();
   const absl::StatusOr<std::map<ShardId, ResetOffsetCall>> resets = ResetsOf(*metadata, request);
   if (!resets.ok()) return call->Fail(resets.status());
-  struct Gathering {
-    Mutex mu;
-    std::map<ShardId, ResetOffsetResult> results ABSL_GUARDED_BY(mu);
-    size_t left ABSL_GUARDED_BY(mu) = 1;  // One for the loop below.
-    bool stored = false;
-    CallPtr call;
-  };
-  auto gathering = std::make_shared<Gathering>();
-  gathering->call = std::move(call);
-  gathering->stored = metadata->FindGroup(FromProto(request.group()))->kind == GroupKind::kOffset;
-  const auto gather = [gathering, metadata](ShardId shard, ResetOffsetResult result) {
-    std::map<ShardId, ResetOffsetResult> results;
-    {
-      MutexLock lock(&gathering->mu);
-      if (shard != ShardId()) gathering->results[shard] = std::move(result);
-      if (--gathering->left > 0) return;
-      results = std::move(gathering->results);
-    }
-    admin::ResetOffsetResponse response;
-    response.set_kind(gathering->stored ? admin::GROUP_KIND_OFFSET : admin::GROUP_KIND_DELIVERY);
-    for (const auto& [shard, moved] : results) {
-      const ShardMetadata* const place = metadata->FindShard(shard);
-      if (!moved.status.ok()) response.add_silent_brokers(place->leader.empty() ? place->name : place->leader);
-      for (const ResetOffsetResult::Entry& entry : moved.entries) ToProto(entry, place->name, response.add_queues());
-    }
-    gathering->call->Answer(Serialize(response));
-  };
-  for (const auto& [shard, reset] : *resets) {
-    {
-      MutexLock lock(&gathering->mu);
-      ++gathering->left;
-    }
-    const absl::StatusOr<Target> target = proxy->router().ById(*metadata, shard);
-    if (!target.ok()) {
-      gather(shard, {target.status(), {}});
-      continue;
-    }
-    AskLeader<ResetOffsetCall, ResetOffsetResult>(
-        &proxy->router(), *target, reset, &BrokerApi::ResetOffset,
-        [gather, shard = shard](ResetOffsetResult result) { gather(shard, std::move(result)); });
-  }
-  gather(ShardId(), {});
+  const bool stored = metadata->FindGroup(FromProto(request.group()))->kind == GroupKind::kOffset;
+  ResetOffsets(&proxy->router(), *metadata, *resets,
+               [call = std::move(call), metadata, stored](std::map<ShardId, ResetOffsetResult> results) mutable {
+                 admin::ResetOffsetResponse response;
+                 response.set_kind(stored ? admin::GROUP_KIND_OFFSET : admin::GROUP_KIND_DELIVERY);
+                 for (const auto& [shard, moved] : results) {
+                   const ShardMetadata* const place = metadata->FindShard(shard);
+                   if (!moved.status.ok())
+                     response.add_silent_brokers(place->leader.empty() ? place->name : place->leader);
+                   for (const ResetOffsetResult::Entry& entry : moved.entries)
+                     ToProto(entry, place->name, response.add_queues());
+                 }
+                 call->Answer(Serialize(response));
+               });
 }
 
 template <typename Response>
@@ -330,7 +206,7 @@ void DescribeTopic(Proxy* proxy, CallPtr call, const ResourceName& name) {
   ToProto(*topic, response->mutable_topic());
   StatsCall stats;
   stats.topic = topic->id;
-  AskStats(proxy, *metadata, stats,
+  AskStats(&proxy->router(), *metadata, stats,
            [call = std::move(call), response = std::move(response), metadata](ClusterStats gathered) mutable {
              WriteStats(gathered, *metadata, response.get());
              call->Answer(Serialize(*response));
@@ -348,7 +224,7 @@ void DescribeGroup(Proxy* proxy, CallPtr call, const ResourceName& name) {
   }
   StatsCall stats;
   stats.group = group->id;
-  AskStats(proxy, *metadata, stats,
+  AskStats(&proxy->router(), *metadata, stats,
            [call = std::move(call), response = std::move(response), metadata,
             id = group->id](ClusterStats gathered) mutable {
              // Only this group's places, whatever else a broker tells.
@@ -389,7 +265,7 @@ void DescribeCluster(Proxy* proxy, const std::string& version, CallPtr call) {
   response.set_topics(static_cast<int32_t>(tables.topics.size()));
   response.set_groups(static_cast<int32_t>(tables.groups.size()));
   response.set_clients_connected(static_cast<int32_t>(proxy->clients().All().size()));
-  AskStats(proxy, *metadata, {TopicId(), GroupId(), /*counts_only=*/true},
+  AskStats(&proxy->router(), *metadata, {TopicId(), GroupId(), /*counts_only=*/true},
            [call = std::move(call), response = std::move(response)](ClusterStats gathered) mutable {
              for (const GroupCount& count : gathered.counts) {
                response.set_ready(response.ready() + count.ready);
