@@ -80,6 +80,9 @@ class ControllerApi : public MetadataSource {
   // Records that `group` reads `topic`, from the group's start position, which makes it a group that is delivered to.
   // OK if it is recorded already; kFailedPrecondition if the group is offset-based.
   virtual void Subscribe(GroupId group, TopicId topic, Changed done) = 0;
+  // Forgets that `group` reads `topic`: brokers drop its places there. kNotFound if it does not. Who reads on
+  // subscribes it anew, from its start position.
+  virtual void Unsubscribe(GroupId group, TopicId topic, Changed done) = 0;
 
   // Best effort: one that is lost is as if the proxy had come later with the next.
   virtual void ReportGroups(GroupReport report) = 0;

@@ -35,7 +35,7 @@ absl::string_view CommandName(uint16_t type) {
       "Hold",        "Settle",         "MakeVisible",    "ClientGone",       "Move",      "Expire",
       "Trim",        "ConfigureQueue", "StateHash",      "CloseGroup",       "Schedule",  "FireTimer",
       "CancelTimer", "Prepare",        "EndTransaction", "CheckTransaction", "Redeliver", "CommitOffset",
-      "SeekCursor",  "Redrive",        "Carry"};
+      "SeekCursor",  "Redrive",        "Carry",          "CloseSubscription"};
   static_assert(std::size(kNames) == kCommandTypes);
   return type < kCommandTypes ? kNames[type] : "unknown";
 }

@@ -16,11 +16,12 @@ namespace log = ::barid::log::v1;
 
 // A change of a shard's state, as it stands in the log (api/barid/log/v1/log.proto). The alternative's place is its
 // number there, so index() is the record's type; monostate is none.
-using Command = std::variant<std::monostate, log::EpochStart, log::Append, log::OpenCursor, log::Deliver, log::Skip,
-                             log::Hold, log::Settle, log::MakeVisible, log::ClientGone, log::Move, log::Expire,
-                             log::Trim, log::ConfigureQueue, log::StateHash, log::CloseGroup, log::Schedule,
-                             log::FireTimer, log::CancelTimer, log::Prepare, log::EndTransaction, log::CheckTransaction,
-                             log::Redeliver, log::CommitOffset, log::SeekCursor, log::Redrive, log::Carry>;
+using Command =
+    std::variant<std::monostate, log::EpochStart, log::Append, log::OpenCursor, log::Deliver, log::Skip, log::Hold,
+                 log::Settle, log::MakeVisible, log::ClientGone, log::Move, log::Expire, log::Trim, log::ConfigureQueue,
+                 log::StateHash, log::CloseGroup, log::Schedule, log::FireTimer, log::CancelTimer, log::Prepare,
+                 log::EndTransaction, log::CheckTransaction, log::Redeliver, log::CommitOffset, log::SeekCursor,
+                 log::Redrive, log::Carry, log::CloseSubscription>;
 inline constexpr uint16_t kCommandTypes = std::variant_size_v<Command>;
 
 inline uint16_t CommandType(const Command& command) { return static_cast<uint16_t>(command.index()); }

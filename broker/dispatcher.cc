@@ -36,6 +36,13 @@ bool Dispatcher::Matches(const Pending& receive, uint32_t tag_hash) const {
 
 void Dispatcher::SetMetadata(std::shared_ptr<const Metadata> metadata) {
   const std::shared_ptr<const Metadata> before = std::exchange(metadata_, std::move(metadata));
+  // Who waits for what the group does not read any more is to ask again: that subscribes the group anew.
+  std::vector<uint64_t> ended;
+  for (const auto& [line, ids] : lines_) {
+    if (metadata_->FindSubscription(line.group, line.topic) == nullptr)
+      ended.insert(ended.end(), ids.begin(), ids.end());
+  }
+  for (const uint64_t id : ended) Finish(id, ReceiveResult{});
   const absl::flat_hash_set<GroupId> resumed = metadata_->ResumedSince(*before);
   if (resumed.empty()) return;
   for (const auto& [line, ids] : lines_) {
@@ -51,6 +58,9 @@ void Dispatcher::Receive(uint64_t id, ReceiveCall call, Callback<ReceiveResult> 
   if (waiting() >= core_->options().max_waiting_receives) {
     return refuse(RetryAfterError(absl::Seconds(1), absl::StrCat("more than ", core_->options().max_waiting_receives,
                                                                  " receives wait on this shard")));
+  }
+  if (metadata_->FindSubscription(call.group, call.topic) == nullptr) {
+    return refuse(absl::UnavailableError("the group was unsubscribed from the topic meanwhile: ask again"));
   }
   absl::StatusOr<std::shared_ptr<const filter::Filter>> filter = nullptr;
   if (!call.sql.empty()) filter = filters_.Compile(call.sql);
@@ -347,6 +357,9 @@ void Dispatcher::OnDelivered(uint64_t id, const CursorKey& key, std::vector<Pick
 void Dispatcher::PutBack(uint64_t id, Pending* receive) {
   if (!core_->leading()) return Finish(id, ReceiveResult{core_->halted(), {}});
   if (receive->cancelled || draining_) return Finish(id, ReceiveResult{});
+  // As SetMetadata ends those that wait.
+  if (metadata_->FindSubscription(receive->call.group, receive->call.topic) == nullptr)
+    return Finish(id, ReceiveResult{});
   receive->waiting = true;
   lines_[receive->line].push_front(id);
   deadlines_.insert({receive->deadline_us, id});
@@ -516,14 +529,31 @@ void Dispatcher::EndSeek(const CursorKey& key) {
   Wake(key);
 }
 
+void Dispatcher::OnUnsubscribed(GroupId group, TopicId topic) {
+  // What scans and lite topics know is about cursors that are gone.
+  for (auto& [key, reserved] : reserved_) {
+    if (key.group == group && key.queue.topic == topic) reserved.scanned = 0;
+  }
+  for (auto it = scans_ahead_.begin(); it != scans_ahead_.end();) {
+    const auto next = std::next(it);
+    if (it->group == group && it->queue.topic == topic) scans_ahead_.erase(it);
+    it = next;
+  }
+  lite_.ReadyAll(topic, group, [this](const ReceiveLine& line) { WakeLine(line); });
+  Wake(topic, group);
+}
+
 // A group reads a queue for the first time in this shard: where it starts is what the controller recorded.
-void Dispatcher::OpenCursor(const CursorKey& key) {
+void Dispatcher::OpenCursor(const CursorKey& key, const SubscriptionMetadata& subscription) {
   if (!opening_.insert(key).second) return;
-  const SubscriptionMetadata* const subscription = metadata_->FindSubscription(key.group, key.queue.topic);
   StartFrom start;
-  if (subscription != nullptr && !IsDeadLetterTopic(key.queue.topic) && !IsDiscardedTopic(key.queue.topic))
-    start = subscription->start;
-  auto open = [this, key](QueueOffset offset) {
+  if (!IsDeadLetterTopic(key.queue.topic) && !IsDiscardedTopic(key.queue.topic)) start = subscription.start;
+  auto open = [this, key, since = subscription.created](QueueOffset offset) {
+    const SubscriptionMetadata* const now = metadata_->FindSubscription(key.group, key.queue.topic);
+    if (now == nullptr || now->created != since) {  // Unsubscribed while the offset was looked for.
+      opening_.erase(key);
+      return Wake(key);
+    }
     log::OpenCursor command;
     command.set_group_id(key.group.value());
     SetKey(command.mutable_queue(), key.queue);

@@ -59,6 +59,8 @@ class Dispatcher {
   // is under way that knows nothing of it.
   void BeginSeek(const CursorKey& key) { ++seeking_[key]; }
   void EndSeek(const CursorKey& key);
+  // The group's cursors in the topic are gone, and may come anew.
+  void OnUnsubscribed(GroupId group, TopicId topic);
   // Whether a cursor in this queue is to be moved.
   bool IsSeeking(const QueueKey& queue) const;
   // Serves who was woken. After each run of applied records.
@@ -155,7 +157,7 @@ class Dispatcher {
   void Hold(Reserved* reserved, const Claim& claim);
   void Release(const CursorKey& key, Reserved* reserved, const Claim& claim);
   void NoteTooManyParked(const CursorKey& key, int64_t parked);
-  void OpenCursor(const CursorKey& key);
+  void OpenCursor(const CursorKey& key, const SubscriptionMetadata& subscription);
   void SettleUnwanted(const CursorKey& key, Reserved* reserved,
                       const std::vector<std::pair<QueueOffset, LogIndex>>& unwanted);
   // Parked messages that a filter leaves out.

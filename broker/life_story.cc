@@ -237,6 +237,11 @@ void LifeStory::Do(const log::SeekCursor& command) {
       absl::StrCat("an operator moved the group to offset ", command.to());
 }
 
+void LifeStory::Do(const log::CloseSubscription& command) {
+  if (TopicId(command.topic_id()) != queue_.topic || places_.erase(command.group_id()) == 0) return;
+  Tell("unsubscribed", command.group_id(), nullptr)->detail = "the group does not read the topic any more";
+}
+
 void LifeStory::Do(const log::Expire& command) {
   if (!IsHere(command.queue()) || command.first() <= offset_) return;
   for (auto& [group, place] : places_) {

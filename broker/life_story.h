@@ -60,6 +60,7 @@ class LifeStory {
   void Do(const log::Redrive& command);
   void Do(const log::OpenCursor& command);
   void Do(const log::SeekCursor& command);
+  void Do(const log::CloseSubscription& command);
   void Do(const log::Expire& command);
   void Do(const log::ConfigureQueue& command);
   template <typename T>

@@ -143,6 +143,16 @@ void LiteSubscriptions::Ready(const QueueKey& queue, std::optional<GroupId> grou
   }
 }
 
+void LiteSubscriptions::ReadyAll(TopicId topic, GroupId group, absl::FunctionRef<void(const ReceiveLine&)> wake) {
+  for (auto it = clients_.lower_bound({topic, group, ""});
+       it != clients_.end() && it->first.topic == topic && it->first.group == group; ++it) {
+    for (const std::string& name : it->second->names) {
+      if (const std::optional<QueueKey> queue = table_.Find(topic, name)) it->second->ready.insert(queue->queue);
+    }
+    if (!it->second->ready.empty()) wake(it->first);
+  }
+}
+
 std::optional<QueueKey> LiteSubscriptions::Next(const ReceiveLine& line) {
   const auto found = clients_.find(line);
   if (found == clients_.end() || found->second->ready.empty()) return std::nullopt;

@@ -54,6 +54,8 @@ class LiteSubscriptions {
   // The queue may have something to give: to each client of `group`, or of all groups, that reads its lite topic. Calls
   // `wake` with the line of each.
   void Ready(const QueueKey& queue, std::optional<GroupId> group, absl::FunctionRef<void(const ReceiveLine&)> wake);
+  // The same of all that clients of the group read there.
+  void ReadyAll(TopicId topic, GroupId group, absl::FunctionRef<void(const ReceiveLine&)> wake);
   // One of those that may have something for this client, each in its turn. nullopt: there is none.
   std::optional<QueueKey> Next(const ReceiveLine& line);
   size_t ReadyFor(const ReceiveLine& line) const;

@@ -550,7 +550,7 @@ void Lookup::TellStay(const JobPtr& job) {
   const Stay stay = job->stays[stay_place];
   auto story = std::make_shared<LifeStory>(stay.queue, stay.offset);
   LookupIndex::Query query;
-  query.hashes = {LifeHashOf(stay.queue, stay.offset), QueueHash(stay.queue)};
+  query.hashes = {LifeHashOf(stay.queue, stay.offset), QueueHash(stay.queue), TopicHash(stay.queue.topic)};
   query.from = job->story_from;
   Search(
       std::move(query),

@@ -17,6 +17,7 @@ constexpr uint64_t kKeyKind = 2;
 constexpr uint64_t kOriginKind = 3;
 constexpr uint64_t kLifeKind = 4;
 constexpr uint64_t kQueueKind = 5;
+constexpr uint64_t kTopicKind = 6;
 
 using Visit = absl::FunctionRef<void(uint64_t)>;
 
@@ -67,6 +68,8 @@ void VisitCommand(const T& command, Visit visit) {
   } else if constexpr (std::is_same_v<T, log::OpenCursor> || std::is_same_v<T, log::Expire> ||
                        std::is_same_v<T, log::ConfigureQueue> || std::is_same_v<T, log::SeekCursor>) {
     visit(QueueHash(KeyOf(command.queue())));
+  } else if constexpr (std::is_same_v<T, log::CloseSubscription>) {
+    visit(TopicHash(TopicId(command.topic_id())));
   } else if constexpr (std::is_same_v<T, log::FireTimer> || std::is_same_v<T, log::CancelTimer>) {
     for (const log::TimerRef& ref : command.timers()) visit(OriginHash(ref.log_index()));
   } else if constexpr (std::is_same_v<T, log::EndTransaction> || std::is_same_v<T, log::CheckTransaction>) {
@@ -95,6 +98,8 @@ uint64_t LifeHash(const QueueKey& queue, int64_t block) {
 uint64_t QueueHash(const QueueKey& queue) {
   return StableHash({kQueueKind, queue.topic.value(), static_cast<uint64_t>(queue.queue)});
 }
+
+uint64_t TopicHash(TopicId topic) { return StableHash({kTopicKind, topic.value()}); }
 
 void VisitMessages(const Command& command, size_t bulk_offset, absl::FunctionRef<void(const BulkMessage&)> visit) {
   std::visit(

@@ -32,6 +32,8 @@ inline uint64_t LifeHashOf(const QueueKey& queue, QueueOffset offset) { return L
 
 // The record says something of a queue as a whole, or opens a cursor in it.
 uint64_t QueueHash(const QueueKey& queue);
+// The same of a topic.
+uint64_t TopicHash(TopicId topic);
 
 // Calls `visit` for each hash of a record; for some more than once. kDataLoss if the record does not decode.
 absl::Status VisitHashes(const storage::Record& record, absl::FunctionRef<void(uint64_t)> visit);

@@ -7,68 +7,69 @@
 namespace barid::broker {
 
 #define BARID_MUTATIONS_LIST(X)                                                                                   \
-  X(kAnswerBeforeCommit)      /* a send is answered when proposed */                                              \
-  X(kSkipSync)                /* records count as durable without fdatasync */                                    \
-  X(kIgnoreSyncFailure)       /* a failed sync is taken for a good one */                                         \
-  X(kAppendOffsetOffByOne)    /* entries of one record share an offset */                                         \
-  X(kAppendForgetsLastEntry)  /* the last entry of a record of several makes no entry */                          \
-  X(kAppendToDeletedQueue)    /* a deleted queue takes messages */                                                \
-  X(kDeliverForgetsAttempt)   /* redelivery does not count the attempt */                                         \
-  X(kDeliverIgnoresInvisible) /* what another member holds is delivered too */                                    \
-  X(kDeliverSettlesFirst)     /* the first message of a delivery is taken for settled */                          \
-  X(kDeliverSkipsOne)         /* the scan position moves one too far */                                           \
-  X(kOpenCursorLate)          /* a group starts one message late */                                               \
-  X(kSkipOneMore)             /* Skip settles one message more */                                                 \
-  X(kSettleIgnoresNonce)      /* an old receipt settles a newer delivery */                                       \
-  X(kSettleAckLost)           /* an acknowledgement is answered and not applied */                                \
-  X(kSettleAckNeighbour)      /* an acknowledgement also settles the next message in flight */                    \
-  X(kShowAtForgotten)         /* a returned message never becomes visible */                                      \
-  X(kSuspendCounts)           /* what a member put off without trying it counts as an attempt */                  \
-  X(kUndeliveredCounts)       /* an answer that did not leave counts as an attempt */                             \
-  X(kMakeVisibleForgotten)    /* a lapse is not noticed */                                                        \
-  X(kMakeVisibleSettles)      /* a lapse settles */                                                               \
-  X(kMakeVisibleEarly)        /* a lapse applies to a deadline that was moved */                                  \
-  X(kFilterDeliversAll)       /* what an SQL filter leaves out is delivered */                                    \
-  X(kFilterLosesMatches)      /* what matches an SQL filter is passed over */                                     \
-  X(kHoldForever)             /* a held delivery has no cap */                                                    \
-  X(kHoldForgotten)           /* nothing is ever held */                                                          \
-  X(kHoldAgainAndAgain)       /* each sign of life of a client is written down */                                 \
-  X(kGoneTooEarly)            /* a client is gone after a quarter of the time */                                  \
-  X(kNoTimeAfterLead)         /* a new leader takes for gone of whom it has not heard yet */                      \
-  X(kClientGoneForgotten)     /* a dead client keeps what it holds */                                             \
-  X(kMoveLosesMessage)        /* a dead letter is removed here and not added there */                             \
-  X(kMoveKeepsMessage)        /* a dead letter is added there and not removed here */                             \
-  X(kRedriveLosesMessage)     /* a dead letter that goes back is removed there and not added here */              \
-  X(kRedriveKeepsMessage)     /* a dead letter that goes back stays there too */                                  \
-  X(kExpireOneMore)           /* retention takes one message too many */                                          \
-  X(kExpireKeepsDeliveries)   /* deliveries of expired messages stay */                                           \
-  X(kTrimIgnoresLive)         /* space is freed below a live entry */                                             \
-  X(kCloseGroupForgotten)     /* a deleted group keeps its cursors */                                             \
-  X(kScheduleAtOnce)          /* a scheduled message enters its queue when it is sent */                          \
-  X(kScheduleForgotten)       /* a scheduled message makes no timer */                                            \
-  X(kScheduleLosesWhatIsDue)  /* a scheduled message that is due already makes no entry */                        \
-  X(kScheduleOffsetOff)       /* scheduled messages of one record share an offset */                              \
-  X(kTimerHoldsNoLog)         /* a timer does not keep the log that has its message */                            \
-  X(kFireEarly)               /* a timer fires two seconds early */                                               \
-  X(kFireForgotten)           /* the leader fires nothing */                                                      \
-  X(kFireLosesMessage)        /* a timer goes and its message does not enter the queue */                         \
-  X(kFireKeepsTimer)          /* a message enters its queue and its timer stays */                                \
-  X(kCancelForgotten)         /* a recall is answered and not applied */                                          \
-  X(kCancelOfTheGone)         /* a recall of what was delivered is taken */                                       \
-  X(kTimersOfTheDeletedStay)  /* a deleted queue keeps its timers */                                              \
-  X(kTimerHorizonTooFar)      /* far timers that were not brought in count as near */                             \
-  X(kTimersLeaveUnwritten)    /* far timers leave memory before a checkpoint has them */                          \
-  X(kUnlockForgotten)         /* what is parked is not offered when its message group is unlocked */              \
-  X(kUnlockTooEarly)          /* one delivery of several that becomes visible unlocks its message group */        \
-  X(kParkedIsSettled)         /* what the scan passes over because of a lock is taken for settled */              \
-  X(kRunFromTheSecond)        /* redelivery of a message group starts at its second message */                    \
-  X(kRunIgnoresWaiting)       /* a new message overtakes parked ones of its message group */                      \
-  X(kRunIgnoresLock)          /* what follows a message that somebody holds is delivered */                       \
-  X(kRedeliverOfOthers)       /* an attempt id gives what another receive was given */                            \
-  X(kRedeliverCounts)         /* a repeated attempt counts */                                                     \
-  X(kMoveKeepsLock)           /* a dead letter still locks its message group */                                   \
-  X(kCheckpointForgetsParked) /* messages parked since the last checkpoint are not written */                     \
-  X(kCheckpointForgetsOrder)  /* an ordered cursor is not ordered after a restart */                              \
+  X(kAnswerBeforeCommit)         /* a send is answered when proposed */                                           \
+  X(kSkipSync)                   /* records count as durable without fdatasync */                                 \
+  X(kIgnoreSyncFailure)          /* a failed sync is taken for a good one */                                      \
+  X(kAppendOffsetOffByOne)       /* entries of one record share an offset */                                      \
+  X(kAppendForgetsLastEntry)     /* the last entry of a record of several makes no entry */                       \
+  X(kAppendToDeletedQueue)       /* a deleted queue takes messages */                                             \
+  X(kDeliverForgetsAttempt)      /* redelivery does not count the attempt */                                      \
+  X(kDeliverIgnoresInvisible)    /* what another member holds is delivered too */                                 \
+  X(kDeliverSettlesFirst)        /* the first message of a delivery is taken for settled */                       \
+  X(kDeliverSkipsOne)            /* the scan position moves one too far */                                        \
+  X(kOpenCursorLate)             /* a group starts one message late */                                            \
+  X(kSkipOneMore)                /* Skip settles one message more */                                              \
+  X(kSettleIgnoresNonce)         /* an old receipt settles a newer delivery */                                    \
+  X(kSettleAckLost)              /* an acknowledgement is answered and not applied */                             \
+  X(kSettleAckNeighbour)         /* an acknowledgement also settles the next message in flight */                 \
+  X(kShowAtForgotten)            /* a returned message never becomes visible */                                   \
+  X(kSuspendCounts)              /* what a member put off without trying it counts as an attempt */               \
+  X(kUndeliveredCounts)          /* an answer that did not leave counts as an attempt */                          \
+  X(kMakeVisibleForgotten)       /* a lapse is not noticed */                                                     \
+  X(kMakeVisibleSettles)         /* a lapse settles */                                                            \
+  X(kMakeVisibleEarly)           /* a lapse applies to a deadline that was moved */                               \
+  X(kFilterDeliversAll)          /* what an SQL filter leaves out is delivered */                                 \
+  X(kFilterLosesMatches)         /* what matches an SQL filter is passed over */                                  \
+  X(kHoldForever)                /* a held delivery has no cap */                                                 \
+  X(kHoldForgotten)              /* nothing is ever held */                                                       \
+  X(kHoldAgainAndAgain)          /* each sign of life of a client is written down */                              \
+  X(kGoneTooEarly)               /* a client is gone after a quarter of the time */                               \
+  X(kNoTimeAfterLead)            /* a new leader takes for gone of whom it has not heard yet */                   \
+  X(kClientGoneForgotten)        /* a dead client keeps what it holds */                                          \
+  X(kMoveLosesMessage)           /* a dead letter is removed here and not added there */                          \
+  X(kMoveKeepsMessage)           /* a dead letter is added there and not removed here */                          \
+  X(kRedriveLosesMessage)        /* a dead letter that goes back is removed there and not added here */           \
+  X(kRedriveKeepsMessage)        /* a dead letter that goes back stays there too */                               \
+  X(kExpireOneMore)              /* retention takes one message too many */                                       \
+  X(kExpireKeepsDeliveries)      /* deliveries of expired messages stay */                                        \
+  X(kTrimIgnoresLive)            /* space is freed below a live entry */                                          \
+  X(kCloseGroupForgotten)        /* a deleted group keeps its cursors */                                          \
+  X(kCloseSubscriptionForgotten) /* a group that was unsubscribed keeps its cursors */                            \
+  X(kScheduleAtOnce)             /* a scheduled message enters its queue when it is sent */                       \
+  X(kScheduleForgotten)          /* a scheduled message makes no timer */                                         \
+  X(kScheduleLosesWhatIsDue)     /* a scheduled message that is due already makes no entry */                     \
+  X(kScheduleOffsetOff)          /* scheduled messages of one record share an offset */                           \
+  X(kTimerHoldsNoLog)            /* a timer does not keep the log that has its message */                         \
+  X(kFireEarly)                  /* a timer fires two seconds early */                                            \
+  X(kFireForgotten)              /* the leader fires nothing */                                                   \
+  X(kFireLosesMessage)           /* a timer goes and its message does not enter the queue */                      \
+  X(kFireKeepsTimer)             /* a message enters its queue and its timer stays */                             \
+  X(kCancelForgotten)            /* a recall is answered and not applied */                                       \
+  X(kCancelOfTheGone)            /* a recall of what was delivered is taken */                                    \
+  X(kTimersOfTheDeletedStay)     /* a deleted queue keeps its timers */                                           \
+  X(kTimerHorizonTooFar)         /* far timers that were not brought in count as near */                          \
+  X(kTimersLeaveUnwritten)       /* far timers leave memory before a checkpoint has them */                       \
+  X(kUnlockForgotten)            /* what is parked is not offered when its message group is unlocked */           \
+  X(kUnlockTooEarly)             /* one delivery of several that becomes visible unlocks its message group */     \
+  X(kParkedIsSettled)            /* what the scan passes over because of a lock is taken for settled */           \
+  X(kRunFromTheSecond)           /* redelivery of a message group starts at its second message */                 \
+  X(kRunIgnoresWaiting)          /* a new message overtakes parked ones of its message group */                   \
+  X(kRunIgnoresLock)             /* what follows a message that somebody holds is delivered */                    \
+  X(kRedeliverOfOthers)          /* an attempt id gives what another receive was given */                         \
+  X(kRedeliverCounts)            /* a repeated attempt counts */                                                  \
+  X(kMoveKeepsLock)              /* a dead letter still locks its message group */                                \
+  X(kCheckpointForgetsParked)    /* messages parked since the last checkpoint are not written */                  \
+  X(kCheckpointForgetsOrder)     /* an ordered cursor is not ordered after a restart */                           \
   X(kCheckpointForgetsTimers)                                                                                     \
   X(kCheckpointKeepsGoneTimers)    /* timers that fired or were recalled stay in the store */                     \
   X(kPrepareVisible)               /* a prepared message is in its queue at once */                               \

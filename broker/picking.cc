@@ -329,9 +329,9 @@ Dispatcher::Served Dispatcher::PickFrom(uint64_t id, Pending* receive, const Que
   if (seeking_.contains(key)) return Served::kLater;
   const Cursor* const cursor = core_->state().FindCursor(key);
   if (cursor == nullptr) {
-    // A deleted group reads nothing; its receives end with their time.
-    if (metadata_->FindGroup(key.group) == nullptr) return Served::kNothing;
-    OpenCursor(key);
+    const SubscriptionMetadata* const subscription = metadata_->FindSubscription(key.group, queue.topic);
+    if (subscription == nullptr) return Served::kNothing;  // Unsubscribed, or deleted.
+    OpenCursor(key, *subscription);
     return Served::kLater;
   }
   Picking picking(this, id, receive, key, *cursor, ReservedFor(key, *cursor), messages_left, bytes_left);

@@ -53,10 +53,18 @@ void Retention::DropDeleted() {
     core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
   }
   std::set<GroupId> gone;
+  std::vector<std::pair<GroupId, TopicId>> unsubscribed;
   const auto& cursors = core_->state().cursors();
-  for (auto it = cursors.begin(); it != cursors.end();
-       it = cursors.lower_bound({GroupId(it->first.group.value() + 1), {}})) {
-    if (metadata_->FindGroup(it->first.group) == nullptr) gone.insert(it->first.group);
+  for (auto it = cursors.begin(); it != cursors.end();) {
+    const GroupId group = it->first.group;
+    const TopicId topic = it->first.queue.topic;
+    if (metadata_->FindGroup(group) == nullptr) {
+      gone.insert(group);
+      it = cursors.lower_bound({GroupId(group.value() + 1), {}});
+      continue;
+    }
+    if (metadata_->FindSubscription(group, topic) == nullptr) unsubscribed.emplace_back(group, topic);
+    it = cursors.lower_bound({group, {TopicId(topic.value() + 1), 0}});
   }
   for (const auto& [key, offset] : core_->state().offsets().all()) {
     if (metadata_->FindGroup(key.group) == nullptr) gone.insert(key.group);
@@ -64,6 +72,12 @@ void Retention::DropDeleted() {
   for (const GroupId group : gone) {
     log::CloseGroup command;
     command.set_group_id(group.value());
+    core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
+  }
+  for (const auto& [group, topic] : unsubscribed) {
+    log::CloseSubscription command;
+    command.set_group_id(group.value());
+    command.set_topic_id(topic.value());
     core_->Propose(Command(std::move(command)), Bytes(), [](absl::StatusOr<Outcome>) {});
   }
 }

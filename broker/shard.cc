@@ -620,6 +620,8 @@ void Shard::OnApplied(const Command& command, const Outcome& outcome) {
   };
   if (const auto* open = std::get_if<log::OpenCursor>(&command)) {
     if (outcome.status.ok()) dispatcher_.OnOpened({GroupId(open->group_id()), KeyOf(open->queue())});
+  } else if (const auto* closed = std::get_if<log::CloseSubscription>(&command)) {
+    if (outcome.status.ok()) dispatcher_.OnUnsubscribed(GroupId(closed->group_id()), TopicId(closed->topic_id()));
   } else if (std::holds_alternative<log::Append>(command)) {
     if (outcome.status.ok()) WakeReaders(outcome.queue);
   } else if (const auto* move = std::get_if<log::Move>(&command)) {

@@ -820,6 +820,20 @@ absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseGrou
   return Outcome();
 }
 
+absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::CloseSubscription& command) {
+  if (BARID_MUTATION(kCloseSubscriptionForgotten)) return Outcome();
+  const GroupId group(command.group_id());
+  const TopicId topic(command.topic_id());
+  bool any = false;
+  for (auto it = cursors_.lower_bound(CursorKey{group, {topic, 0}});
+       it != cursors_.end() && it->first.group == group && it->first.queue.topic == topic;) {
+    it = EraseCursor(it);
+    any = true;
+  }
+  if (!any) return Refused(absl::NotFoundError("the group has no cursor in the topic here"));
+  return Outcome();
+}
+
 absl::StatusOr<Outcome> State::Do(const RecordInfo& record, const log::Schedule& command) {
   const QueueKey key = KeyOf(command.queue());
   if (absl::Status status = CheckTakesMessages(key); !status.ok()) return Refused(std::move(status));

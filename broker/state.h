@@ -190,6 +190,7 @@ class State {
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::ConfigureQueue& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::StateHash& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CloseGroup& command);
+  absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CloseSubscription& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::Schedule& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::FireTimer& command);
   absl::StatusOr<Outcome> Do(const RecordInfo& record, const log::CancelTimer& command);

@@ -178,6 +178,11 @@ void Controller::Subscribe(GroupId group, TopicId topic, Changed done) {
       std::move(done));
 }
 
+void Controller::Unsubscribe(GroupId group, TopicId topic, Changed done) {
+  Change(
+      "group unsubscribed", [this, group, topic] { return PlanUnsubscribe(state_, group, topic); }, std::move(done));
+}
+
 void Controller::ReportGroups(GroupReport report) {
   executor_->Post([this, report = std::move(report)] {
     activity_.OnReport(report, clock_->SinceBoot());

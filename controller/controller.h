@@ -60,6 +60,7 @@ class Controller : public ControllerApi {
   void UpdateGroup(GroupUpdate update, Changed done) override;
   void DeleteGroup(ResourceName name, Changed done) override;
   void Subscribe(GroupId group, TopicId topic, Changed done) override;
+  void Unsubscribe(GroupId group, TopicId topic, Changed done) override;
   void ReportGroups(GroupReport report) override;
   void RegisterBroker(BrokerRegistration registration,
                       absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)> done) override;

@@ -422,6 +422,17 @@ absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLim
   return plan;
 }
 
+absl::StatusOr<Plan> PlanUnsubscribe(const MetadataState& state, GroupId group, TopicId topic) {
+  std::string key = SubscriptionKey(group, topic);
+  if (state.Find<SubscriptionMetadata>(key) == nullptr) {
+    return absl::NotFoundError(
+        absl::StrCat("the group ", group.value(), " is not subscribed to the topic ", topic.value()));
+  }
+  Plan plan;
+  plan.deletes.push_back(std::move(key));
+  return plan;
+}
+
 namespace {
 
 // What the broker found, by shard. A broker whose data belongs elsewhere is refused before anything is granted to it:

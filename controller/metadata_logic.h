@@ -69,6 +69,8 @@ Plan PlanExpireGroups(const MetadataState& state, const std::vector<GroupId>& du
 absl::StatusOr<Plan> PlanSubscribe(const MetadataState& state, const MetadataLimits& limits, GroupId group,
                                    TopicId topic, absl::Time now);
 
+absl::StatusOr<Plan> PlanUnsubscribe(const MetadataState& state, GroupId group, TopicId topic);
+
 // The grant holds once the plan is committed. Each of the broker's shards takes the next epoch. The broker leads it,
 // unless the log that it found is not the registered one: then nobody does, until the broker returns with the right
 // log.

@@ -399,6 +399,13 @@ void ControllerClient::Subscribe(GroupId group, TopicId topic, Changed done) {
   core_->Change<controller_pb::SubscribeRequest>(&Async::Subscribe, std::move(request), std::move(done));
 }
 
+void ControllerClient::Unsubscribe(GroupId group, TopicId topic, Changed done) {
+  controller_pb::UnsubscribeRequest request;
+  request.set_group_id(group.value());
+  request.set_topic_id(topic.value());
+  core_->Change<controller_pb::UnsubscribeRequest>(&Async::Unsubscribe, std::move(request), std::move(done));
+}
+
 void ControllerClient::ReportGroups(GroupReport report) {
   controller_pb::ReportGroupsRequest request;
   Encode(report, &request);

@@ -201,6 +201,14 @@ grpc::ServerUnaryReactor* ControllerService::Subscribe(grpc::CallbackServerConte
   return reactor;
 }
 
+grpc::ServerUnaryReactor* ControllerService::Unsubscribe(grpc::CallbackServerContext* context,
+                                                         const v1::UnsubscribeRequest* request,
+                                                         v1::ChangeResponse* response) {
+  grpc::ServerUnaryReactor* const reactor = context->DefaultReactor();
+  api_->Unsubscribe(GroupId(request->group_id()), TopicId(request->topic_id()), Answer(reactor, response));
+  return reactor;
+}
+
 grpc::ServerUnaryReactor* ControllerService::ReportGroups(grpc::CallbackServerContext* context,
                                                           const v1::ReportGroupsRequest* request,
                                                           v1::ReportGroupsResponse*) {

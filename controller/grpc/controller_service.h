@@ -37,6 +37,8 @@ class ControllerService final : public v1::Controller::CallbackService {
                                         v1::ChangeResponse* response) override;
   grpc::ServerUnaryReactor* Subscribe(grpc::CallbackServerContext* context, const v1::SubscribeRequest* request,
                                       v1::ChangeResponse* response) override;
+  grpc::ServerUnaryReactor* Unsubscribe(grpc::CallbackServerContext* context, const v1::UnsubscribeRequest* request,
+                                        v1::ChangeResponse* response) override;
   grpc::ServerUnaryReactor* ReportGroups(grpc::CallbackServerContext* context, const v1::ReportGroupsRequest* request,
                                          v1::ReportGroupsResponse* response) override;
   grpc::ServerUnaryReactor* RegisterBroker(grpc::CallbackServerContext* context,

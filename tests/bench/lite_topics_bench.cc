@@ -61,6 +61,7 @@ class Bench {
     GroupMetadata& group = tables.groups.emplace_back();
     group.id = kGroup;
     group.name = {"", "group"};
+    tables.subscriptions.push_back({kGroup, kParent, {}});
     Call([&](absl::Notification* done) {
       shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
       shard_->Lead(1, "broker", [done](absl::Status status) {

@@ -154,6 +154,7 @@ class Bench {
     group.id = kGroup;
     group.name = {"", "group"};
     group.order = DeliveryOrder::kFifo;
+    tables.subscriptions.push_back({kGroup, kQueue.topic, {}});
     Call([&](absl::Notification* done) {
       shard_->SetMetadata(std::make_shared<const Metadata>(std::move(tables)));
       shard_->Lead(1, "broker", [done](absl::Status status) {
@@ -206,6 +207,7 @@ class Bench {
     std::vector<Delivery> deliveries;
     Call([&](absl::Notification* done) {
       shard_->Receive(next_id_++, std::move(call), [&, done](ReceiveResult result) {
+        CHECK_OK(result.status);
         deliveries = std::move(result.deliveries);
         done->Notify();
       });

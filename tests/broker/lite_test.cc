@@ -130,9 +130,7 @@ class LiteShardTest : public ShardFixture {
     topic.type = MessageType::kLite;
     topic.queues_per_shard = 1;
     topic.retention.age = absl::Hours(72);
-    SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
-    subscription.group = kGroup;
-    subscription.topic = kParent;
+    tables_.subscriptions.push_back({kGroup, kParent, {}});
     for (const GroupId id : {kGroup, kOtherGroup}) {
       GroupMetadata& group = tables_.groups.emplace_back();
       group.id = id;
@@ -140,6 +138,11 @@ class LiteShardTest : public ShardFixture {
       group.order = id == kOtherGroup ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
     }
     Start();
+  }
+
+  void SubscribeOther() {
+    tables_.subscriptions.push_back({kOtherGroup, kParent, {}});
+    Tell();
   }
 
   absl::Status Send(const std::string& lite_topic, const std::string& id) {
@@ -238,6 +241,7 @@ TEST_F(LiteShardTest, AReceiveThatWaitsIsWokenByASubscription) {
 }
 
 TEST_F(LiteShardTest, MembersOfAGroupShareALiteTopicAndOtherGroupsHaveItAll) {
+  SubscribeOther();
   for (const char* id : {"0", "1", "2", "3"}) EXPECT_THAT(Send("a", id), IsOk());
   EXPECT_THAT(Reads("ann", {"a"}), IsOk());
   EXPECT_THAT(Reads("bob", {"a"}), IsOk());
@@ -262,6 +266,7 @@ TEST_F(LiteShardTest, WhatIsNotAcknowledgedComesAgain) {
 }
 
 TEST_F(LiteShardTest, AnOrderedGroupIsGivenALiteTopicOneMessageAfterTheOther) {
+  SubscribeOther();
   for (const char* id : {"a0", "a1", "a2", "a3"}) EXPECT_THAT(Send("a", id), IsOk());
   EXPECT_THAT(Send("b", "b0"), IsOk());
   for (const char* client : {"ann", "bob"})
@@ -270,8 +275,6 @@ TEST_F(LiteShardTest, AnOrderedGroupIsGivenALiteTopicOneMessageAfterTheOther) {
   EXPECT_THAT(Ids(two), ElementsAre("a0", "a1"));
   const auto other = Receive("bob", kOtherGroup);
   EXPECT_THAT(Ids(other), ElementsAre("b0")) << "another lite topic";
-  tables_.subscriptions.push_back({kOtherGroup, kParent, {}});
-  Tell();
   // Many look in vain, and one message is parked for all of them.
   EXPECT_THAT(Receive("bob", kOtherGroup), IsEmpty());
   const auto waits = StartReceive("bob", absl::Seconds(20), kOtherGroup);

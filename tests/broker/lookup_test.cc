@@ -53,6 +53,7 @@ class LookupTest : public ShardFixture {
       subscription.group = id;
       subscription.topic = kTopic;
     }
+    tables_.subscriptions.push_back({kIdle, DeadLetterTopicId(kGroup), {}});
     Start();
   }
 

@@ -41,6 +41,7 @@ class OrderTest : public ShardFixture {
       SubscriptionMetadata& subscription = tables_.subscriptions.emplace_back();
       subscription.group = group.id;
       subscription.topic = kTopic;
+      tables_.subscriptions.push_back({group.id, DeadLetterTopicId(kGroup), {}});
     }
     Start();
   }

@@ -88,6 +88,11 @@ class PositionsTest : public ShardFixture {
   }
 
   std::vector<Delivery> Receive(GroupId group = kGroup, int32_t most = 32) {
+    const auto is_it = [&](const SubscriptionMetadata& one) { return one.group == group; };
+    if (std::none_of(tables_.subscriptions.begin(), tables_.subscriptions.end(), is_it)) {
+      tables_.subscriptions.push_back({group, kQueue.topic, {}});
+      Tell();
+    }
     ReceiveCall call;
     call.shard = kShard;
     call.group = group;

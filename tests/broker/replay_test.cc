@@ -85,7 +85,7 @@ class CommandGenerator {
     if (dice < 94) return MakeExpire();
     if (dice < 97) return MakeTrim();
     if (dice < 98) return MakeStateHash();
-    if (dice < 99) return MakeClose();
+    if (dice < 99) return random_.OneIn(2) ? MakeClose() : MakeCloseSubscription();
     if (dice < 105) return MakeSchedule();
     if (dice < 111) return MakeFire();
     if (dice < 114) return MakeCancel();
@@ -455,6 +455,13 @@ class CommandGenerator {
     return command;
   }
 
+  Command MakeCloseSubscription() {
+    log::CloseSubscription command;
+    command.set_group_id(AnyGroup().value());
+    command.set_topic_id(AnyQueue().topic.value());
+    return command;
+  }
+
   Command MakeSchedule() {
     log::Schedule command;
     SetKey(command.mutable_queue(), AnyQueue());
@@ -742,6 +749,8 @@ const std::set<std::string>& AllFacts() {
       "StateHash ABORTED",
       "CloseGroup OK",
       "CloseGroup NOT_FOUND",
+      "CloseSubscription OK",
+      "CloseSubscription NOT_FOUND",
       "Schedule OK",
       "Schedule NOT_FOUND",
       "Schedule at once",

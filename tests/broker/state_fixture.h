@@ -230,6 +230,12 @@ class StateTest : public ::testing::Test {
     command.set_group_id(group.value());
     return Apply(command);
   }
+  Outcome Unsubscribe(GroupId group, TopicId topic) {
+    log::CloseSubscription command;
+    command.set_group_id(group.value());
+    command.set_topic_id(topic.value());
+    return Apply(command);
+  }
   // Messages to be delivered at these times, in one record.
   Outcome Schedule(const std::vector<int64_t>& times, QueueKey queue = kQueue) {
     log::Schedule command;

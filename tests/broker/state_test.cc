@@ -879,6 +879,26 @@ TEST_F(DeliveryTest, AGroupThatComesBackKnowsNothing) {
   EXPECT_THAT(InFlightOffsets(), IsEmpty());
 }
 
+// --- CloseSubscription ---
+
+TEST_F(DeliveryTest, AnUnsubscribedGroupLosesItsCursorsInThatTopicOnly) {
+  const QueueKey second{kQueue.topic, kQueue.queue + 1};
+  const QueueKey elsewhere{TopicId(kQueue.topic.value() + 1), 0};
+  for (const QueueKey& key : {second, elsewhere}) {
+    Configure(key);
+    Subscribe(0, kGroup, key);
+  }
+  Subscribe(0, kOtherGroup);
+  Deliver(0, 2);
+  EXPECT_THAT(Unsubscribe(kGroup, kQueue.topic).status, HasCode(kOk));
+  EXPECT_EQ(state_->FindCursor({kGroup, kQueue}), nullptr);
+  EXPECT_EQ(state_->FindCursor({kGroup, second}), nullptr);
+  EXPECT_NE(state_->FindCursor({kGroup, elsewhere}), nullptr);
+  EXPECT_NE(state_->FindCursor({kOtherGroup, kQueue}), nullptr);
+  EXPECT_THAT(state_->deadlines(), IsEmpty());
+  EXPECT_THAT(Unsubscribe(kGroup, kQueue.topic).status, HasCode(kNotFound));
+}
+
 // --- The hash ---
 
 TEST_F(StateTest, WhatComesAndGoesLeavesNoTraceInTheHash) {

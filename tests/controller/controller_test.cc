@@ -340,6 +340,12 @@ TEST_F(ControllerTest, EveryCallReachesItsLogic) {
   ASSERT_THAT(subscribed, IsOk());
   EXPECT_NE((*subscribed)->FindSubscription(GroupId(1), TopicId(1)), nullptr);
 
+  const auto unsubscribe = [&](auto done) { controller_->Unsubscribe(GroupId(1), TopicId(1), std::move(done)); };
+  const auto unsubscribed = Await(unsubscribe);
+  ASSERT_THAT(unsubscribed, IsOk());
+  EXPECT_EQ((*unsubscribed)->FindSubscription(GroupId(1), TopicId(1)), nullptr);
+  EXPECT_TRUE(absl::IsNotFound(Await(unsubscribe).status()));
+
   const auto rotated = Await([&](auto done) { controller_->RotateSigningKey(std::move(done)); });
   ASSERT_THAT(rotated, IsOk());
   EXPECT_THAT((*rotated)->tables().signing_keys, SizeIs(2));

@@ -173,6 +173,9 @@ TEST_F(ControllerGrpcTest, EveryCallArrives) {
   retry.max_attempts = 2;
   ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->UpdateGroup({{"", "g"}, retry}, std::move(done)); }), IsOk());
   ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->Subscribe(GroupId(1), TopicId(1), std::move(done)); }), IsOk());
+  ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->Unsubscribe(GroupId(1), TopicId(1), std::move(done)); }),
+              IsOk());
+  ASSERT_THAT(Await<Snapshot>([&](auto done) { client_->Subscribe(GroupId(1), TopicId(1), std::move(done)); }), IsOk());
 
   const auto grant = Await<BrokerGrant>([&](auto done) {
     client_->RegisterBroker({"b", "host:1", {}}, std::move(done));

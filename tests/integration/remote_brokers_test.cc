@@ -30,6 +30,7 @@ class FakeController : public ControllerApi {
   void UpdateGroup(GroupUpdate, Changed) override {}
   void DeleteGroup(ResourceName, Changed) override {}
   void Subscribe(GroupId, TopicId, Changed) override {}
+  void Unsubscribe(GroupId, TopicId, Changed) override {}
   void ReportGroups(GroupReport) override {}
   void RegisterBroker(BrokerRegistration, absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)>) override {}
   void RegisterReplica(std::string, BrokerRegistration::Replica, Changed) override {}

@@ -144,6 +144,16 @@ void FakeController::Subscribe(GroupId group, TopicId topic, Changed done) {
   Answer(std::move(done));
 }
 
+void FakeController::Unsubscribe(GroupId group, TopicId topic, Changed done) {
+  if (current_->FindSubscription(group, topic) == nullptr) return done(absl::NotFoundError("not subscribed"));
+  if (failure_.ok()) {
+    Edit([&](Metadata::Tables* tables) {
+      std::erase_if(tables->subscriptions, [&](const auto& s) { return s.group == group && s.topic == topic; });
+    });
+  }
+  Answer(std::move(done));
+}
+
 void FakeController::RegisterBroker(BrokerRegistration, absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)> done) {
   done(absl::UnimplementedError("not in this fake"));
 }

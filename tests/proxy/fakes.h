@@ -33,6 +33,7 @@ class FakeController : public ControllerApi {
   void UpdateGroup(GroupUpdate update, Changed done) override;
   void DeleteGroup(ResourceName name, Changed done) override;
   void Subscribe(GroupId group, TopicId topic, Changed done) override;
+  void Unsubscribe(GroupId group, TopicId topic, Changed done) override;
   void ReportGroups(GroupReport report) override { group_reports.push_back(std::move(report)); }
   void RegisterBroker(BrokerRegistration, absl::AnyInvocable<void(absl::StatusOr<BrokerGrant>)> done) override;
   void RegisterReplica(std::string, BrokerRegistration::Replica, Changed done) override;

@@ -194,6 +194,11 @@ void ShardSimulation::PublishMetadata() {
   Metadata::Tables tables;
   tables.revision = ++revision_;
   tables.cluster = "simulated";
+  for (const GroupId id : unsubscribed_) {
+    GroupMetadata& group = tables.groups.emplace_back();
+    group.id = id;
+    group.name = {"", absl::StrCat("group-", id.value())};
+  }
   for (const Stream& stream : streams_) {
     if (stream.topic.id != hidden_) {
       TopicMetadata& topic = tables.topics.emplace_back();
@@ -215,7 +220,6 @@ void ShardSimulation::PublishMetadata() {
       group.retry = one.policy;
       group.order = one.ordered ? DeliveryOrder::kFifo : DeliveryOrder::kNone;
       group.paused = paused_ == one.id;
-      if (one.mourned) continue;
       SubscriptionMetadata& subscription = tables.subscriptions.emplace_back();
       subscription.group = one.id;
       subscription.topic = one.topic;
@@ -367,7 +371,8 @@ void ShardSimulation::SendTo(const Stream& stream) {
   }
   const uint64_t count = random_.OneIn(12) ? 1 + random_.Below(120) : 1 + random_.Below(4);
   const uint64_t body_bytes = random_.OneIn(20) ? 3000 : 40;
-  const bool scheduled = stream.message_groups == 0 && !stream.is_priority && random_.OneIn(3);
+  const bool scheduled = stream.message_groups == 0 && random_.OneIn(3);
+  // A topic has one type: one with priorities has no transactions. With types relaxed it may have scheduled messages.
   call.prepare = stream.message_groups == 0 && !stream.is_priority && !scheduled && (outlasts_ || random_.OneIn(3));
   std::vector<Checker::Number> numbers;
   for (uint64_t i = 0; i < count; ++i) {
@@ -1011,6 +1016,24 @@ void ShardSimulation::OutlastTheLog() {
   for (int ends = 0; ends < 12; ++ends) EndSomething();
 }
 
+bool ShardSimulation::HasForgotten(GroupId group, TopicId topic) {
+  PublishMetadata();
+  const auto is_forgotten = [&] {
+    const auto& cursors = process_->shard->state().cursors();
+    const auto cursor = cursors.lower_bound({group, {topic, 0}});
+    return cursor == cursors.end() || cursor->first.group != group || cursor->first.queue.topic != topic;
+  };
+  const bool in_time = world_.RunUntil([&] { return IsDown() || is_forgotten(); }, absl::Seconds(5));
+  if (IsDown()) return false;
+  if (!in_time) {
+    checker_.Violate(absl::StrCat("group ", group.value(), " was unsubscribed, and still has a place"));
+    return false;
+  }
+  std::erase_if(receipts_, [&](const Checker::Receipt& receipt) { return receipt.group == group; });
+  // Its dead letters stay, and are no business of who comes anew.
+  return process_->shard->state().FindQueue({DeadLetterTopicId(group), 0}) == nullptr;
+}
+
 void ShardSimulation::DeleteSomething() {
   Stream& stream = streams_[random_.Below(streams_.size())];
   LookAtStats();
@@ -1025,14 +1048,24 @@ void ShardSimulation::DeleteSomething() {
     AddStream(number);
     std::swap(streams_.back(), streams_[static_cast<size_t>(number)]);
   } else {
+    // The group with its dead letters, or only that it reads the topic.
     const size_t place = random_.Below(stream.groups.size() / 2) * 2;
-    Trace("delete group ", stream.groups[place].id.value());
+    const bool stays = random_.OneIn(2);
+    Trace(stays ? "unsubscribe group " : "delete group ", stream.groups[place].id.value());
+    if (stays) unsubscribed_.push_back(stream.groups[place].id);
     checker_.VoidTopic(stream.groups[place + 1].topic);
     checker_.DropGroup(stream.groups[place].id);
     checker_.DropGroup(stream.groups[place + 1].id);
     stream.groups.erase(stream.groups.begin() + static_cast<ptrdiff_t>(place),
                         stream.groups.begin() + static_cast<ptrdiff_t>(place) + 2);
     Checker::Group group = NewGroup(stream, static_cast<int>(random_.Below(3)));
+    if (stays && HasForgotten(unsubscribed_.back(), stream.topic.id) && random_.OneIn(2)) {
+      // The same one reads on, anew.
+      Trace("subscribe group ", unsubscribed_.back().value(), " again");
+      group.id = unsubscribed_.back();
+      unsubscribed_.pop_back();
+      ++counts_.subscribed_again;
+    }
     group.since = Now();
     if (random_.OneIn(2) && !character_.steps_wall_clock) group.start = world_.clock()->Now();
     AddGroup(&stream, std::move(group));

@@ -52,6 +52,7 @@ class ShardSimulation {
     int64_t last_in_window = 0;     // and those of them that were the oldest to be remembered.
     int64_t sent_after_window = 0;  // With the id and content of one that is not remembered any more.
     int64_t reused_ids = 0;
+    int64_t subscribed_again = 0;
     int64_t by_priority = 0;   // Receives of PRIORITY topics of which it was known what they were to give,
     int64_t oldest_first = 0;  // and those of them that gave what no order by priority does.
     int64_t audited = 0;       // Counts that an audit compared.
@@ -159,6 +160,8 @@ class ShardSimulation {
   void CarrySomething();
   void Storm();
   void OutlastTheLog();
+  // The group is unsubscribed; false if the shard goes down, does not forget it in time, or has dead letters of it.
+  bool HasForgotten(GroupId group, TopicId topic);
   void DeleteSomething();
   void Flap();
   void LookAtStats();
@@ -234,7 +237,8 @@ class ShardSimulation {
   std::vector<Stream> streams_;
   uint64_t next_id_ = 1;  // Of topics and groups.
   int64_t revision_ = 0;
-  TopicId hidden_;  // Missing from the metadata for a moment.
+  TopicId hidden_;                     // Missing from the metadata for a moment.
+  std::vector<GroupId> unsubscribed_;  // They live, and read nothing.
   std::optional<GroupId> paused_;
   uint64_t pauses_ = 0;
 

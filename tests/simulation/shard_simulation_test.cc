@@ -57,6 +57,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
     all.by_priority += simulation.counts().by_priority;
     all.oldest_first += simulation.counts().oldest_first;
     all.reused_ids += simulation.counts().reused_ids;
+    all.subscribed_again += simulation.counts().subscribed_again;
     all.stuck += simulation.counts().stuck;
     all.paused += simulation.counts().paused;
     all.audited += simulation.counts().audited;
@@ -91,6 +92,7 @@ TEST(ShardSimulationTest, KeepsEveryPromiseUnderEverySeed) {
   EXPECT_GT(all.by_priority, static_cast<int64_t>(count));
   EXPECT_GT(all.oldest_first, static_cast<int64_t>(count) / 40);
   EXPECT_GT(all.reused_ids, static_cast<int64_t>(count));
+  EXPECT_GT(all.subscribed_again, static_cast<int64_t>(count) / 10);
   EXPECT_GT(all.audited, static_cast<int64_t>(count) * 10);
   EXPECT_GT(all.paused, static_cast<int64_t>(count));
   EXPECT_GT(all.stuck, static_cast<int64_t>(count) / 20);
