@@ -63,6 +63,8 @@ void Clients::Declare(const ClientProfile& profile) {
   if (profile.type != ClientType::kUnspecified) client->profile.type = profile.type;
   if (profile.language != Language::kUnspecified) client->profile.language = profile.language;
   if (!profile.version.empty()) client->profile.version = profile.version;
+  if (!profile.hostname.empty()) client->profile.hostname = profile.hostname;
+  if (!profile.peer.empty()) client->profile.peer = profile.peer;
   if (profile.group) client->profile.group = profile.group;
 }
 
@@ -248,6 +250,13 @@ std::vector<std::shared_ptr<ClientSession>> Clients::Sessions() {
     }
   }
   return sessions;
+}
+
+std::shared_ptr<ClientSession> Clients::SessionOf(absl::string_view id) {
+  Stripe& stripe = StripeOf(id);
+  MutexLock lock(&stripe.mu);
+  const auto it = stripe.clients.find(id);
+  return it == stripe.clients.end() ? nullptr : it->second.session;
 }
 
 std::vector<ClientProfile> Clients::All() {

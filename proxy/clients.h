@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -53,6 +54,8 @@ struct ClientProfile {
   Language language = Language::kUnspecified;
   std::string version;
   std::optional<ResourceName> group;
+  std::string hostname = {};  // As it says itself.
+  std::string peer = {};      // Where its telemetry stream comes from (CallHead::peer).
 };
 
 // A transaction whose producer is asked what became of it.
@@ -85,6 +88,14 @@ class ClientSession {
 
   // What it reads, as its newest settings say.
   virtual std::vector<ClientRead> Reads() = 0;
+
+  // All that its newest settings say of itself, as text, by name.
+  virtual std::vector<std::pair<std::string, std::string>> Properties() = 0;
+
+  // Asks what its threads are doing, or to run its listener on a message (apache.rocketmq.v2.Message). It answers with
+  // the nonce, or not.
+  virtual void PrintThreads(absl::string_view nonce) = 0;
+  virtual void Verify(absl::string_view nonce, const Bytes& message) = 0;
 
   // Ends the stream: the proxy is about to go, and the client is to look for another.
   virtual void End() = 0;
@@ -134,6 +145,8 @@ class Clients {
   ClientReport TakeReport(absl::string_view proxy_name, absl::flat_hash_set<ResourceName>* groups = nullptr);
 
   std::vector<std::shared_ptr<ClientSession>> Sessions();
+  // nullptr if there is no such client, or it has no stream open.
+  std::shared_ptr<ClientSession> SessionOf(absl::string_view id);
   std::vector<ClientProfile> All();
 
  private:

@@ -14,6 +14,7 @@ Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, Broker
       catalog_(controller, options_),
       clients_(clock, options_.limits.max_clients, options_.client_expiry,
                options_.limits.max_waiting_receives_per_client),
+      questions_(executor),
       sender_(&router_, options_.limits.max_inflight_send_bytes),
       receiver_(clock, &catalog_, &router_, &members_),
       puller_(clock, &router_),
@@ -21,6 +22,7 @@ Proxy::Proxy(Clock* clock, Executor* executor, ControllerApi* controller, Broker
       transaction_checker_(&clients_, &router_, &options_) {}
 
 void Proxy::Start() {
+  throughput_.Sample(clock_->SinceBoot());
   executor_->Post([this] { refreshed_revision_ = router_.Snapshot()->revision(); });
   executor_->PostAfter(options_.client_report_interval, [this] { Tick(); });
   executor_->PostAfter(options_.transaction_poll_interval, [this] { CheckTransactions(); });
@@ -68,6 +70,7 @@ void Proxy::TellNewLeaders(const Metadata& metadata) {
 }
 
 void Proxy::Tick() {
+  throughput_.Sample(clock_->SinceBoot());
   const Snapshot metadata = router_.Snapshot();
   absl::flat_hash_set<ResourceName> declared;
   const ClientReport report = clients_.TakeReport(options_.name, &declared);

@@ -9,6 +9,7 @@
 #include "filter/filter_cache.h"
 #include "proxy/call_metrics.h"
 #include "proxy/catalog.h"
+#include "proxy/client_questions.h"
 #include "proxy/clients.h"
 #include "proxy/members.h"
 #include "proxy/options.h"
@@ -18,6 +19,7 @@
 #include "proxy/router.h"
 #include "proxy/sender.h"
 #include "proxy/settler.h"
+#include "proxy/throughput.h"
 #include "proxy/transaction_checker.h"
 
 namespace barid::proxy {
@@ -55,6 +57,8 @@ class Proxy {
   Router& router() { return router_; }
   Catalog& catalog() { return catalog_; }
   Clients& clients() { return clients_; }
+  ClientQuestions& questions() { return questions_; }
+  Throughput& throughput() { return throughput_; }
   Sender& sender() { return sender_; }
   Members& members() { return members_; }
   Receiver& receiver() { return receiver_; }
@@ -78,6 +82,8 @@ class Proxy {
   Router router_;
   Catalog catalog_;
   Clients clients_;
+  ClientQuestions questions_;
+  Throughput throughput_;
   Sender sender_;
   Members members_;
   Receiver receiver_;

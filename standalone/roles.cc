@@ -17,6 +17,7 @@
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
 #include "proxy/public/reflection_handler.h"
+#include "proxy/public/rocketmq_admin.h"
 #include "standalone/cores.h"
 
 namespace barid {
@@ -69,6 +70,7 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
       std::make_unique<proxy::Proxy>(RealClock(), part->executor_.get(), controller, brokers, settings.proxy);
 
   part->proxy_->SetCallMetrics(metrics->calls());
+  part->public_metrics_ = metrics->public_port();
   edge::MethodTable table;
   proxy::AddMessagingService(part->proxy_.get(), &table);
   if (settings.public_admin) part->AddAdmin(&table);
@@ -94,7 +96,11 @@ void ProxyPart::Stop() {
   executor_ = nullptr;
 }
 
-void ProxyPart::AddAdmin(edge::MethodTable* table) { proxy::AddAdminService(proxy_.get(), kVersion, table); }
+void ProxyPart::AddAdmin(edge::MethodTable* table) {
+  proxy::AddAdminService(proxy_.get(), kVersion, table);
+  proxy::AddRocketmqAdmin(
+      proxy_.get(), {kVersion, [this] { return static_cast<int64_t>(public_metrics_->connections->Value()); }}, table);
+}
 
 void ProxyPart::Drain(absl::Duration grace) {
   public_health_.SetServing(false);

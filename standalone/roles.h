@@ -67,7 +67,7 @@ class ProxyPart {
   ~ProxyPart() { Stop(); }
 
   const std::string& address() const { return server_->address(); }
-  // barid.admin.v1, for the admin port.
+  // barid.admin.v1 and apache.rocketmq.v2.Admin, for the admin port.
   void AddAdmin(edge::MethodTable* table);
   // Receives that wait are answered, telemetry streams ended, new calls refused; those that run may take `grace`.
   void Drain(absl::Duration grace);
@@ -79,6 +79,7 @@ class ProxyPart {
   std::unique_ptr<proxy::Proxy> proxy_;
   std::unique_ptr<Executor> executor_;  // Ends before the proxy.
   proxy::HealthService public_health_;
+  const edge::PortMetrics* public_metrics_ = nullptr;
   std::unique_ptr<edge::Server> server_;
 };
 

@@ -37,7 +37,7 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
          "host:port that routes name to clients that do not say how they came here. Empty: the public port's own "
          "address.");
   t->Add("public.admin", &s->public_admin, Default(standalone), kNeedsRestart,
-         "Whether barid.admin.v1 is served on the public port too.");
+         "Whether barid.admin.v1 and apache.rocketmq.v2.Admin are served on the public port too.");
   t->Add("public.health", &s->public_health, Default(true), kNeedsRestart,
          "Whether grpc.health.v1 is served on the public port too, for load balancers.");
   t->Add("public.reflection", &s->public_reflection, Default(standalone), kNeedsRestart,

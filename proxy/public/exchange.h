@@ -43,9 +43,11 @@ class Exchange {
         request_(google::protobuf::Arena::CreateMessage<Request>(&arena_)),
         response_(google::protobuf::Arena::CreateMessage<Response>(&arena_)) {}
 
-  // Parses the request and looks at the caller.
+  // Parses the request.
+  absl::Status Read() { return Parse(call_->request(), request_); }
+  // And looks at the caller.
   absl::Status Open() {
-    if (absl::Status status = Parse(call_->request(), request_); !status.ok()) return status;
+    if (absl::Status status = Read(); !status.ok()) return status;
     return CheckCaller(caller_);
   }
 
@@ -65,6 +67,11 @@ class Exchange {
     WriteStatus(status, response_->mutable_status(), use);
     Send();
   }
+  // With a status that came from elsewhere.
+  void AnswerAs(const v2::Status& status) {
+    *response_->mutable_status() = status;
+    Send();
+  }
   // The top status is that of all entries if they agree, else MULTIPLE_RESULTS. There is at least one entry.
   void AnswerEntries() {
     v2::Status* const top = response_->mutable_status();
@@ -81,6 +88,8 @@ class Exchange {
   // What the client is told if its deadline is near and there is no answer yet.
   void AnswerInTime(const Bytes& response) { call_->AnswerInTime(response); }
 
+  // As of the call.
+  void Resume(absl::AnyInvocable<void()> task) { call_->Resume(std::move(task)); }
   // Goes on with `then` on a thread of the transport, so that a shard's thread serialises nothing, and what the call
   // took from the allocator goes back where it came from.
   template <typename Then>
@@ -121,18 +130,21 @@ Bytes LateAnswer() {
   return Serialize(response);
 }
 
-// Serves `name` with `handler`, which gets a parsed request of a known caller. `proxy` outlives the table.
+// Serves `name` with `handler`, which gets a parsed request of a known caller. `proxy` outlives what is made of it.
+template <typename Request, typename Response>
+edge::UnaryHandler HandlerOf(absl::string_view name, Proxy* proxy, void (*handler)(ExchangePtr<Request, Response>)) {
+  return [proxy, handler, metrics = proxy->MetricsOf(name),
+          late = LateAnswer<Request, Response>()](std::unique_ptr<edge::UnaryCall> call) {
+    auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
+    if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
+    exchange->AnswerInTime(late);
+    handler(std::move(exchange));
+  };
+}
 template <typename Request, typename Response>
 void AddUnary(edge::MethodTable* table, absl::string_view name, Proxy* proxy,
               void (*handler)(ExchangePtr<Request, Response>)) {
-  table->unary[absl::StrCat(kMessagingService, name)] =
-      [proxy, handler, metrics = proxy->MetricsOf(name),
-       late = LateAnswer<Request, Response>()](std::unique_ptr<edge::UnaryCall> call) {
-        auto exchange = std::make_unique<Exchange<Request, Response>>(proxy, std::move(call), metrics);
-        if (const absl::Status status = exchange->Open(); !status.ok()) return exchange->Answer(status);
-        exchange->AnswerInTime(late);
-        handler(std::move(exchange));
-      };
+  table->unary[absl::StrCat(kMessagingService, name)] = HandlerOf(name, proxy, handler);
 }
 
 }  // namespace barid::proxy

@@ -11,7 +11,6 @@
 #include "proxy/public/settle_handlers.h"
 #include "proxy/public/telemetry_handler.h"
 #include "proxy/public/transaction_handler.h"
-#include "proxy/public/unimplemented_handlers.h"
 
 namespace barid::proxy {
 
@@ -27,7 +26,6 @@ void AddMessagingService(Proxy* proxy, edge::MethodTable* table) {
   AddSettleHandlers(proxy, table);
   AddTelemetryHandler(proxy, table);
   AddClientHandlers(proxy, table);
-  AddUnimplementedHandlers(proxy, table);
 }
 
 }  // namespace barid::proxy

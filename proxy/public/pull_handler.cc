@@ -177,6 +177,7 @@ StreamAnswer PullStream::Messages(const PullResult& result) const {
   const size_t kept = ReserveFor(stream_.get(), absl::MakeConstSpan(frames).subspan(1));
   if (kept == 0) return StatusOnly(NoRoomForAnswer());
   if (kept < messages) next = result.deliveries[kept].offset;
+  proxy_->throughput().Delivered(kept);
   frames.resize(1 + kept);
   frames.push_back(NextOffsetFrame(next));
   return answer;

@@ -169,6 +169,7 @@ void ReceiveStream::OnDone(bool delivered) {
     return;
   }
   if (delivered) {
+    proxy_->throughput().Delivered(outcome->deliveries.size());
     proxy_->receiver().ReportSent(*outcome);
   } else {
     // Messages that were never handed to the transport surely did not leave. The others may have arrived: they stay

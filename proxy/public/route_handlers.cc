@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/status.h"
 #include "proxy/public/exchange.h"
 #include "proxy/refusal.h"
 #include "proxy/validation.h"
@@ -42,26 +43,32 @@ void FillQueue(const v2::Resource& topic, const TopicMetadata& metadata, const S
 
 absl::Status NoShards() { return absl::UnavailableError("the cluster has no shards yet: no broker has registered"); }
 
-void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusOr<Snapshot> found) {
-  if (!found.ok()) return exchange->Answer(found.status());
-  const absl::StatusOr<v2::Endpoints> endpoints =
-      EndpointsFor(exchange->request().endpoints(), exchange->proxy()->options());
-  if (!endpoints.ok()) return exchange->Answer(endpoints.status());
-  const TopicMetadata& topic = *(*found)->FindTopic(name);
-  const bool enforce_types = exchange->proxy()->options().enforce_message_types;
+}  // namespace
+
+absl::Status FillRoute(const v2::QueryRouteRequest& request, const TopicMetadata& topic, const Metadata& metadata,
+                       const ProxyOptions& options, v2::QueryRouteResponse* response) {
+  ASSIGN_OR_RETURN(const v2::Endpoints endpoints, EndpointsFor(request.endpoints(), options));
   // The shards by turns: simple consumers go through the queues as they stand here, and each of their receives is for
   // all queues of its shard.
-  const std::vector<const ShardMetadata*> shards = Router::Shards(**found);
+  const std::vector<const ShardMetadata*> shards = Router::Shards(metadata);
   int32_t most_queues = 0;
   for (const ShardMetadata* shard : shards) most_queues = std::max(most_queues, topic.QueuesIn(shard->id));
   for (int32_t id = 0; id < most_queues; ++id) {
     for (const ShardMetadata* shard : shards) {
       if (id >= topic.QueuesIn(shard->id)) continue;
-      FillQueue(exchange->request().topic(), topic, *shard, id, *endpoints, enforce_types,
-                exchange->response()->add_message_queues());
+      FillQueue(request.topic(), topic, *shard, id, endpoints, options.enforce_message_types,
+                response->add_message_queues());
     }
   }
-  exchange->Answer(exchange->response()->message_queues().empty() ? NoShards() : absl::OkStatus());
+  return response->message_queues().empty() ? NoShards() : absl::OkStatus();
+}
+
+namespace {
+
+void AnswerRoute(RouteExchange exchange, const ResourceName& name, absl::StatusOr<Snapshot> found) {
+  if (!found.ok()) return exchange->Answer(found.status());
+  exchange->Answer(FillRoute(exchange->request(), *(*found)->FindTopic(name), **found, exchange->proxy()->options(),
+                             exchange->response()));
 }
 
 void QueryRoute(RouteExchange exchange) {

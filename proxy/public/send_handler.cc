@@ -82,6 +82,9 @@ void AnswerResult(SendExchange exchange, TopicId topic, AppendResult result) {
     entry->set_message_id(exchange->request().messages(i).system_properties().message_id());
     if (result.entries[i].status.ok()) entry->set_offset(result.entries[i].offset);
   }
+  size_t stored = 0;
+  for (const AppendResult::Entry& entry : result.entries) stored += entry.status.ok() ? 1 : 0;
+  exchange->proxy()->throughput().Sent(stored);
   const auto is_scheduled = [](const AppendResult::Entry& entry) { return entry.timer.has_value(); };
   if (std::any_of(result.entries.begin(), result.entries.end(), is_scheduled)) {
     SetRecallHandles(result, topic, *exchange->proxy()->router().Snapshot(), exchange->response());
@@ -239,6 +242,10 @@ void SendMessage(SendExchange exchange) {
 
 }  // namespace
 
-void AddSendHandler(Proxy* proxy, edge::MethodTable* table) { AddUnary(table, "SendMessage", proxy, SendMessage); }
+edge::UnaryHandler SendHandler(Proxy* proxy) { return HandlerOf("SendMessage", proxy, SendMessage); }
+
+void AddSendHandler(Proxy* proxy, edge::MethodTable* table) {
+  table->unary[absl::StrCat(kMessagingService, "SendMessage")] = SendHandler(proxy);
+}
 
 }  // namespace barid::proxy

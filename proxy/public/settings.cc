@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string>
 
+#include "absl/strings/str_cat.h"
 #include "base/lite_topic.h"
 #include "proxy/public/conversions.h"
 
@@ -102,12 +103,39 @@ v2::Settings AnswerSettings(const v2::Settings& asked, absl::string_view caller_
   return answer;
 }
 
+std::vector<std::pair<std::string, std::string>> PropertiesOf(const v2::Settings& settings) {
+  std::vector<std::pair<std::string, std::string>> properties;
+  const auto add = [&](absl::string_view name, std::string value) {
+    properties.emplace_back(std::string(name), std::move(value));
+  };
+  const auto add_duration = [&](absl::string_view name, const google::protobuf::Duration& duration) {
+    add(name, absl::FormatDuration(FromProto(duration)));
+  };
+  add("client_type", std::string(ClientTypeName(static_cast<ClientType>(settings.client_type()))));
+  add("language", std::string(LanguageName(static_cast<Language>(settings.user_agent().language()))));
+  add("version", settings.user_agent().version());
+  add("platform", settings.user_agent().platform());
+  add("hostname", settings.user_agent().hostname());
+  if (settings.has_request_timeout()) add_duration("request_timeout", settings.request_timeout());
+  if (settings.has_subscription()) {
+    const v2::Subscription& subscription = settings.subscription();
+    add("fifo", subscription.fifo() ? "true" : "false");
+    if (subscription.has_receive_batch_size())
+      add("receive_batch_size", absl::StrCat(subscription.receive_batch_size()));
+    if (subscription.has_long_polling_timeout())
+      add_duration("long_polling_timeout", subscription.long_polling_timeout());
+  }
+  for (const auto& [name, value] : settings.client_properties()) add(name, value);
+  return properties;
+}
+
 ClientProfile ProfileOf(const v2::Settings& settings, absl::string_view id, absl::string_view caller_space) {
   ClientProfile profile;
   profile.id = std::string(id);
   profile.type = static_cast<ClientType>(settings.client_type());
   profile.language = static_cast<Language>(settings.user_agent().language());
   profile.version = settings.user_agent().version();
+  profile.hostname = settings.user_agent().hostname();
   if (settings.has_subscription() && settings.subscription().has_group()) {
     profile.group = NameOf(settings.subscription().group(), caller_space);
   }

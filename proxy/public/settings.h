@@ -15,7 +15,8 @@ namespace barid::proxy {
 v2::Settings AnswerSettings(const v2::Settings& asked, absl::string_view caller_space, const Metadata& metadata,
                             const ProxyOptions& options);
 
-// What the settings say of the client `id`.
+// What the settings say of the client `id`: as text, by name; and what is remembered of it.
+std::vector<std::pair<std::string, std::string>> PropertiesOf(const v2::Settings& settings);
 ClientProfile ProfileOf(const v2::Settings& settings, absl::string_view id, absl::string_view caller_space);
 
 }  // namespace barid::proxy

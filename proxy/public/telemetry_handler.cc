@@ -52,11 +52,17 @@ class TelemetryStream : public edge::StreamHandler,
   void Refresh(const Metadata& metadata) override { SendSettings(metadata, /*even_if_same=*/false); }
   void Recover(const OrphanedTransaction& transaction) override;
   std::vector<ClientRead> Reads() override;
+  std::vector<std::pair<std::string, std::string>> Properties() override;
+  void PrintThreads(absl::string_view nonce) override;
+  void Verify(absl::string_view nonce, const Bytes& message) override;
   void End() override { writer_.Finish(absl::OkStatus()); }
 
  private:
   void OnSettings(const v2::Settings& settings);
   void SendSettings(const Metadata& metadata, bool even_if_same);
+  v2::TelemetryCommand OkCommand() const;
+  // A command that has a message and a text; its number and theirs.
+  void PushAboutMessage(int command, int message_field, const Bytes& message, int text_field, absl::string_view text);
   // Tells the client why, and ends the stream.
   void Refuse(const absl::Status& status);
 
@@ -76,12 +82,25 @@ void TelemetryStream::OnMessage(Bytes message) {
   if (const absl::Status status = CheckCaller(caller_); !status.ok()) return Refuse(status);
   proxy_->clients().Heard(caller_.id);
   if (command.has_settings()) return OnSettings(command.settings());
-  // Answers to commands; what this version sends is not answered on the stream.
+  ClientAnswer answer;
+  answer.code = command.status().code();
+  answer.sentence = command.status().message();
+  if (command.has_thread_stack_trace()) {
+    const v2::ThreadStackTrace& trace = command.thread_stack_trace();
+    if (trace.has_thread_stack_trace()) answer.text = trace.thread_stack_trace();
+    return proxy_->questions().Answer(caller_.id, trace.nonce(), std::move(answer));
+  }
+  if (command.has_verify_message_result())
+    return proxy_->questions().Answer(caller_.id, command.verify_message_result().nonce(), std::move(answer));
+  // Node.js sends back what it was sent.
+  if (command.has_verify_message_command())
+    return proxy_->questions().Answer(caller_.id, command.verify_message_command().nonce(), std::move(answer));
   LOG(DEBUG) << "telemetry command ignored" << KV("client", caller_.id) << KV("command", command.command_case());
 }
 
 void TelemetryStream::OnSettings(const v2::Settings& settings) {
-  const ClientProfile profile = ProfileOf(settings, caller_.id, caller_.space);
+  ClientProfile profile = ProfileOf(settings, caller_.id, caller_.space);
+  profile.peer = stream_->head().peer;
   proxy_->clients().Declare(profile);
   if (settings.has_publishing()) {
     std::vector<ResourceName> topics;
@@ -105,8 +124,7 @@ void TelemetryStream::SendSettings(const Metadata& metadata, bool even_if_same) 
   {
     MutexLock lock(&mu_);
     if (!settings_) return;
-    v2::TelemetryCommand command;
-    WriteStatus(absl::OkStatus(), StatusUse::kOther, caller_, proxy_, command.mutable_status());
+    v2::TelemetryCommand command = OkCommand();
     *command.mutable_settings() = AnswerSettings(*settings_, caller_.space, metadata, proxy_->options());
     bytes = SerializeDeterministic(command);
     if (!even_if_same && bytes == last_answer_) return;
@@ -130,6 +148,12 @@ std::vector<ClientRead> TelemetryStream::Reads() {
   return reads;
 }
 
+std::vector<std::pair<std::string, std::string>> TelemetryStream::Properties() {
+  MutexLock lock(&mu_);
+  if (!settings_) return {};
+  return PropertiesOf(*settings_);
+}
+
 void TelemetryStream::Recover(const OrphanedTransaction& transaction) {
   DeliveryFields fields;
   fields.topic = transaction.topic;
@@ -141,24 +165,47 @@ void TelemetryStream::Recover(const OrphanedTransaction& transaction) {
                << KV("status", message.status());
     return;
   }
+  PushAboutMessage(v2::TelemetryCommand::kRecoverOrphanedTransactionCommandFieldNumber,
+                   v2::RecoverOrphanedTransactionCommand::kMessageFieldNumber, *message,
+                   v2::RecoverOrphanedTransactionCommand::kTransactionIdFieldNumber, transaction.id);
+}
+
+void TelemetryStream::PushAboutMessage(int command, int message_field, const Bytes& message, int text_field,
+                                       absl::string_view text) {
   // The message is shared, not copied, so the command is put together by hand.
   const auto tag = [](int field) { return static_cast<uint64_t>(field) << 3 | 2; };
   std::string front;
-  PutVarint(&front, tag(v2::RecoverOrphanedTransactionCommand::kMessageFieldNumber));
-  PutVarint(&front, message->size());
+  PutVarint(&front, tag(message_field));
+  PutVarint(&front, message.size());
   std::string back;
-  PutVarint(&back, tag(v2::RecoverOrphanedTransactionCommand::kTransactionIdFieldNumber));
-  PutLengthPrefixed(&back, transaction.id);
-  v2::TelemetryCommand ok;
-  WriteStatus(absl::OkStatus(), StatusUse::kOther, caller_, proxy_, ok.mutable_status());
-  std::string head = ok.SerializeAsString();
-  PutVarint(&head, tag(v2::TelemetryCommand::kRecoverOrphanedTransactionCommandFieldNumber));
-  PutVarint(&head, front.size() + message->size() + back.size());
+  PutVarint(&back, tag(text_field));
+  PutLengthPrefixed(&back, text);
+  std::string head = OkCommand().SerializeAsString();
+  PutVarint(&head, tag(command));
+  PutVarint(&head, front.size() + message.size() + back.size());
   head += front;
   Bytes frame{Buffer(std::move(head))};
-  frame.Append(*message);
+  frame.Append(message);
   frame.Append(Buffer(std::move(back)));
   writer_.Push(std::move(frame));
+}
+
+void TelemetryStream::PrintThreads(absl::string_view nonce) {
+  v2::TelemetryCommand command = OkCommand();
+  command.mutable_print_thread_stack_trace_command()->set_nonce(nonce.data(), nonce.size());
+  writer_.Push(Serialize(command));
+}
+
+void TelemetryStream::Verify(absl::string_view nonce, const Bytes& message) {
+  PushAboutMessage(v2::TelemetryCommand::kVerifyMessageCommandFieldNumber,
+                   v2::VerifyMessageCommand::kMessageFieldNumber, message, v2::VerifyMessageCommand::kNonceFieldNumber,
+                   nonce);
+}
+
+v2::TelemetryCommand TelemetryStream::OkCommand() const {
+  v2::TelemetryCommand command;
+  WriteStatus(absl::OkStatus(), StatusUse::kOther, caller_, proxy_, command.mutable_status());
+  return command;
 }
 
 void TelemetryStream::Refuse(const absl::Status& status) {

@@ -18,6 +18,7 @@
 #include "proxy/proxy.h"
 #include "proxy/public/admin_service.h"
 #include "proxy/public/messaging_service.h"
+#include "proxy/public/rocketmq_admin.h"
 #include "tests/fuzz/fill_message.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/proxy/fakes.h"
@@ -50,6 +51,7 @@ struct Cluster {
     edge::MethodTable table;
     AddMessagingService(proxy.get(), &table);
     AddAdminService(proxy.get(), "1.2.3", &table);
+    AddRocketmqAdmin(proxy.get(), {"1.2.3", [] { return 7; }}, &table);
     port.Serve(std::move(table));
     world.RunUntilIdle();
   }

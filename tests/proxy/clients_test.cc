@@ -16,6 +16,9 @@ class FakeSession : public ClientSession {
   void Refresh(const Metadata&) override {}
   void Recover(const OrphanedTransaction&) override {}
   std::vector<ClientRead> Reads() override { return {}; }
+  std::vector<std::pair<std::string, std::string>> Properties() override { return {}; }
+  void PrintThreads(absl::string_view) override {}
+  void Verify(absl::string_view, const Bytes&) override {}
   void End() override {}
 };
 

@@ -15,6 +15,7 @@
 #include "proxy/public/admin_service.h"
 #include "proxy/public/conversions.h"
 #include "proxy/public/messaging_service.h"
+#include "proxy/public/rocketmq_admin.h"
 #include "tests/proxy/fakes.h"
 #include "tests/proxy/test_port.h"
 
@@ -26,12 +27,12 @@ class ProxyFixture : public ::testing::Test {
   static constexpr char kService[] = "/apache.rocketmq.v2.MessagingService/";
 
   ProxyFixture() {
-    orders_ = controller_.MakeTopic("orders");
     // Sockets have the real time, and deadlines are read by both.
     if (TestPort::IsOverSockets()) {
       const absl::Time now = absl::FromUnixMicros(absl::ToUnixMicros(absl::Now()));
       world_.clock()->StepWallClock(now - world_.clock()->Now());
     }
+    orders_ = controller_.MakeTopic("orders");
     workers_ = controller_.MakeGroup("workers");
     for (const char* id : {"broker-0", "broker-1"}) directory_.brokers[id] = std::make_unique<FakeBroker>(id);
     Restart(ProxyOptions());
@@ -43,14 +44,15 @@ class ProxyFixture : public ::testing::Test {
 
   // Another proxy with these options, in the same cluster.
   void Restart(ProxyOptions options) {
-    executor_ = world_.NewExecutor("proxy");
     port_.Stop();
+    executor_ = world_.NewExecutor("proxy");
     proxy_ = std::make_unique<Proxy>(world_.clock(), executor_.get(), &controller_, &directory_, options);
     proxy_->SetCallMetrics(&call_metrics_);
     proxy_->Start();
     edge::MethodTable table;
     AddMessagingService(proxy_.get(), &table);
     AddAdminService(proxy_.get(), "1.2.3", &table);
+    AddRocketmqAdmin(proxy_.get(), {"1.2.3", [] { return 7; }}, &table);
     port_.Serve(std::move(table));
     world_.RunUntilIdle();
   }

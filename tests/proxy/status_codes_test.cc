@@ -149,8 +149,7 @@ std::string Page() {
       last = row.code;
     }
   }
-  absl::StrAppend(
-      &page, "\n## Not built yet\n\nEvery call of `apache.rocketmq.v2.Admin` is answered NOT_IMPLEMENTED (50100).\n");
+  absl::StrAppend(&page, "\n## apache.rocketmq.v2.Admin\n\nThe same codes, of whoever asks (docs/clients.md).\n");
 
   absl::StrAppend(&page, "\n## What is not answered, and why\n\n| code | of | why |\n|---|---|---|\n");
   for (const StatusReason& reason : StatusReasons()) {
