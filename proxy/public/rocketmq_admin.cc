@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/stored_message.h"
 #include "google/protobuf/util/json_util.h"
 #include "proxy/public/rocketmq_admin_method.h"
 #include "proxy/public/route_handlers.h"
@@ -24,17 +25,35 @@ absl::Status CheckDeployment(const std::string& asked, const Metadata& metadata)
   return absl::NotFoundError(absl::StrCat("there is no deployment \"", asked, "\" here, this is \"", own, "\""));
 }
 
-absl::StatusOr<const TopicMetadata*> FindTopic(const Metadata& metadata, const ResourceName& name) {
+absl::StatusOr<const TopicMetadata*> FindTopic(const Metadata& metadata, const v2::Resource& resource,
+                                               const Caller& caller) {
+  const ResourceName name = NameOf(resource, caller.space);
   const TopicMetadata* const topic = metadata.FindTopic(name);
   if (topic == nullptr) return Refuse(Reason::kTopicNotFound, absl::StrCat("there is no topic ", name.ToString()));
   return topic;
 }
 
-absl::StatusOr<const GroupMetadata*> FindGroup(const Metadata& metadata, const ResourceName& name) {
+absl::StatusOr<const GroupMetadata*> FindGroup(const Metadata& metadata, const v2::Resource& resource,
+                                               const Caller& caller) {
+  const ResourceName name = NameOf(resource, caller.space);
   const GroupMetadata* const group = metadata.FindGroup(name);
   if (group == nullptr)
     return Refuse(Reason::kConsumerGroupNotFound, absl::StrCat("there is no group ", name.ToString()));
   return group;
+}
+
+absl::Status Silent(const std::vector<std::string>& brokers) {
+  return absl::UnavailableError(absl::StrCat("the broker ", brokers[0], " does not answer, and has a part of it"));
+}
+
+absl::StatusOr<Bytes> AsDelivered(const FoundMessage& message, const ResourceName& topic) {
+  DeliveryFields fields;
+  fields.topic = topic;
+  fields.queue_id = message.queue.queue;
+  fields.queue_offset = message.offset;
+  fields.store_time = message.stored_at;
+  if (message.origin) fields.dead_letter_origin = {message.origin->topic_name, message.origin->message_id};
+  return SpliceDelivery(message.stored, fields);
 }
 
 void ToProto(const ResourceName& name, v2::Resource* out) {
@@ -52,7 +71,7 @@ using TopicRouteExchange = ExchangePtr<v2::GetTopicRouteRequest, v2::GetTopicRou
 void DescribeTopicStatus(StatusExchange exchange) {
   const Snapshot metadata = exchange->proxy()->router().Snapshot();
   const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(exchange->request().topic(), exchange->caller().space));
+      FindTopic(*metadata, exchange->request().topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
   exchange->response()->set_topic_message_type(static_cast<v2::MessageType>((*topic)->type));
   ToProto((*topic)->created, exchange->response()->mutable_create_timestamp());
@@ -62,8 +81,7 @@ void DescribeTopicStatus(StatusExchange exchange) {
 void GetTopicRoute(TopicRouteExchange exchange) {
   const v2::GetTopicRouteRequest& request = exchange->request();
   const Snapshot metadata = exchange->proxy()->router().Snapshot();
-  const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(request.topic(), exchange->caller().space));
+  const absl::StatusOr<const TopicMetadata*> topic = FindTopic(*metadata, request.topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
   v2::QueryRouteRequest asked;
   *asked.mutable_topic() = request.topic();
@@ -228,7 +246,7 @@ void AdminSendMessage(const std::shared_ptr<MessageIds>& ids, const edge::UnaryH
   // It makes no topics: a name that is not there is a slip.
   const Snapshot metadata = exchange->proxy()->router().Snapshot();
   const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(exchange->request().topic(), exchange->caller().space));
+      FindTopic(*metadata, exchange->request().topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
   if ((*topic)->type == MessageType::kTransaction) {
     return exchange->Answer(Refuse(

@@ -8,7 +8,6 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "base/stored_message.h"
 #include "proxy/cluster_stats.h"
 #include "proxy/message_finder.h"
 #include "proxy/public/admin_conversions.h"
@@ -169,11 +168,9 @@ void DeleteSubscription(DeleteExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::DeleteSubscriptionRequest& request = exchange->request();
   const Snapshot metadata = proxy->router().Snapshot();
-  const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(request.topic(), exchange->caller().space));
+  const absl::StatusOr<const TopicMetadata*> topic = FindTopic(*metadata, request.topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
-  const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(request.group(), exchange->caller().space));
+  const absl::StatusOr<const GroupMetadata*> group = FindGroup(*metadata, request.group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   if (request.has_expression()) {
     const std::vector<Reader> readers = ReadersOf(proxy);
@@ -205,8 +202,7 @@ void ListConsumerConnection(ConnectionsExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::ListConsumerConnectionRequest& request = exchange->request();
   const Snapshot metadata = proxy->router().Snapshot();
-  const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(request.group(), exchange->caller().space));
+  const absl::StatusOr<const GroupMetadata*> group = FindGroup(*metadata, request.group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   const ResourceName topic = NameOf(request.topic(), exchange->caller().space);
   const TopicMetadata* const known = metadata->FindTopic(topic);
@@ -248,7 +244,7 @@ void GetConsumerRunningInfo(RunningExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const Snapshot metadata = proxy->router().Snapshot();
   const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(exchange->request().group(), exchange->caller().space));
+      FindGroup(*metadata, exchange->request().group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   const absl::StatusOr<std::shared_ptr<ClientSession>> session =
       SessionOf(proxy, exchange->request().client_id(), exchange->request().group(), exchange->caller());
@@ -276,10 +272,8 @@ void GetConsumerRunningInfo(RunningExchange exchange) {
             item->mutable_process_queue_info()->set_commit_offset(place.floor);
           }
         }
-        if (!stats.silent_brokers.empty() && info->message_queue_table().empty()) {
-          return exchange->Answer(
-              absl::UnavailableError(absl::StrCat("the broker ", stats.silent_brokers[0], " does not answer")));
-        }
+        if (!stats.silent_brokers.empty() && info->message_queue_table().empty())
+          return exchange->Answer(Silent(stats.silent_brokers));
         exchange->Answer(absl::OkStatus());
       });
 }
@@ -329,22 +323,14 @@ void Verify(VerifyExchange exchange, const std::shared_ptr<ClientSession>& sessi
   if (!found.ok()) return exchange->Answer(found.status());
   const MessagesFound::Entry* const newest = Newest(*found);
   if (newest == nullptr) {
-    if (!found->silent_brokers.empty()) {
-      return exchange->Answer(
-          absl::UnavailableError(absl::StrCat("the broker ", found->silent_brokers[0], " does not answer")));
-    }
+    if (!found->silent_brokers.empty()) return exchange->Answer(Silent(found->silent_brokers));
     v2::Status none;
     none.set_code(v2::MESSAGE_NOT_FOUND);
     none.set_message(absl::StrCat("the topic ", topic.ToString(), " keeps no message with the id \"",
                                   exchange->request().message_id(), "\""));
     return exchange->AnswerAs(none);
   }
-  DeliveryFields fields;
-  fields.topic = topic;
-  fields.queue_id = newest->message.queue.queue;
-  fields.queue_offset = newest->message.offset;
-  fields.store_time = newest->message.stored_at;
-  const absl::StatusOr<Bytes> message = SpliceDelivery(newest->message.stored, fields);
+  const absl::StatusOr<Bytes> message = AsDelivered(newest->message, topic);
   if (!message.ok()) return exchange->Answer(message.status());
   Proxy* const proxy = exchange->proxy();
   const std::string client = exchange->request().client_id();
@@ -360,7 +346,7 @@ void VerifyMessage(VerifyExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const Snapshot metadata = proxy->router().Snapshot();
   const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(exchange->request().topic(), exchange->caller().space));
+      FindTopic(*metadata, exchange->request().topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
   absl::StatusOr<std::shared_ptr<ClientSession>> session =
       SessionOf(proxy, exchange->request().client_id(), exchange->request().group(), exchange->caller());

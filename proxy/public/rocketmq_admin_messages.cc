@@ -32,7 +32,7 @@ absl::StatusOr<std::vector<TopicId>> TopicsOf(const Metadata& metadata,
                                               const Caller& caller) {
   std::vector<TopicId> topics;
   for (const v2::Resource& name : names) {
-    ASSIGN_OR_RETURN(const TopicMetadata* const topic, FindTopic(metadata, NameOf(name, caller.space)));
+    ASSIGN_OR_RETURN(const TopicMetadata* const topic, FindTopic(metadata, name, caller));
     topics.push_back(topic->id);
   }
   return topics;
@@ -40,10 +40,6 @@ absl::StatusOr<std::vector<TopicId>> TopicsOf(const Metadata& metadata,
 
 bool Has(const std::vector<TopicId>& topics, TopicId topic) {
   return topics.empty() || std::find(topics.begin(), topics.end(), topic) != topics.end();
-}
-
-absl::Status Silent(const std::vector<std::string>& brokers) {
-  return absl::UnavailableError(absl::StrCat("the broker ", brokers[0], " does not answer, and has a part of it"));
 }
 
 using AccumulationExchange = ExchangePtr<v2::DescribeGroupAccumulationRequest, v2::DescribeGroupAccumulationResponse>;
@@ -62,8 +58,7 @@ void DescribeGroupAccumulation(AccumulationExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::DescribeGroupAccumulationRequest& request = exchange->request();
   const Snapshot metadata = proxy->router().Snapshot();
-  const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(request.group(), exchange->caller().space));
+  const absl::StatusOr<const GroupMetadata*> group = FindGroup(*metadata, request.group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   if (request.has_lite_topic()) {
     return exchange->Answer(
@@ -153,7 +148,7 @@ void QueryTimeSpan(TimeSpanExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const Snapshot metadata = proxy->router().Snapshot();
   const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(exchange->request().group(), exchange->caller().space));
+      FindGroup(*metadata, exchange->request().group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   const absl::StatusOr<std::vector<TopicId>> topics =
       TopicsOf(*metadata, exchange->request().topics(), exchange->caller());
@@ -203,11 +198,9 @@ void ResetGroupOffset(ResetExchange exchange) {
   Proxy* const proxy = exchange->proxy();
   const v2::ResetGroupOffsetRequest& request = exchange->request();
   const Snapshot metadata = proxy->router().Snapshot();
-  const absl::StatusOr<const TopicMetadata*> topic =
-      FindTopic(*metadata, NameOf(request.topic(), exchange->caller().space));
+  const absl::StatusOr<const TopicMetadata*> topic = FindTopic(*metadata, request.topic(), exchange->caller());
   if (!topic.ok()) return exchange->Answer(topic.status());
-  const absl::StatusOr<const GroupMetadata*> group =
-      FindGroup(*metadata, NameOf(request.group(), exchange->caller().space));
+  const absl::StatusOr<const GroupMetadata*> group = FindGroup(*metadata, request.group(), exchange->caller());
   if (!group.ok()) return exchange->Answer(group.status());
   if (!request.has_reset_timestamp()) {
     return exchange->Answer(Refuse(Reason::kBadRequest, "the request has no reset_timestamp, expected where to go"));
@@ -315,8 +308,8 @@ absl::StatusOr<Query> QueryOf(const v2::ListMessageRequest& request, const Calle
                               Snapshot metadata) {
   Query query;
   query.metadata = std::move(metadata);
-  query.topic = NameOf(request.topic(), caller.space);
-  ASSIGN_OR_RETURN(const TopicMetadata* const topic, FindTopic(*query.metadata, query.topic));
+  ASSIGN_OR_RETURN(const TopicMetadata* const topic, FindTopic(*query.metadata, request.topic(), caller));
+  query.topic = topic->name;
   LookupCall& lookup = query.search.lookup;
   lookup.topic = topic->id;
   if (request.has_begin_timestamp()) lookup.from = FromProto(request.begin_timestamp(), absl::InfinitePast());
@@ -397,13 +390,7 @@ absl::StatusOr<std::optional<Bytes>> Wanted(const FoundMessage& message, Queryin
     return std::nullopt;
   }
   if (!Matches(message, *view, query)) return std::nullopt;
-  DeliveryFields fields;
-  fields.topic = query.topic;
-  fields.queue_id = message.queue.queue;
-  fields.queue_offset = message.offset;
-  fields.store_time = message.stored_at;
-  if (message.origin) fields.dead_letter_origin = {message.origin->topic_name, message.origin->message_id};
-  return SpliceDelivery(message.stored, fields);
+  return AsDelivered(message, query.topic);
 }
 
 void OnFound(const std::shared_ptr<Querying>& querying, const absl::StatusOr<MessagesFound>& found) {

@@ -2,13 +2,16 @@
 #define BARID_PROXY_PUBLIC_ROCKETMQ_ADMIN_METHOD_H_
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "apache/rocketmq/v2/admin.pb.h"
+#include "base/broker_calls.h"
 #include "edge/call.h"
 #include "proxy/public/exchange.h"
 
@@ -36,9 +39,17 @@ void AddRocketmqAdminMethod(edge::MethodTable* table, absl::string_view name, Pr
       };
 }
 
-// TOPIC_NOT_FOUND and CONSUMER_GROUP_NOT_FOUND; they make nothing.
-absl::StatusOr<const TopicMetadata*> FindTopic(const Metadata& metadata, const ResourceName& name);
-absl::StatusOr<const GroupMetadata*> FindGroup(const Metadata& metadata, const ResourceName& name);
+// What a request names. TOPIC_NOT_FOUND and CONSUMER_GROUP_NOT_FOUND; they make nothing.
+absl::StatusOr<const TopicMetadata*> FindTopic(const Metadata& metadata, const v2::Resource& resource,
+                                               const Caller& caller);
+absl::StatusOr<const GroupMetadata*> FindGroup(const Metadata& metadata, const v2::Resource& resource,
+                                               const Caller& caller);
+
+// Not all brokers have answered; there is at least one such.
+absl::Status Silent(const std::vector<std::string>& brokers);
+
+// A message that was looked up, as it would be delivered, but nobody's.
+absl::StatusOr<Bytes> AsDelivered(const FoundMessage& message, const ResourceName& topic);
 
 void ToProto(const ResourceName& name, v2::Resource* out);
 
