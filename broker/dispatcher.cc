@@ -534,11 +534,7 @@ void Dispatcher::OnUnsubscribed(GroupId group, TopicId topic) {
   for (auto& [key, reserved] : reserved_) {
     if (key.group == group && key.queue.topic == topic) reserved.scanned = 0;
   }
-  for (auto it = scans_ahead_.begin(); it != scans_ahead_.end();) {
-    const auto next = std::next(it);
-    if (it->group == group && it->queue.topic == topic) scans_ahead_.erase(it);
-    it = next;
-  }
+  absl::erase_if(scans_ahead_, [&](const CursorKey& key) { return key.group == group && key.queue.topic == topic; });
   lite_.ReadyAll(topic, group, [this](const ReceiveLine& line) { WakeLine(line); });
   Wake(topic, group);
 }
