@@ -15,12 +15,15 @@
 #include "base/awaited.h"
 #include "base/clock.h"
 #include "base/mutex.h"
+#include "base/wakes.h"
 
 namespace barid {
 namespace {
 
 constexpr int kBackgroundNice = 10;  // More than the process has.
 constexpr int kMaxNice = 19;
+// So many tasks are enough to wake for, also in a WakeScope: who brings more and who runs them work side by side then.
+constexpr size_t kMostPutOff = 16;
 
 class ThreadExecutor;
 thread_local const ThreadExecutor* current_executor = nullptr;
@@ -35,18 +38,22 @@ class ThreadExecutor : public Executor {
       MutexLock lock(&mu_);
       is_stopping_ = true;
     }
-    wake_.Signal();
+    woken_->Wake();
     thread_.join();
   }
 
   void Post(Task task) override {
-    bool must_wake = false;
+    bool must_wake = false, may_wait = false;
     {
       MutexLock lock(&mu_);
       posted_.push_back(std::move(task));
-      must_wake = std::exchange(is_sleeping_, false);
+      must_wake = is_sleeping_;
+      may_wait = must_wake && WakeScope::IsOpen() && posted_.size() < kMostPutOff;
+      // Until it is really woken, so that whoever else posts meanwhile waits for his own scope at most.
+      is_sleeping_ = may_wait;
     }
-    if (must_wake) wake_.Signal();
+    if (may_wait) return WakeScope::Wake(woken_);
+    if (must_wake) woken_->Wake();
   }
 
   void PostAfter(absl::Duration delay, Task task) override {
@@ -59,7 +66,7 @@ class ThreadExecutor : public Executor {
       std::push_heap(timers_.begin(), timers_.end(), Later);
       must_wake = is_first && std::exchange(is_sleeping_, false);
     }
-    if (must_wake) wake_.Signal();
+    if (must_wake) woken_->Wake();
   }
 
   bool IsCurrent() const override { return current_executor == this; }
@@ -109,10 +116,10 @@ class ThreadExecutor : public Executor {
       if (!posted_.empty()) break;
       is_sleeping_ = true;
       if (timers_.empty()) {
-        wake_.Wait(&mu_);
+        woken_->condition.Wait(&mu_);
       } else {
         // At most an hour, for the sake of times that the condition variable cannot add.
-        wake_.WaitFor(&mu_, std::min(timers_.front().due - RealClock()->SinceBoot(), absl::Hours(1)));
+        woken_->condition.WaitFor(&mu_, std::min(timers_.front().due - RealClock()->SinceBoot(), absl::Hours(1)));
       }
       is_sleeping_ = false;
     }
@@ -149,12 +156,17 @@ class ThreadExecutor : public Executor {
   // Written under mu_; read without it between two tasks of a batch.
   std::atomic<bool> is_stopping_{false};
 
+  struct Condition final : Waker {
+    CondVar condition;
+    void Wake() override { condition.Signal(); }
+  };
+
   Mutex mu_;
-  CondVar wake_;
+  const std::shared_ptr<Condition> woken_ = std::make_shared<Condition>();
   std::vector<Task> posted_ ABSL_GUARDED_BY(mu_);
   std::vector<Timer> timers_ ABSL_GUARDED_BY(mu_);  // A heap, the earliest in front.
   uint64_t next_timer_ ABSL_GUARDED_BY(mu_) = 0;
-  // Nobody has signalled since the thread went to sleep: the first to post does.
+  // Nobody has woken the thread since it went to sleep: who posts does.
   bool is_sleeping_ ABSL_GUARDED_BY(mu_) = false;
 
   std::thread thread_;  // Last: it uses all of the above.

@@ -19,7 +19,8 @@ class Executor {
 
   virtual ~Executor() = default;
 
-  // Any thread. A sleeping executor is woken once however many tasks arrive before it runs.
+  // Any thread. A sleeping executor is woken once however many tasks arrive before it runs; from a WakeScope
+  // (base/wakes.h) at the end of it, or when enough tasks are there.
   virtual void Post(Task task) = 0;
 
   // Runs `task` once `delay` has passed. Any thread.
