@@ -1,11 +1,13 @@
 #include "broker/shard_core.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
 #include "base/status.h"
+#include "base/wakes.h"
 #include "broker/mutation.h"
 #include "broker/shard_metrics.h"
 #include "broker/single_replica_committer.h"
@@ -13,6 +15,9 @@
 namespace barid::broker {
 
 namespace {
+
+// Few enough that who takes the answers begins with the first while the last are still applied.
+constexpr size_t kAnsweredTogether = 8;
 
 ShardContext WithDefaults(ShardContext context) {
   if (context.lookup_executor == nullptr) context.lookup_executor = context.read_executor;
@@ -164,9 +169,13 @@ void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
     metrics->log_records->Add(records.size());
     metrics->log_bytes->Add(records.back().end_position - records.front().position);
   }
-  for (const storage::CommitLog::Placed& placed : records) {
+  std::optional<WakeScope> together;
+  for (size_t i = 0; i < records.size(); ++i) {
     // An answer to an earlier one may have ended the term.
     if (proposals_.empty()) return;
+    // Who wait for these records are woken for several at a time.
+    if (i % kAnsweredTogether == 0) together.emplace();
+    const storage::CommitLog::Placed& placed = records[i];
     Proposal proposal = std::move(proposals_.front());
     proposals_.pop_front();
     pending_bytes_ -= proposal.bytes;
@@ -191,6 +200,7 @@ void ShardCore::OnCommit(absl::Span<const storage::CommitLog::Placed> records) {
     if (hooks_.on_applied) hooks_.on_applied(proposal.command, *outcome);
     proposal.done(*std::move(outcome));
   }
+  together.reset();
   MaybeProposeStateHash();
   if (static_cast<int64_t>(state_.applied().end_position - checkpoint_position_) >= options_.checkpoint_log_bytes) {
     MaybeCheckpoint();
