@@ -140,7 +140,7 @@ absl::Status RunProxy(Settings settings, TerminationSignals* signals) {
   RETURN_IF_ERROR(controller.WaitForSnapshot(settings.controller_patience));
   ProcessMetrics metrics(Role::kProxy);
   const std::unique_ptr<Executor> hop = NewThreadExecutor("barid-hop");
-  const auto loops = std::make_shared<edge::h2::LoopThreads>(PublicThreads(settings));
+  const auto loops = NewPublicLoops(settings);
   // What brokers answer comes home on the thread that answers clients.
   proxy::RemoteBrokers brokers(
       controller.api(),

@@ -40,8 +40,9 @@ absl::Status CheckListenAddress(absl::string_view setting, absl::string_view add
   return absl::InvalidArgumentError(absl::StrCat(status.message(), ", or unix:/path"));
 }
 
-int PublicThreads(const Settings& settings) {
-  return settings.public_threads > 0 ? settings.public_threads : std::clamp(AvailableCores() / 2, 1, 64);
+std::shared_ptr<edge::h2::LoopThreads> NewPublicLoops(const Settings& settings) {
+  const int threads = settings.public_threads > 0 ? settings.public_threads : std::clamp(AvailableCores() / 2, 1, 64);
+  return std::make_shared<edge::h2::LoopThreads>(threads, RealClock(), settings.public_gather);
 }
 
 absl::StatusOr<std::unique_ptr<ControllerPart>> ControllerPart::Start(const Settings& settings) {
@@ -147,7 +148,7 @@ absl::Status RunStandalone(Settings settings, TerminationSignals* signals) {
       [signals](const absl::Status& why) { signals->End(why); }, metrics.broker());
   RETURN_IF_ERROR(broker.Start("", absl::Seconds(30)));
   LocalBroker brokers(settings.broker.id, &broker);
-  const auto loops = std::make_shared<edge::h2::LoopThreads>(PublicThreads(settings));
+  const auto loops = NewPublicLoops(settings);
   ASSIGN_OR_RETURN(const std::unique_ptr<ProxyPart> proxy,
                    ProxyPart::Start(settings, controller->api(), &brokers, loops, &metrics));
   ASSIGN_OR_RETURN(

@@ -27,8 +27,9 @@
 // The parts that processes are put together from. Each starts in its constructor or Start, and ends in reverse.
 namespace barid {
 
-// Threads of the public port. By itself half of the cores: shards, connections to brokers and the kernel take the rest.
-int PublicThreads(const Settings& settings);
+// Threads of the public port, and of what else the process serves. By themselves half of the cores: shards and the
+// kernel take the rest.
+std::shared_ptr<edge::h2::LoopThreads> NewPublicLoops(const Settings& settings);
 
 // The controller over its embedded store, in <data_dir>/metadata.
 class ControllerPart {

@@ -45,6 +45,10 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("public.threads", &s->public_threads, Default(int32_t{0}), Between(int32_t{0}, int32_t{64}), kNeedsRestart,
          "Threads that serve the public port, each with connections of its own. 0: half as many as there are cores for "
          "this process (affinity, the container's CPU limit), at least one.");
+  t->Add("public.gather", &s->public_gather, Default(edge::h2::kGather),
+         Between(absl::ZeroDuration(), absl::Milliseconds(1)), kNeedsRestart,
+         "How long such a thread may wait for more calls, while many come, before it handles those that are there "
+         "(docs/edge.md). 0: never.");
   t->Add("public.max_request", &limits->max_request_bytes, Default(20 * kMiB), Between(1 * kMiB, 1 * kGiB),
          kNeedsRestart, "Largest request that is read.");
   t->Add("public.max_metadata", &limits->max_metadata_bytes, Default(16 * kKiB), Between(4 * kKiB, 1 * kMiB),

@@ -28,7 +28,8 @@ struct Settings {
   bool public_admin = false;
   bool public_health = true;
   bool public_reflection = false;
-  int32_t public_threads = 0;             // 0: by the cores; see PublicThreads.
+  int32_t public_threads = 0;  // 0: by the cores; see NewPublicLoops.
+  absl::Duration public_gather = edge::h2::kGather;
   edge::h2::H2ServerOptions public_port;  // But for its address and threads.
   bool public_self_signed = false;
   std::string admin_listen;

@@ -1,16 +1,19 @@
 #include "edge/h2/loop.h"
 
+#include <poll.h>
 #include <pthread.h>
-#include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
+#include "base/wakes.h"
 
 namespace barid::edge::h2 {
 namespace {
@@ -38,55 +41,116 @@ class PostedTask final : public Posted {
 
 // Of one wake-up; more come with the next.
 constexpr int kMostEvents = 256;
+// Sockets of a busy loop for which others are woken together.
+constexpr int kWokenTogether = 16;
 
 }  // namespace
 
-Loop::Loop(Clock* clock)
+// What the loop sleeps on. Who is about to wake it keeps it.
+struct Loop::Bed final : Waker {
+  Bed() : fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { CHECK(fd >= 0) << strerror(errno); }
+  ~Bed() override { close(fd); }
+  void Wake() override {
+    if (!is_taken.exchange(false, std::memory_order_seq_cst)) return;
+    const uint64_t one = 1;
+    (void)!write(fd, &one, sizeof(one));
+  }
+  void Leave() const {
+    uint64_t wakes = 0;
+    (void)!read(fd, &wakes, sizeof(wakes));
+  }
+  const int fd;                       // An eventfd.
+  std::atomic<bool> is_taken{false};  // The loop sleeps, or is about to, and nobody has woken it.
+};
+
+Loop::Loop(Clock* clock, absl::Duration gather)
     : clock_(clock),
       epoll_(epoll_create1(EPOLL_CLOEXEC)),
-      wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)),
-      now_(clock_->SinceBoot()) {
-  CHECK(epoll_ >= 0 && wake_ >= 0) << strerror(errno);
+      bed_(std::make_shared<Bed>()),
+      events_(kMostEvents),
+      now_(clock_->SinceBoot()),
+      gathering_(gather) {
+  CHECK(epoll_ >= 0) << strerror(errno);
   epoll_event event = {};
   event.events = EPOLLIN;
   event.data.ptr = nullptr;  // The wake.
-  CHECK_EQ(epoll_ctl(epoll_, EPOLL_CTL_ADD, wake_, &event), 0) << strerror(errno);
+  CHECK_EQ(epoll_ctl(epoll_, EPOLL_CTL_ADD, bed_->fd, &event), 0) << strerror(errno);
 }
 
-Loop::~Loop() {
-  close(wake_);
-  close(epoll_);
+Loop::~Loop() { close(epoll_); }
+
+int Loop::Wait() {
+  const absl::Duration since = clock_->SinceBoot();
+  int timeout_ms = -1;
+  if (!alarms_.empty()) {
+    // Up, so that the alarm is due when it wakes us.
+    timeout_ms = static_cast<int>(std::clamp<int64_t>(
+        absl::ToInt64Milliseconds(absl::Ceil(alarms_.begin()->first - since, absl::Milliseconds(1))), 0, 60'000));
+  }
+  bed_->is_taken.store(true, std::memory_order_seq_cst);
+  // Whoever posts after this load sees that we sleep.
+  const bool has_posts = posts_.load(std::memory_order_seq_cst) != nullptr;
+  if (has_posts || must_close_.load(std::memory_order_seq_cst)) timeout_ms = 0;
+  const int ready = epoll_wait(epoll_, events_.data(), kMostEvents, timeout_ms);
+  bed_->is_taken.store(false, std::memory_order_relaxed);
+  CHECK(ready >= 0 || errno == EINTR) << strerror(errno);
+  now_ = clock_->SinceBoot();
+
+  const auto is_wake = [](const epoll_event& event) { return event.data.ptr == nullptr; };
+  const bool by_others = has_posts || ready <= 0 || std::any_of(events_.begin(), events_.begin() + ready, is_wake);
+  if (!gathering_.Begin({now_, now_ - since, std::exchange(new_calls_, 0), by_others})) return ready;
+  Gather();
+  now_ = clock_->SinceBoot();
+  return AddReady(ready);
+}
+
+void Loop::Gather() {
+  bed_->is_taken.store(true, std::memory_order_seq_cst);
+  if (posts_.load(std::memory_order_seq_cst) == nullptr && !must_close_.load(std::memory_order_seq_cst)) {
+    const timespec time = absl::ToTimespec(gathering_.time());
+    pollfd wake = {bed_->fd, POLLIN, 0};
+    (void)ppoll(&wake, 1, &time, nullptr);
+  }
+  bed_->is_taken.store(false, std::memory_order_relaxed);
+}
+
+int Loop::AddReady(int ready) {
+  if (ready == kMostEvents) return ready;
+  const int more = epoll_wait(epoll_, events_.data() + ready, kMostEvents - ready, 0);
+  CHECK(more >= 0 || errno == EINTR) << strerror(errno);
+  const auto known_end = events_.begin() + ready;
+  auto end = known_end;
+  for (int i = 0; i < more; ++i) {
+    const epoll_event event = known_end[i];
+    const auto known = std::find_if(events_.begin(), known_end,
+                                    [&event](const epoll_event& other) { return other.data.ptr == event.data.ptr; });
+    if (known == known_end) {
+      *end++ = event;
+    } else {
+      known->events |= event.events;
+    }
+  }
+  return static_cast<int>(end - events_.begin());
 }
 
 void Loop::Run() {
   current_loop = this;
-  epoll_event events[kMostEvents];
+  // The kernel may let a thread's timers be late by 50 us; gathering would take half as long again.
+  if (gathering_.time() > absl::ZeroDuration()) prctl(PR_SET_TIMERSLACK, 1);
   while (true) {
-    int timeout_ms = -1;
-    if (!alarms_.empty()) {
-      const absl::Duration left = alarms_.begin()->first - clock_->SinceBoot();
-      // Up, so that the alarm is due when it wakes us.
-      timeout_ms = static_cast<int>(
-          std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(left, absl::Milliseconds(1))), 0, 60'000));
-    }
-    is_asleep_.store(true, std::memory_order_seq_cst);
-    // Whoever posts after this load sees that we sleep.
-    if (posts_.load(std::memory_order_seq_cst) != nullptr || must_close_.load(std::memory_order_seq_cst))
-      timeout_ms = 0;
-    const int count = epoll_wait(epoll_, events, kMostEvents, timeout_ms);
-    is_asleep_.store(false, std::memory_order_relaxed);
-    CHECK(count >= 0 || errno == EINTR) << strerror(errno);
-    now_ = clock_->SinceBoot();
-    for (int i = 0; i < count; ++i) {
-      if (events[i].data.ptr == nullptr) {
-        uint64_t wakes = 0;
-        (void)!read(wake_, &wakes, sizeof(wakes));
+    const int ready = Wait();
+    std::optional<WakeScope> together;
+    for (int i = 0; i < ready; ++i) {
+      if (gathering_.is_busy() && i % kWokenTogether == 0) together.emplace();
+      if (events_[i].data.ptr == nullptr) {
+        bed_->Leave();
         continue;
       }
-      static_cast<Watched*>(events[i].data.ptr)->OnReady(events[i].events);
+      static_cast<Watched*>(events_[i].data.ptr)->OnReady(events_[i].events);
     }
     RunPosts();
     RunAlarms();
+    together.reset();
     // A flush may ask for another.
     for (size_t i = 0; i < flushes_.size(); ++i) {
       flushes_[i]->is_waiting_ = false;
@@ -103,8 +167,7 @@ void Loop::Run() {
 
 void Loop::Close() {
   must_close_.store(true, std::memory_order_seq_cst);
-  const uint64_t one = 1;
-  CHECK_EQ(write(wake_, &one, sizeof(one)), static_cast<ssize_t>(sizeof(one))) << strerror(errno);
+  bed_->Wake();
 }
 
 bool Loop::IsCurrent() const { return current_loop == this; }
@@ -115,12 +178,8 @@ bool Loop::Post(Posted* posted) {
     if (last == &closed_mark) return false;
     posted->next_ = last;
   } while (!posts_.compare_exchange_weak(last, posted, std::memory_order_seq_cst, std::memory_order_acquire));
-  // Only the first of a batch, and only if the loop does not look at the list anyway before it sleeps. The eventfd is
-  // there as long as the loop, which whoever posts holds.
-  if (last == nullptr && is_asleep_.exchange(false, std::memory_order_seq_cst)) {
-    const uint64_t one = 1;
-    (void)!write(wake_, &one, sizeof(one));
-  }
+  // Only if the loop does not look at the list anyway before it sleeps.
+  if (bed_->is_taken.load(std::memory_order_seq_cst)) WakeScope::Wake(bed_);
   return true;
 }
 
@@ -186,9 +245,9 @@ void Loop::FlushLater(Flushed* flushed) {
   flushes_.push_back(flushed);
 }
 
-LoopThreads::LoopThreads(int threads, Clock* clock) {
+LoopThreads::LoopThreads(int threads, Clock* clock, absl::Duration gather) {
   for (int i = 0; i < threads; ++i) {
-    loops_.push_back(std::make_shared<Loop>(clock));
+    loops_.push_back(std::make_shared<Loop>(clock, gather));
     threads_.emplace_back([loop = loops_.back(), i] {
       pthread_setname_np(pthread_self(), absl::StrCat("edge-", i).c_str());
       loop->Run();

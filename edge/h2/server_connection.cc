@@ -319,6 +319,7 @@ int ServerConnection::Calm(absl::string_view what) {
 
 void ServerConnection::BeginCall(int32_t id, bool has_ended) {
   reading_.id = 0;
+  loop()->CountCall();
   if (is_going_) {
     // libnghttp2 takes streams until the GOAWAY that does not name them has left, and then calls them unprocessed. So
     // they have to be: their clients try them again.

@@ -12,6 +12,7 @@
 #include <thread>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "tests/edge/served.h"
 
 namespace barid::edge::h2 {
@@ -198,6 +199,102 @@ TEST_F(LoopTest, TellsWhenADescriptorIsReady) {
   EXPECT_THAT(story_, ElementsAre("a", "b"));
   close(ends[0]);
   close(ends[1]);
+}
+
+// A loop that calls come to so fast that it gathers when its socket is ready next.
+class GatheringLoopTest : public testing::Test {
+ protected:
+  GatheringLoopTest() { EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, ends_), 0); }
+  ~GatheringLoopTest() override {
+    for (const int end : ends_) close(end);
+  }
+
+  // How long a socket that is ready waits. What `when_ready` starts is over when the loop ends.
+  absl::Duration Run(absl::Duration gather, std::function<std::thread(Loop*)> when_ready = nullptr) {
+    Loop loop(RealClock(), gather);
+    absl::Duration waited, ready_at;
+    std::thread other;
+    Step ready([&] {
+      waited = RealClock()->SinceBoot() - ready_at;
+      loop.Forget(ends_[0]);
+      loop.Close();
+    });
+    // Told once: it must not be lost while the loop gathers.
+    loop.Watch(ends_[0], EPOLLIN | EPOLLET, &ready);
+    const auto count_calls = [&loop] {
+      for (int i = 0; i < 10; ++i) loop.CountCall();
+    };
+    Step write([&] {
+      count_calls();
+      EXPECT_EQ(::write(ends_[1], "x", 1), 1);
+      ready_at = RealClock()->SinceBoot();
+      if (when_ready) other = when_ready(&loop);
+    });
+    Step load([&] {
+      count_calls();
+      loop.Set(&write, loop.now() + absl::Milliseconds(5));
+    });
+    loop.Set(&load, loop.now());
+    loop.Run();
+    if (other.joinable()) other.join();
+    return waited;
+  }
+
+  int ends_[2];
+};
+
+TEST_F(GatheringLoopTest, WhatIsReadyWaitsForMore) { EXPECT_GE(Run(absl::Milliseconds(50)), absl::Milliseconds(50)); }
+
+TEST_F(GatheringLoopTest, UntilSomethingIsPosted) {
+  Step nothing([] {});
+  const auto post = [&](Loop* loop) { return std::thread([&nothing, loop] { loop->Post(&nothing); }); };
+  EXPECT_LT(Run(absl::Minutes(1), post), absl::Seconds(50));
+}
+
+TEST_F(GatheringLoopTest, UntilItIsClosed) {
+  EXPECT_LT(Run(absl::Minutes(1), [](Loop* loop) { return std::thread([loop] { loop->Close(); }); }),
+            absl::Seconds(50));
+}
+
+TEST_F(GatheringLoopTest, WhatBecomesReadyMeanwhileIsHandledWithIt) {
+  Loop loop(RealClock(), absl::Minutes(1));
+  int pairs[3][2];
+  std::vector<std::string> story;
+  std::vector<std::unique_ptr<Step>> ready;
+  Step flush([&] { story.push_back("flush"); }), nothing([] {});
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pairs[i]), 0);
+    ready.push_back(std::make_unique<Step>([&, i] {
+      char bytes[8];
+      story.push_back(absl::StrCat(i, " has ", read(pairs[i][0], bytes, sizeof(bytes))));
+      loop.FlushLater(&flush);
+      loop.Close();
+    }));
+    loop.Watch(pairs[i][0], EPOLLIN, ready.back().get());
+  }
+  std::thread other;
+  Step write([&] {
+    for (int i = 0; i < 10; ++i) loop.CountCall();
+    EXPECT_EQ(::write(pairs[0][1], "x", 1), 1);
+    // While the loop gathers; or before, and then they are ready with the first.
+    other = std::thread([&] {
+      for (int i = 2; i >= 0; --i) EXPECT_EQ(::write(pairs[i][1], "x", 1), 1);
+      loop.Post(&nothing);
+    });
+  });
+  Step load([&] {
+    for (int i = 0; i < 10; ++i) loop.CountCall();
+    loop.Set(&write, loop.now() + absl::Milliseconds(5));
+  });
+  loop.Set(&load, loop.now());
+  loop.Run();
+  other.join();
+  // One wake-up, each socket once.
+  EXPECT_THAT(story, testing::UnorderedElementsAre("0 has 2", "1 has 1", "2 has 1", "flush"));
+  EXPECT_EQ(story.back(), "flush");
+  for (const auto& pair : pairs) {
+    for (const int end : pair) close(end);
+  }
 }
 
 TEST(LoopThreadsTest, NoPostOfManyThreadsIsLostWhileItFallsAsleep) {
