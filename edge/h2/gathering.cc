@@ -17,6 +17,8 @@ constexpr int kEnough = 16;
 constexpr double kClearlyMore = 1.5;
 // and the loop sleeps no longer after it. A client that waits for the answers takes longer to call again.
 constexpr absl::Duration kHardly = absl::Microseconds(20);
+// Of so many gathered wake-ups one is not, to see what they would bring without: clients may be others by now.
+constexpr int kPlainEvery = 32;
 // So many wake-ups are between two tries, each time twice as many.
 constexpr int kTriesApart = 8;
 constexpr int kMostTriesApart = 512;
@@ -51,6 +53,10 @@ bool Gathering::Begin(const WakeUp& wake_up) {
   if (!is_loaded_ || wake_up.by_others || wake_up.calls >= kEnough) return false;
   if (is_gathering_) {
     tries_apart_ = kTriesApart;
+    if (++since_plain_ >= kPlainEvery) {
+      since_plain_ = 0;
+      return false;
+    }
   } else {
     if (++since_try_ < tries_apart_) return false;
     since_try_ = 0;

@@ -53,7 +53,8 @@ class Gathering {
   Kind last_ = Kind::kByOthers;
   double plain_calls_ = 0;  // Of a wake-up, without gathering.
   bool is_gathering_ = false;
-  int since_try_ = 0;  // Wake-ups.
+  int since_try_ = 0;    // Wake-ups.
+  int since_plain_ = 0;  // Gathered ones.
   int tries_apart_ = 1;
 };
 

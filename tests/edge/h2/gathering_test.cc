@@ -75,6 +75,13 @@ TEST_F(GatheringTest, ItDoesNotWhereThatBringsNothing) {
   EXPECT_LE(Serve(quick, 50'000), 500);
 }
 
+TEST_F(GatheringTest, ItNoticesThatItBringsNothingAnyMore) {
+  Serve(many_, 2'000);
+  const Client quick = {.calls = 6, .gathered_calls = 6, .sleep = absl::Microseconds(10)};
+  Serve(quick, 5'000);
+  EXPECT_LE(Serve(quick, 50'000), 500);
+}
+
 TEST_F(GatheringTest, WhatOtherThreadsWakeItForDoesNotWait) {
   Serve(many_, 2'000);
   for (int i = 0; i < 100; ++i) {

@@ -243,7 +243,7 @@ class GatheringLoopTest : public testing::Test {
   int ends_[2];
 };
 
-TEST_F(GatheringLoopTest, WhatIsReadyWaitsForMore) { EXPECT_GE(Run(absl::Milliseconds(50)), absl::Milliseconds(50)); }
+TEST_F(GatheringLoopTest, WhatIsReadyWaitsForMore) { EXPECT_GE(Run(absl::Milliseconds(500)), absl::Milliseconds(500)); }
 
 TEST_F(GatheringLoopTest, UntilSomethingIsPosted) {
   Step nothing([] {});
