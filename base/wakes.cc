@@ -1,6 +1,5 @@
 #include "base/wakes.h"
 
-#include <utility>
 #include <vector>
 
 namespace barid {

@@ -209,6 +209,24 @@ class GatheringLoopTest : public testing::Test {
     for (const int end : ends_) close(end);
   }
 
+  // Runs it until it is closed. Once it is loaded it calls `when_loaded`, and gathers with the next socket that is
+  // ready.
+  static void RunLoaded(Loop* loop, std::function<void()> when_loaded) {
+    const auto count_calls = [loop] {
+      for (int i = 0; i < 10; ++i) loop->CountCall();
+    };
+    Step then([&] {
+      count_calls();
+      when_loaded();
+    });
+    Step load([&] {
+      count_calls();
+      loop->Set(&then, loop->now() + absl::Milliseconds(5));
+    });
+    loop->Set(&load, loop->now());
+    loop->Run();
+  }
+
   // How long a socket that is ready waits. What `when_ready` starts is over when the loop ends.
   absl::Duration Run(absl::Duration gather, std::function<std::thread(Loop*)> when_ready = nullptr) {
     Loop loop(RealClock(), gather);
@@ -221,21 +239,11 @@ class GatheringLoopTest : public testing::Test {
     });
     // Told once: it must not be lost while the loop gathers.
     loop.Watch(ends_[0], EPOLLIN | EPOLLET, &ready);
-    const auto count_calls = [&loop] {
-      for (int i = 0; i < 10; ++i) loop.CountCall();
-    };
-    Step write([&] {
-      count_calls();
-      EXPECT_EQ(::write(ends_[1], "x", 1), 1);
+    RunLoaded(&loop, [&] {
+      EXPECT_EQ(write(ends_[1], "x", 1), 1);
       ready_at = RealClock()->SinceBoot();
       if (when_ready) other = when_ready(&loop);
     });
-    Step load([&] {
-      count_calls();
-      loop.Set(&write, loop.now() + absl::Milliseconds(5));
-    });
-    loop.Set(&load, loop.now());
-    loop.Run();
     if (other.joinable()) other.join();
     return waited;
   }
@@ -273,21 +281,14 @@ TEST_F(GatheringLoopTest, WhatBecomesReadyMeanwhileIsHandledWithIt) {
     loop.Watch(pairs[i][0], EPOLLIN, ready.back().get());
   }
   std::thread other;
-  Step write([&] {
-    for (int i = 0; i < 10; ++i) loop.CountCall();
-    EXPECT_EQ(::write(pairs[0][1], "x", 1), 1);
+  RunLoaded(&loop, [&] {
+    EXPECT_EQ(write(pairs[0][1], "x", 1), 1);
     // While the loop gathers; or before, and then they are ready with the first.
     other = std::thread([&] {
-      for (int i = 2; i >= 0; --i) EXPECT_EQ(::write(pairs[i][1], "x", 1), 1);
+      for (int i = 2; i >= 0; --i) EXPECT_EQ(write(pairs[i][1], "x", 1), 1);
       loop.Post(&nothing);
     });
   });
-  Step load([&] {
-    for (int i = 0; i < 10; ++i) loop.CountCall();
-    loop.Set(&write, loop.now() + absl::Milliseconds(5));
-  });
-  loop.Set(&load, loop.now());
-  loop.Run();
   other.join();
   // One wake-up, each socket once.
   EXPECT_THAT(story, testing::UnorderedElementsAre("0 has 2", "1 has 1", "2 has 1", "flush"));
