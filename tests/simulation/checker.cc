@@ -48,6 +48,10 @@ void Checker::DropGroup(GroupId group) {
   groups_.erase(group);
   std::erase_if(progress_, [&](const auto& progress) { return std::get<0>(progress.first) == group; });
   for (auto& [id, settle] : settles_) settle.is_void |= settle.receipt.group == group;
+  // One that is subscribed again begins anew; what was delivered before may be answered after that.
+  for (auto& [id, receive] : receives_) receive.is_void |= receive.call.group == group;
+  for (auto& [id, reset] : resets_) reset.is_void |= reset.place.first == group;
+  std::erase_if(moved_, [&](const auto& moved) { return moved.first.first == group; });
 }
 
 void Checker::ForgetDeadlines() {
@@ -435,13 +439,13 @@ uint64_t Checker::OnReceive(const ReceiveCall& call, absl::Duration now) {
       if (it->second.attempt_id == call.attempt_id && it->second.client == call.client_id) EndRenewal(&it->second);
     }
   }
-  receives_[next_id_] = {call, now, first_};
+  receives_[next_id_] = {call, now, first_, /*is_void=*/false};
   return next_id_++;
 }
 
 int64_t Checker::PendingReceivesOf(GroupId group, TopicId topic) const {
   return std::count_if(receives_.begin(), receives_.end(), [&](const auto& receive) {
-    return receive.second.call.group == group && receive.second.call.topic == topic;
+    return receive.second.call.group == group && receive.second.call.topic == topic && !receive.second.is_void;
   });
 }
 
@@ -458,6 +462,13 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
   const auto group = groups_.find(receive.call.group);
   if (group == groups_.end()) return receipts;
   // While the disk fails, bodies cannot be read, and what was delivered is not answered.
+  if (receive.is_void) {
+    for (const Delivery& delivery : result.deliveries) {
+      if (delivery.nonce > group->second.group.since_index)
+        Violate("a receive outlived that its group was unsubscribed");
+    }
+    return receipts;
+  }
   if (!result.status.ok() || !powered) ++group->second.silent;
   if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages)
     Violate("more messages than were asked for");
@@ -835,7 +846,7 @@ void Checker::OnCrash(const Held& held) {
   pending_sends_.clear();
   for (const auto& [id, receive] : receives_) {
     const auto group = groups_.find(receive.call.group);
-    if (group != groups_.end()) ++group->second.silent;
+    if (group != groups_.end() && !receive.is_void) ++group->second.silent;
   }
   receives_.clear();
   while (!recalls_.empty())

@@ -88,6 +88,7 @@ class Checker {
     bool ordered = false;
     std::optional<absl::Time> start;
     absl::Duration since = -absl::InfiniteDuration();  // When it was made: what had expired by then it never sees.
+    LogIndex since_index = 0;  // Of one that was subscribed again: nothing later is delivered to who asked before.
     std::optional<GroupId> mourned;
   };
   // How a client knows a delivery.
@@ -273,6 +274,7 @@ class Checker {
     ReceiveCall call;
     absl::Duration at;
     std::map<QueueKey, QueueOffset> first;
+    bool is_void = false;  // Of a group that was dropped since.
   };
   struct PendingSettle {
     Receipt receipt;

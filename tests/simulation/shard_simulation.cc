@@ -1064,6 +1064,7 @@ void ShardSimulation::DeleteSomething() {
       Trace("subscribe group ", unsubscribed_.back().value(), " again");
       group.id = unsubscribed_.back();
       unsubscribed_.pop_back();
+      group.since_index = process_->shard->state().applied_index();
       ++counts_.subscribed_again;
     }
     group.since = Now();
