@@ -28,6 +28,12 @@ void FreeTrimmed(const std::shared_ptr<storage::CommitLog>& log, Executor* execu
   if (more.ok() && *more) executor->PostAfter(kFreePause, [log, executor] { FreeTrimmed(log, executor); });
 }
 
+// Zeros go ahead of the tail between batches, a slice at a time. A failure poisons the log: the next batch says so.
+void ZeroAhead(storage::CommitLog* log) {
+  const absl::StatusOr<bool> more = log->ZeroAhead();
+  if (!more.ok()) LOG(ERROR) << "cannot prepare the log's tail" << KV("error", more.status());
+}
+
 }  // namespace
 
 SingleReplicaCommitter::SingleReplicaCommitter(std::shared_ptr<storage::CommitLog> log, Executor* shard_executor,
@@ -57,7 +63,7 @@ void SingleReplicaCommitter::Append(std::vector<storage::RecordDraft> batch) {
 void SingleReplicaCommitter::Write() {
   writing_ = true;
   disk_executor_->Post([log = log_, batch = std::exchange(collecting_, {}), home = shard_executor_, self = self_,
-                        clock = clock_, write_seconds = write_seconds_]() mutable {
+                        clock = clock_, disk = disk_executor_, write_seconds = write_seconds_]() mutable {
     const absl::Duration begin = write_seconds == nullptr ? absl::ZeroDuration() : clock->SinceBoot();
     Written written = AppendAndSync(log.get(), batch);
     if (write_seconds != nullptr) write_seconds->Observe(clock->SinceBoot() - begin);
@@ -65,11 +71,7 @@ void SingleReplicaCommitter::Write() {
     home->Post([self, written = std::move(written)]() mutable {
       if (*self != nullptr) (*self)->OnWritten(std::move(written));
     });
-    // Zeros go ahead of the tail between batches, a slice at a time. A failure poisons the log: the next batch says so.
-    if (healthy) {
-      const absl::StatusOr<bool> more = log->ZeroAhead();
-      if (!more.ok()) LOG(ERROR) << "cannot prepare the log's tail" << KV("error", more.status());
-    }
+    if (healthy) disk->Post([log = std::move(log)] { ZeroAhead(log.get()); });
   });
 }
 
