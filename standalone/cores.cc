@@ -3,6 +3,8 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstddef>
 #include <cstdint>
 #include <fstream>
 #include <limits>
@@ -20,10 +22,17 @@ namespace {
 
 constexpr char kControlGroups[] = "/sys/fs/cgroup";
 
+// A set must have room for all cores that the kernel was built for, and it says only whether it has: 8192 today.
+constexpr size_t kMostCores = size_t{1} << 20;
+
 int CoresOfAffinity() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  return sched_getaffinity(0, sizeof(set), &set) == 0 ? CPU_COUNT(&set) : 1;
+  for (size_t cores = CPU_SETSIZE; cores <= kMostCores; cores *= 2) {
+    std::vector<cpu_set_t> set(cores / CPU_SETSIZE);
+    const size_t size = set.size() * sizeof(cpu_set_t);
+    if (sched_getaffinity(0, size, set.data()) == 0) return CPU_COUNT_S(size, set.data());
+    if (errno != EINVAL) return 1;
+  }
+  return 1;
 }
 
 std::string FirstLine(const std::string& path) {
