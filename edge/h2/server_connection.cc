@@ -193,9 +193,9 @@ void ServerConnection::TakeNoMore() {
 
 int ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
   block_since_ = loop()->now();
-  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return 0;  // Trailers, which say nothing to us.
   reading_.id = frame.hd.stream_id;
   reading_.bytes = 0;
+  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
   reading_.too_large = reading_.is_post = reading_.is_grpc = false;
   reading_.bad = absl::OkStatus();
   reading_.headers = 0;
@@ -206,6 +206,10 @@ int ServerConnection::OnBeginHeaders(const nghttp2_frame& frame) {
 int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view name, absl::string_view value) {
   if (frame.hd.stream_id != reading_.id) return 0;
   reading_.bytes += name.size() + value.size() + kHeaderCost;
+  // Trailers, which say nothing to us.
+  if (frame.headers.cat != NGHTTP2_HCAT_REQUEST) {
+    return reading_.bytes > limits_.max_metadata_bytes ? NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE : 0;
+  }
   if (reading_.bytes > limits_.max_metadata_bytes) {
     // Refused with a status when it ends. But a field costs libnghttp2 its length even if it is a byte that refers to a
     // table: far beyond the limit the stream is reset, and the rest of the block is decoded without being looked at.
@@ -275,6 +279,7 @@ int ServerConnection::OnFrame(const nghttp2_frame& frame) {
         BeginCall(frame.hd.stream_id, ends);
         return 0;
       }
+      reading_.id = 0;
       [[fallthrough]];
     case NGHTTP2_DATA:
       // Padding carries nothing either. nghttp2 counts the byte that tells its length as padding.

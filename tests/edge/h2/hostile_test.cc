@@ -353,6 +353,28 @@ TEST_F(HostileTest, HpackBombsAreRefused) {
   ExpectPeakBelow(kSlack);
 }
 
+TEST_F(HostileTest, HpackBombsInTrailersAreRefused) {
+  Serve({.max_resets = 2});
+  FrameClient client(address_);
+  client.Begin();
+  const auto call = [](uint32_t stream, const std::string& trailers) {
+    return Head(stream, "/t/Silent") + Data(stream, Message("x")) +
+           FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, stream, trailers);
+  };
+  // What a peer may say is taken.
+  client.Write(Head(1, "/t/Echo") + Data(1, Message("x")) +
+               FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock({{"x-after", "1"}})));
+  EXPECT_EQ(client.Await(1).Header("grpc-status"), "0");
+  const std::string value(4000, 'v');
+  const std::string entry = std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + value;
+  client.Write(call(3, entry));
+  client.Write(call(5, std::string(16000, '\xbe')));
+  EXPECT_TRUE(client.Await(5).reset.has_value());
+  Repeat(&client, 1000, [&](int i) { return call(Odd(3 + i), std::string(16000, '\xbe')); });
+  ExpectCalmed(&client);
+  ExpectPeakBelow(kSlack);
+}
+
 TEST_F(HostileTest, HeadersThatDoNotEndAreNotWaitedFor) {
   Serve({.request_timeout = absl::Milliseconds(100)});
   FrameClient headers(address_);
