@@ -70,6 +70,12 @@ struct StatusHeaders {
   const std::string message;
 };
 
+// Also with a suffix or parameters; "application/grpc-web" is another protocol.
+bool IsGrpc(absl::string_view content_type) {
+  if (!absl::ConsumePrefix(&content_type, "application/grpc")) return false;
+  return content_type.empty() || content_type[0] == '+' || content_type[0] == ';' || content_type[0] == ' ';
+}
+
 nghttp2_option* Options() {
   static nghttp2_option* const options = [] {
     nghttp2_option* made = nullptr;
@@ -222,7 +228,7 @@ int ServerConnection::OnHeader(const nghttp2_frame& frame, absl::string_view nam
     return 0;
   }
   if (name == "content-type") {
-    reading_.is_grpc = absl::StartsWith(value, "application/grpc");
+    reading_.is_grpc = IsGrpc(value);
     return 0;
   }
   if (name == "te" || name == "grpc-accept-encoding") return 0;
