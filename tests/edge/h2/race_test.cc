@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <unistd.h>
 #include <atomic>
 #include <cstdlib>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -278,6 +280,21 @@ TEST_F(H2StreamRaceTest, TheEndRacesWithWrites) {
   }
   for (auto& executor : executors_) executor.reset();
   EXPECT_EQ(alive_, 0);
+}
+
+// --- Threads ---
+
+TEST_F(H2RaceTest, ConnectionsAreSharedOutAmongThreads) {
+  MethodTable table;
+  table.unary["/t/Thread"] = [](std::unique_ptr<UnaryCall> call) { call->Answer(Bytes(absl::StrCat(gettid()))); };
+  Serve(std::move(table), /*threads=*/4);
+  std::set<std::string> threads;
+  for (int i = 0; i < 64; ++i) {
+    SessionClient client(server_->address());
+    threads.insert(*client.Call("/t/Thread", ""));
+  }
+  EXPECT_GT(threads.size(), 1u);
+  EXPECT_LE(threads.size(), 4u);
 }
 
 // --- Drain ---

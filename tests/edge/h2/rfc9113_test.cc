@@ -439,6 +439,11 @@ TEST_F(Rfc9113StoryTest, S3_4_TheServersFirstFrameIsItsSettings) {
   EXPECT_EQ(client_.frames()[0].flags, 0);
   EXPECT_EQ(client_.setting(NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS), 1000);
   EXPECT_EQ(client_.setting(NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE), 16384);
+  // A message of 4 MiB passes at speed.
+  EXPECT_EQ(client_.setting(NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE), 1 << 20);
+  ASSERT_TRUE(client_.ReadUntil([&] { return client_.frames().back().type == NGHTTP2_WINDOW_UPDATE; }));
+  EXPECT_EQ(client_.frames().back().stream, 0);
+  EXPECT_EQ(client_.frames().back().payload, std::string("\x00\x7f\x00\x01", 4)) << "8 MiB with the first 65,535";
 }
 
 TEST_F(Rfc9113StoryTest, S4_2_FramesAreNoLargerThanThePeerTakes) {

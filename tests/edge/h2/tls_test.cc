@@ -166,6 +166,18 @@ TEST_F(TlsTest, ResumesASession) {
   SSL_SESSION_free(session);
 }
 
+TEST_F(TlsTest, GivesTickets) {
+  Serve(first_.WriteTo(dir_.path(), "server"));
+  for (const int version : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    const int fd = Dial(server_->address());
+    SSL* const ssl = Handshake(fd, {.min_version = version, .max_version = version});
+    ASSERT_NE(ssl, nullptr);
+    FrameClient client(fd, ssl);
+    client.Begin();  // TLS 1.3 gives them behind the handshake.
+    EXPECT_EQ(SSL_SESSION_has_ticket(SSL_get0_session(ssl)), 1) << version;
+  }
+}
+
 TEST_F(TlsTest, DoesNotRenegotiate) {
   Serve(first_.WriteTo(dir_.path(), "server"));
   const int fd = Dial(server_->address());
