@@ -81,10 +81,12 @@ absl::StatusOr<std::unique_ptr<ProxyPart>> ProxyPart::Start(const Settings& sett
   options.address = settings.public_listen;
   options.metrics = metrics->public_port();
   options.loops = std::move(loops);
-  if (options.tls.certificate_chain.empty() && settings.public_self_signed) {
+  if (options.tls.certificate_chain.empty() && options.tls.private_key.empty() && settings.public_self_signed) {
     const std::string directory = JoinPath(settings.data_dir, "tls");
     RETURN_IF_ERROR(RealEnv()->CreateDir(directory));
-    ASSIGN_OR_RETURN(options.tls, edge::h2::SelfSignedIn(directory));
+    ASSIGN_OR_RETURN(const edge::h2::TlsFiles self_signed, edge::h2::SelfSignedIn(directory));
+    options.tls.certificate_chain = self_signed.certificate_chain;
+    options.tls.private_key = self_signed.private_key;
   }
   ASSIGN_OR_RETURN(part->server_, edge::h2::ServeH2(options, std::move(table)));
   part->proxy_->Start();

@@ -47,6 +47,13 @@ absl::Status H2Server::Start() {
   if (options.tls.certificate_chain.empty() != options.tls.private_key.empty()) {
     return absl::InvalidArgumentError("TLS needs a certificate chain and its private key; one of them is missing");
   }
+  if (options.tls.certificate_chain.empty() && !options.tls.client_authorities.empty()) {
+    return absl::InvalidArgumentError(
+        "authorities of clients are of use with TLS only, and there is no certificate chain");
+  }
+  if (options.tls.requires_client_certificate && options.tls.client_authorities.empty()) {
+    return absl::InvalidArgumentError("clients need a certificate, and there are no authorities to check it by");
+  }
   if (!options.tls.certificate_chain.empty()) {
     ASSIGN_OR_RETURN(port_->keys, TlsKeys::Load(options.tls));
     // OpenSSL writes with write(2).

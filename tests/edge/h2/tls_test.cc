@@ -243,6 +243,17 @@ TEST_F(TlsTest, RefusesHalfAnIdentity) {
               StatusIs(absl::StatusCode::kInvalidArgument));
 }
 
+TEST_F(TlsTest, RefusesToCheckClientsByNothing) {
+  TlsFiles unchecked = first_.WriteTo(dir_.path(), "first");
+  unchecked.requires_client_certificate = true;
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = unchecked}, MethodTable()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no authorities")));
+  TlsFiles cleartext;
+  cleartext.client_authorities = unchecked.certificate_chain;
+  EXPECT_THAT(ServeH2({.address = "127.0.0.1:0", .tls = cleartext}, MethodTable()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("no certificate chain")));
+}
+
 TEST_F(TlsTest, MakesACertificateOfItsOwnOnce) {
   const TlsFiles files = *SelfSignedIn(dir_.path());
   const auto permissions = std::filesystem::status(files.private_key).permissions();
