@@ -240,29 +240,33 @@ void Acceptor::Stop() {
 }
 
 void Acceptor::Accept(int fd, std::string peer, std::string address) {
-  if (!home_->port->options.proxy_protocol) return Admit(fd, std::move(peer), std::move(address));
-  if (arrivals_.size() >= static_cast<size_t>(home_->port->options.limits.max_connections)) {
+  const bool has_header = home_->port->options.proxy_protocol;
+  ConnectionCounts& all = home_->port->counts;
+  if (!(has_header ? all.AddArrival() : all.Add(address))) {
     close(fd);
     return;
   }
+  if (!has_header) return Admit(fd, std::move(peer), std::move(address));
   const auto on_arrived = [this, peer, address](Arrival* arrived, int arrived_fd, std::string told_peer,
                                                 std::string told_address) {
     const auto place = arrivals_.find(arrived);
     home_->loop->Retire(std::move(place->second));
     arrivals_.erase(place);
-    if (arrived_fd == -1) return;
-    if (told_peer.empty()) return Admit(arrived_fd, peer, address);
-    Admit(arrived_fd, std::move(told_peer), std::move(told_address));
+    ConnectionCounts& counts = home_->port->counts;
+    if (arrived_fd == -1) return counts.RemoveArrival();
+    const bool is_told = !told_peer.empty();
+    if (!counts.AddArrived(is_told ? told_address : address)) {
+      close(arrived_fd);
+      return;
+    }
+    if (is_told) return Admit(arrived_fd, std::move(told_peer), std::move(told_address));
+    Admit(arrived_fd, peer, address);
   };
   auto arrival = std::make_shared<Arrival>(home_, fd, std::move(peer), on_arrived);
   arrivals_.emplace(arrival.get(), arrival);
 }
 
 void Acceptor::Admit(int fd, std::string peer, std::string address) {
-  if (!home_->port->counts.Add(address)) {
-    close(fd);
-    return;
-  }
   auto connection = std::make_shared<ServerConnection>(home_, fd, std::move(address), std::move(peer));
   ServerConnection* const raw = connection.get();
   home_->connections.emplace(raw, std::move(connection));

@@ -56,7 +56,7 @@ class Acceptor final : public Watched, public Alarm {
   void Stop();
   // Waits for the PROXY header first, if the port has them.
   void Accept(int fd, std::string peer, std::string address);
-  // Makes a connection of `fd`. `address` is the peer's without port.
+  // Makes a connection of `fd`, which is counted. `address` is the peer's without port.
   void Admit(int fd, std::string peer, std::string address);
   // Those that began to arrive before `time` never will.
   void GiveUpArrivals(absl::Duration time, absl::string_view why);

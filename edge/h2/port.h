@@ -27,13 +27,24 @@ class ConnectionCounts {
   // False: too many. `address` without port.
   bool Add(const std::string& address) {
     MutexLock lock(&mu_);
+    return AddLocked(address);
+  }
+  // Of one whose address is not known yet.
+  bool AddArrival() {
+    MutexLock lock(&mu_);
     if (total_ >= max_) return Refuse();
-    int& count = by_address_[address];
-    if (max_per_address_ > 0 && count >= max_per_address_) return Refuse();
-    ++count;
     ++total_;
-    if (metrics_ != nullptr) metrics_->connections->Add(1);
     return true;
+  }
+  void RemoveArrival() {
+    MutexLock lock(&mu_);
+    --total_;
+  }
+  // It becomes a connection of this address, unless that has too many: then it is removed.
+  bool AddArrived(const std::string& address) {
+    MutexLock lock(&mu_);
+    --total_;
+    return AddLocked(address);
   }
   void Remove(const std::string& address) {
     MutexLock lock(&mu_);
@@ -44,6 +55,15 @@ class ConnectionCounts {
   }
 
  private:
+  bool AddLocked(const std::string& address) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) {
+    if (total_ >= max_) return Refuse();
+    int& count = by_address_[address];
+    if (max_per_address_ > 0 && count >= max_per_address_) return Refuse();
+    ++count;
+    ++total_;
+    if (metrics_ != nullptr) metrics_->connections->Add(1);
+    return true;
+  }
   bool Refuse() {
     if (metrics_ != nullptr) metrics_->refused_connections->Add();
     return false;
