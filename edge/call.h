@@ -117,7 +117,8 @@ class Stream {
 
 // The server's side of a streaming call. The transport calls one method at a time; they must not block.
 //
-//   OnMessage*  OnHalfClose?  OnDeadlineNear?  interleaved with  OnWritable (Write OnWritable)*   and at last  OnDone
+//   OnMessage*  OnHalfClose?  OnDeadlineNear?  OnDrain?  interleaved with  OnWritable (Write OnWritable)*
+//   and at last  OnDone
 class StreamHandler {
  public:
   virtual ~StreamHandler() = default;
@@ -131,6 +132,9 @@ class StreamHandler {
   // The deadline of the call is kDeadlineNotice away: what the peer is to hear it must be told now, before the
   // transport ends the call. At most once. grpc-core's tells nothing.
   virtual void OnDeadlineNear() {}
+  // The server drains: a call that goes on for as long as the peer likes is to end now. At most once; also of a call
+  // that was on its way then. grpc-core's tells nothing.
+  virtual void OnDrain() {}
   // The call is over; nothing is called after it. `delivered` is true if the server finished it with OK and all that
   // was written left for the peer on a stream that ended cleanly; false if the peer cancelled, died or let its deadline
   // pass, so that what was written may or may not have arrived.
@@ -179,7 +183,8 @@ class Server {
   // "host:port" that clients reach, with the real port where 0 was asked for.
   virtual const std::string& address() const = 0;
 
-  // Accepts no new connections and calls, waits for those that run until `grace` has passed, cancels the rest. Blocks.
+  // Accepts no new connections and calls, tells those that run (OnDrain), waits for them until `grace` has passed,
+  // cancels the rest. Blocks.
   virtual void Drain(absl::Duration grace) = 0;
 };
 

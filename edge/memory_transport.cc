@@ -151,6 +151,13 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
     }
     Run();
   }
+  void Drain() {
+    {
+      MutexLock lock(&mu_);
+      drains_ = true;
+    }
+    Run();
+  }
   void Grant(int messages) {
     {
       MutexLock lock(&mu_);
@@ -272,6 +279,9 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
       } else if (deadline_near_ && !told_deadline_near_) {
         told_deadline_near_ = true;
         tell = [](StreamHandler* h) { h->OnDeadlineNear(); };
+      } else if (drains_ && !told_drain_) {
+        told_drain_ = true;
+        tell = [](StreamHandler* h) { h->OnDrain(); };
       } else {
         running_ = false;
         return false;
@@ -298,6 +308,8 @@ class MemoryStream::Core : public std::enable_shared_from_this<Core> {
   bool told_half_close_ ABSL_GUARDED_BY(mu_) = false;
   bool deadline_near_ ABSL_GUARDED_BY(mu_) = false;
   bool told_deadline_near_ ABSL_GUARDED_BY(mu_) = false;
+  bool drains_ ABSL_GUARDED_BY(mu_) = false;
+  bool told_drain_ ABSL_GUARDED_BY(mu_) = false;
   bool opened_ ABSL_GUARDED_BY(mu_) = false;    // The factory has returned.
   bool finished_ ABSL_GUARDED_BY(mu_) = false;  // By the server.
   bool delivered_ ABSL_GUARDED_BY(mu_) = false;
@@ -340,6 +352,7 @@ void MemoryStream::HalfClose() { core_->HalfClose(); }
 void MemoryStream::Cancel() { core_->End(absl::CancelledError("cancelled by the client")); }
 void MemoryStream::NearDeadline() { core_->NearDeadline(); }
 void MemoryStream::ExpireDeadline() { core_->End(absl::DeadlineExceededError("deadline passed")); }
+void MemoryStream::Drain() { core_->Drain(); }
 void MemoryStream::Grant(int messages) { core_->Grant(messages); }
 ResponseMetadata MemoryStream::metadata() const { return core_->metadata(); }
 std::optional<Bytes> MemoryStream::Read() { return core_->Read(); }

@@ -63,6 +63,8 @@ class MemoryStream {
   void Cancel();
   void NearDeadline();
   void ExpireDeadline();
+  // The server drains.
+  void Drain();
   // Lets the server write `messages` more.
   void Grant(int messages);
 

@@ -96,9 +96,6 @@ class ClientSession {
   // the nonce, or not.
   virtual void PrintThreads(absl::string_view nonce) = 0;
   virtual void Verify(absl::string_view nonce, const Bytes& message) = 0;
-
-  // Ends the stream: the proxy is about to go, and the client is to look for another.
-  virtual void End() = 0;
 };
 
 // The clients this proxy heard of lately. Soft state: nothing but renewal and pushes depends on it, every call is

@@ -36,7 +36,6 @@ void Proxy::CheckTransactions() {
 void Proxy::Drain() {
   receiver_.Drain();
   puller_.Drain();
-  for (const std::shared_ptr<ClientSession>& session : clients_.Sessions()) session->End();
 }
 
 // Also that there were none: a group goes only after every proxy has said so.

@@ -37,8 +37,8 @@ class Proxy {
   // members, clients which settings have changed, and to ask producers about transactions.
   void Start();
 
-  // The process drains: receives that wait are answered with nothing, telemetry streams are ended, so that clients look
-  // for another proxy.
+  // The process drains: receives and pulls that wait are answered with what there is. Then the port is to drain, which
+  // ends the telemetry streams, so that clients look for another proxy.
   void Drain();
 
   // Before there is a table of methods; outlives it. Without, calls are not counted.

@@ -47,7 +47,7 @@ class DeliveriesStream : public FrameStream<v1::ReceiveFrame, v1::DeliveryFrame>
   absl::Status Handle(const std::shared_ptr<ArenaFrame<v1::ReceiveFrame>>& frame) override;
   bool Collect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) override;
   void Encode(v1::DeliveryFrame* frame) override;
-  void OnDrain() override { CancelAll(); }
+  void OnServiceDrain() override { CancelAll(); }
   void OnBroken() override { CancelAll(); }
   void OnEnd() override;
 

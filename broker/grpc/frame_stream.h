@@ -87,7 +87,7 @@ class FrameStream : public edge::StreamHandler,
       MutexLock lock(&mu_);
       must_tell_draining_ = true;
     }
-    OnDrain();
+    OnServiceDrain();
     FlushSoon();
   }
 
@@ -143,7 +143,7 @@ class FrameStream : public edge::StreamHandler,
   virtual bool Collect() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mu_) = 0;
   // Writes answers of the writer's to `frame`, about kFrameBytes. No lock is held; no other writer runs.
   virtual void Encode(Out* frame) = 0;
-  virtual void OnDrain() {}
+  virtual void OnServiceDrain() {}
   // The peer is gone: nobody wants what is under way. Once at most.
   virtual void OnBroken() {}
   // Nothing will be written any more. Once, with no writer.

@@ -14,7 +14,7 @@ namespace barid::edge::h2 {
 namespace {
 
 constexpr size_t kMostSpareCalls = 256;
-// Of one port on one loop. Calls beyond it end with their deadline.
+// Of one port on one loop. Of calls beyond it, as of all that have nothing to say in time, clients end their wait.
 constexpr int kMostCallsInTime = 1000;
 // Answers up to this size need no room in the budgets: that something is done is told in any case, and there are no
 // more of them than streams.
@@ -381,6 +381,10 @@ void H2StreamCall::OnTaken() {
   if (has_status()) return;
   is_asked_ = true;
   handler_->OnWritable();
+}
+
+void H2StreamCall::OnDrain() {
+  if (!is_over() && !is_finished_) handler_->OnDrain();
 }
 
 void H2StreamCall::OnAlarm() {

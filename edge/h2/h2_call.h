@@ -41,6 +41,8 @@ class H2Call {
   virtual void OnOver(bool delivered) = 0;
   // Looks whether there is something to do before the deadline; when to look again, or never.
   virtual absl::Duration OnDeadlineNotice() { return absl::InfiniteDuration(); }
+  // The server drains.
+  virtual void OnDrain() {}
   // Whether our side can end with an error that the peer can read.
   virtual bool CanSendStatus() const { return true; }
   // Whether what comes is of interest. A server that has finished reads no more.
@@ -196,6 +198,7 @@ class H2StreamCall final : public H2Call,
   void OnHalfClose() override;
   void OnTaken() override;
   void OnOver(bool delivered) override;
+  void OnDrain() override;
   void OnAlarm() override;  // The deadline is near, then it is here.
 
   void TakeMessage(Bytes message);

@@ -158,9 +158,10 @@ void ServerConnection::Look() {
   }
   if (drained_at_ != absl::InfiniteDuration()) {
     if (now - drained_at_ > kDrainPatience) TakeNoMore();
-    if (now - drained_at_ > options.max_age_grace) return Close("it was told to go");
+    if (now > ends_at_) return Close("it was told to go");
   } else if (now > expires_at_ || (call_count_ == 0 && now - idle_since_ > options.max_idle)) {
-    Drain();
+    ends_at_ = now + options.max_age_grace;
+    Leave();
   }
   Connection::Look();
 }
@@ -176,10 +177,21 @@ void ServerConnection::OnAlarm() {
   for (H2Call* call = calls_; call != nullptr; call = call->next_) WatchDeadline(call->OnDeadlineNotice());
 }
 
+void ServerConnection::Drain() {
+  Leave();
+  is_draining_ = true;
+  ends_at_ = absl::InfiniteDuration();  // The drain has a grace of its own.
+  for (H2Call* call = calls_; call != nullptr;) {
+    H2Call* const next = call->next_;
+    call->OnDrain();
+    call = next;
+  }
+}
+
 // First a GOAWAY that names no stream, and a ping behind it: what the peer had sent when it heard of that comes before
 // the answer to the ping. A second one, because gRPC's core writes such answers ahead of the calls that it had begun.
 // Then the GOAWAY that counts (RFC 9113 6.8).
-void ServerConnection::Drain() {
+void ServerConnection::Leave() {
   if (is_closed() || drained_at_ != absl::InfiniteDuration() || lingers()) return;
   drained_at_ = loop()->now();
   if (!has_preface_) return Close("it drains before it began");
@@ -384,6 +396,7 @@ void ServerConnection::BeginCall(int32_t id, bool has_ended) {
   Send(call.get());
   AskFor(call.get());
   if (has_ended) static_cast<H2Call*>(call.get())->OnEndStream();
+  if (is_draining_) static_cast<H2Call*>(call.get())->OnDrain();
 }
 
 void ServerConnection::RefuseStream(int32_t id, int http_status, const absl::Status& status) {

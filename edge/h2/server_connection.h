@@ -23,7 +23,7 @@ class ServerConnection final : public Connection, public Alarm {
   // And who is idle or old.
   void Look() override;
 
-  // No new calls; closes when those that run are over (GOAWAY, RFC 9113 6.8).
+  // The server drains: no new calls; closes when those that run are over, which are told (GOAWAY, RFC 9113 6.8).
   void Drain();
 
   bool TakeBytes(size_t bytes) override;
@@ -42,8 +42,10 @@ class ServerConnection final : public Connection, public Alarm {
   void SendEnd(H2Call* call, uint32_t* flags) override;
   bool IsDone() override;
   void OnClosed() override;
-  // The second half of Drain: the GOAWAY that counts.
+  // The second half of Leave: the GOAWAY that counts.
   void TakeNoMore();
+  // Tells the peer to go (GOAWAY, RFC 9113 6.8). Once; TakeNoMore follows.
+  void Leave();
 
   void BeginCall(int32_t id, bool has_ended);
   // Answers a stream that has no call.
@@ -77,7 +79,9 @@ class ServerConnection final : public Connection, public Alarm {
   absl::Duration expires_at_;    // By age.
   absl::Duration rings_at_ = absl::InfiniteDuration();
   absl::Duration drained_at_ = absl::InfiniteDuration();
+  absl::Duration ends_at_ = absl::InfiniteDuration();  // If it drains by age or because it was idle.
   bool has_preface_ = false;
+  bool is_draining_ = false;  // The server drains.
   int drain_pings_left_ = 2;  // To be answered before that.
   bool is_going_ = false;     // The final GOAWAY is sent.
   RateLimit control_frames_;

@@ -105,6 +105,7 @@ class WatchStream : public edge::StreamHandler {
     if (!started_) writer_->Finish(absl::InvalidArgumentError("the call has no request"));
   }
   void OnWritable() override { writer_->OnWritable(); }
+  void OnDrain() override { writer_->Finish(absl::UnavailableError("the server stops")); }
   void OnDone(bool delivered) override {
     state_->Remove(writer_);
     writer_->Close();

@@ -124,7 +124,7 @@ class ReflectionStream final : public edge::StreamHandler {
       : contracts_(std::move(contracts)), stream_(std::move(stream)) {}
 
   void OnMessage(Bytes message) override {
-    if (is_finished_) return;
+    if (is_finished_ || is_draining_) return;
     reflection::ServerReflectionRequest request;
     if (message.size() > kMaxRequestBytes) {
       return Finish(absl::InvalidArgumentError(
@@ -145,6 +145,11 @@ class ReflectionStream final : public edge::StreamHandler {
     is_writable_ = true;
     Advance();
   }
+  // What was asked is answered; what is on its way is to be asked elsewhere.
+  void OnDrain() override {
+    is_draining_ = true;
+    Advance();
+  }
   void OnDone(bool delivered) override {}
 
  private:
@@ -155,7 +160,9 @@ class ReflectionStream final : public edge::StreamHandler {
       waiting_.pop_front();
       stream_->Write(Serialize(contracts_->Answer(request)));
     }
-    if (has_ended_ && waiting_.empty()) Finish(absl::OkStatus());
+    if (!waiting_.empty()) return;
+    if (has_ended_) return Finish(absl::OkStatus());
+    if (is_draining_) Finish(absl::UnavailableError("the server stops"));
   }
   void Finish(const absl::Status& status) {
     if (!std::exchange(is_finished_, true)) stream_->Finish(status);
@@ -166,6 +173,7 @@ class ReflectionStream final : public edge::StreamHandler {
   std::deque<reflection::ServerReflectionRequest> waiting_;
   bool is_writable_ = false;
   bool has_ended_ = false;
+  bool is_draining_ = false;
   bool is_finished_ = false;
 };
 

@@ -44,6 +44,8 @@ class TelemetryStream : public edge::StreamHandler,
   void OnMessage(Bytes message) override;
   void OnHalfClose() override { writer_.Finish(absl::OkStatus()); }
   void OnWritable() override { writer_.OnWritable(); }
+  // The client is to look for another proxy.
+  void OnDrain() override { writer_.Finish(absl::OkStatus()); }
   void OnDone(bool delivered) override {
     proxy_->clients().CloseSession(caller_.id, this);
     writer_.Close();
@@ -55,7 +57,6 @@ class TelemetryStream : public edge::StreamHandler,
   std::vector<std::pair<std::string, std::string>> Properties() override;
   void PrintThreads(absl::string_view nonce) override;
   void Verify(absl::string_view nonce, const Bytes& message) override;
-  void End() override { writer_.Finish(absl::OkStatus()); }
 
  private:
   void OnSettings(const v2::Settings& settings);

@@ -83,6 +83,7 @@ class RecordingHandler : public StreamHandler {
   void OnHalfClose() override { Note("half-close"); }
   void OnWritable() override { Note("writable"); }
   void OnDeadlineNear() override { Note("deadline-near"); }
+  void OnDrain() override { Note("drain"); }
   void OnDone(bool delivered) override { Note(delivered ? "done:delivered" : "done:lost"); }
 
   Stream* stream() { return stream_.get(); }

@@ -19,7 +19,6 @@ class FakeSession : public ClientSession {
   std::vector<std::pair<std::string, std::string>> Properties() override { return {}; }
   void PrintThreads(absl::string_view) override {}
   void Verify(absl::string_view, const Bytes&) override {}
-  void End() override {}
 };
 
 class ClientsTest : public ::testing::Test {

@@ -69,6 +69,18 @@ TEST_F(HealthHandlerTest, WatchersHearTheStateAndItsChanges) {
   EXPECT_EQ(watcher->frames(), 3u);
 }
 
+TEST_F(HealthHandlerTest, AWatchEndsWhenTheServerDrains) {
+  health_.SetServing(true);
+  const auto watcher = Watch();
+  const auto silent = port_.Open("/grpc.health.v1.Health/Watch");
+  health_.SetServing(false);
+  watcher->Drain();
+  silent->Drain();
+  EXPECT_THAT(Seen(*watcher), ElementsAre(HealthCheckResponse::SERVING, HealthCheckResponse::NOT_SERVING));
+  EXPECT_TRUE(absl::IsUnavailable(*watcher->finished()));
+  EXPECT_TRUE(absl::IsUnavailable(*silent->finished()));
+}
+
 TEST_F(HealthHandlerTest, AWatcherThatDoesNotReadKeepsTheNewest) {
   const auto watcher = Watch("", /*reading=*/false);
   for (int i = 0; i < 101; ++i) health_.SetServing(i % 2 == 0);

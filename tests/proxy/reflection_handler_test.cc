@@ -130,6 +130,20 @@ TEST_F(ReflectionTest, AnswersInOrderAndEndsWithThePeer) {
   EXPECT_TRUE(stream->finished()->ok());
 }
 
+TEST_F(ReflectionTest, ADrainEndsItBehindWhatWasAsked) {
+  const auto idle = port_.Open(kMethod);
+  idle->Drain();
+  EXPECT_TRUE(absl::IsUnavailable(*idle->finished()));
+  const auto stream = port_.Open(kMethod, /*reading=*/false);
+  stream->Send(Services());
+  stream->Drain();
+  stream->Send(Services());
+  EXPECT_FALSE(stream->finished());
+  stream->Read(2);
+  EXPECT_EQ(stream->frames(), 1u);
+  EXPECT_TRUE(absl::IsUnavailable(*stream->finished()));
+}
+
 TEST_F(ReflectionTest, APeerThatDoesNotReadIsEnded) {
   const auto stream = port_.Open(kMethod, /*reading=*/false);
   for (int i = 0; i < 65; ++i) stream->Send(Services());

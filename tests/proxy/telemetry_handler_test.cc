@@ -195,6 +195,22 @@ TEST_F(TelemetryHandlerTest, OnlyTheNewestStreamGetsPushes) {
   EXPECT_EQ(new_stream->frames(), 3u);
 }
 
+// Also one that has said nothing yet, or whose client has another by now.
+TEST_F(TelemetryHandlerTest, ADrainEndsEveryStream) {
+  const auto silent = OpenTelemetry();
+  const auto replaced = OpenTelemetry();
+  SendSettings(*replaced, ConsumerSettings(v2::GOLANG));
+  const auto newest = OpenTelemetry();
+  SendSettings(*newest, ConsumerSettings(v2::GOLANG));
+  for (const auto& stream : {silent, replaced, newest}) {
+    EXPECT_FALSE(stream->finished());
+    stream->Drain();
+    ASSERT_TRUE(stream->finished());
+    EXPECT_TRUE(stream->finished()->ok());
+  }
+  EXPECT_THAT(proxy_->clients().Sessions(), IsEmpty());
+}
+
 TEST_F(TelemetryHandlerTest, AHalfCloseEndsTheStreamAndKeepsTheClient) {
   const auto stream = OpenTelemetry();
   SendSettings(*stream, ConsumerSettings(v2::JAVA));

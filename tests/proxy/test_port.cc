@@ -54,6 +54,7 @@ class MemoryCarrier final : public Carrier {
     std::optional<absl::Status> Status() override { return stream_.status(); }
     void Grant(int messages) override { stream_.Grant(messages); }
     void NearDeadline() override { stream_.NearDeadline(); }
+    void Drain() override { stream_.Drain(); }
 
    private:
     edge::MemoryStream stream_;
@@ -148,6 +149,7 @@ class SocketCarrier final : public Carrier, public std::enable_shared_from_this<
     }
     void Grant(int) override { CHECK(false) << "not over sockets"; }
     void NearDeadline() override { CHECK(false) << "not over sockets"; }
+    void Drain() override { CHECK(false) << "not over sockets"; }
 
    private:
     void Write(absl::string_view bytes, uint8_t flags) {

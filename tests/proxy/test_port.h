@@ -38,6 +38,7 @@ class StreamEnd {
   // Over memory only.
   virtual void Grant(int messages) = 0;
   virtual void NearDeadline() = 0;
+  virtual void Drain() = 0;
 };
 
 // How calls come to the handlers and answers go back. Handlers never run at the same time as the test: over memory in
@@ -94,6 +95,7 @@ class TestStream {
   void Read(int frames) { end_->Grant(frames); }
   void Cancel() { end_->Cancel(); }
   void NearDeadline() { end_->NearDeadline(); }
+  void Drain() { end_->Drain(); }
 
   size_t frames() {
     while (std::optional<std::string> frame = end_->Next()) frames_.push_back(*std::move(frame));

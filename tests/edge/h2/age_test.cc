@@ -11,6 +11,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -211,6 +212,23 @@ TEST_F(AgeTest, WhatOutlastsTheGraceIsCut) {
   EXPECT_TRUE(client->is_closed());
   EXPECT_FALSE(client->answer(1).has_ended);
   EXPECT_THAT(handler->story(), ElementsAre("writable", "done:lost"));
+}
+
+// The grace of its age is no limit for a server that drains, also if the connection was told to go before.
+TEST_F(AgeTest, ADrainHasAGraceOfItsOwn) {
+  Serve({.max_age = absl::Hours(1), .max_age_grace = absl::Seconds(5)});
+  FrameClient* const client = Connect();
+  const auto handler = OpenStream(client, 1);
+  ASSERT_TRUE(PassUntil([&] { return client->goaway().has_value(); }, absl::Hours(1) + kLook));
+  std::thread drain([&] { server_->Drain(absl::Minutes(5)); });
+  EXPECT_TRUE(handler->WaitFor("drain"));
+  Pass(absl::Minutes(1));
+  EXPECT_THAT(handler->story(), ElementsAre("writable", "drain"));
+  handler->stream()->Finish(absl::OkStatus());
+  EXPECT_EQ(client->Await(1).Header("grpc-status"), "0");
+  EXPECT_TRUE(client->ReadToEnd());
+  client->HalfClose();
+  drain.join();
 }
 
 TEST_F(AgeTest, ConnectionsThatBeganTogetherDoNotEndTogether) {

@@ -386,6 +386,34 @@ TEST_F(H2DrainTest, TellsThePeerFirstAndTakesWhatIsOnItsWay) {
   drain.join();
 }
 
+TEST_F(H2DrainTest, StreamsAreToldAlsoThoseOnTheirWay) {
+  Serve(served_.Table(), /*threads=*/1);
+  FrameClient client(server_->address());
+  client.Begin();
+  const auto open = [&](uint32_t stream) {
+    client.Write(
+        FrameBytes(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, stream, HeaderBlock(RequestHeaders("/t/Stream"))));
+  };
+  open(1);
+  const std::shared_ptr<RecordingHandler> first = *served_.stream.Wait();
+  client.set_answers_drain(false);
+  std::thread drain([&] { server_->Drain(kPatience); });
+  EXPECT_TRUE(first->WaitFor("drain"));
+  ASSERT_TRUE(client.ReadUntil([&] { return client.goaway().has_value(); }));
+  open(3);
+  client.Settle();
+  const std::shared_ptr<RecordingHandler> second = *served_.stream.Wait();
+  ASSERT_NE(first, second);
+  EXPECT_TRUE(second->WaitFor("drain"));
+  first->stream()->Finish(absl::OkStatus());
+  second->stream()->Finish(absl::OkStatus());
+  client.set_answers_drain(true);
+  client.AnswerPings();
+  EXPECT_TRUE(client.ReadToEnd());
+  drain.join();
+  EXPECT_THAT(first->story(), ElementsAre("writable", "drain", "done:delivered"));
+}
+
 TEST_F(H2DrainTest, LateAnswersAreDropped) {
   Serve(served_.Table());
   SessionClient client(server_->address());
