@@ -105,7 +105,7 @@ void AddPublicSettings(Role role, Settings* s, SettingsTable* t) {
   t->Add("public.tls_client_authorities", &port->tls.client_authorities, Default(""), kNeedsRestart,
          "File with authorities (PEM): a client that shows a certificate must have it from one of them.");
   t->Add("public.tls_require_client", &port->tls.requires_client_certificate, Default(false), kNeedsRestart,
-         "Whether clients that speak TLS must show a certificate.");
+         "Whether clients that speak TLS must show a certificate. Cleartext is served on the same port as before.");
   t->Add("public.tls_self_signed", &s->public_self_signed, Default(standalone), kNeedsRestart,
          "Without public.tls_certificate: whether one is made, in <data_dir>/tls, that only clients that check nothing "
          "accept.");
