@@ -254,13 +254,15 @@ void Acceptor::Accept(int fd, std::string peer, std::string address) {
     arrivals_.erase(place);
     ConnectionCounts& counts = home_->port->counts;
     if (arrived_fd == -1) return counts.RemoveArrival();
-    const bool is_told = !told_peer.empty();
-    if (!counts.AddArrived(is_told ? told_address : address)) {
+    if (told_peer.empty()) {  // The header names nobody.
+      told_peer = peer;
+      told_address = address;
+    }
+    if (!counts.AddArrived(told_address)) {
       close(arrived_fd);
       return;
     }
-    if (is_told) return Admit(arrived_fd, std::move(told_peer), std::move(told_address));
-    Admit(arrived_fd, peer, address);
+    Admit(arrived_fd, std::move(told_peer), std::move(told_address));
   };
   auto arrival = std::make_shared<Arrival>(home_, fd, std::move(peer), on_arrived);
   arrivals_.emplace(arrival.get(), arrival);
