@@ -69,19 +69,15 @@ std::vector<Attack> AttacksByCalls() {
       {.name = "headers that name one large entry 16,000 times (HPACK bomb)",
        .next =
            [](Peer* peer) {
-             static const std::string entry =
-                 std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + std::string(4000, 'v');
-             const std::string more = peer->Turn() > 0 ? std::string(16000, '\xbe') : entry;
+             const std::string more = peer->Turn() > 0 ? std::string(16000, kLargeEntryAgain) : LargeEntry();
              return FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEnd, peer->NextStream(),
                                HeaderBlock(RequestHeaders("/t/Echo")) + more);
            }},
       {.name = "the same in trailers",
        .next =
            [](Peer* peer) {
-             static const std::string entry =
-                 std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + std::string(4000, 'v');
              const uint32_t stream = peer->NextStream();
-             const std::string more = peer->Turn() > 0 ? std::string(16000, '\xbe') : entry;
+             const std::string more = peer->Turn() > 0 ? std::string(16000, kLargeEntryAgain) : LargeEntry();
              return FrameBytes(NGHTTP2_HEADERS, kEndHeaders, stream, HeaderBlock(RequestHeaders("/t/Echo"))) +
                     Data(stream, Message("x")) + FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEnd, stream, more);
            }},

@@ -461,7 +461,6 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
   std::vector<Receipt> receipts;
   const auto group = groups_.find(receive.call.group);
   if (group == groups_.end()) return receipts;
-  // While the disk fails, bodies cannot be read, and what was delivered is not answered.
   if (receive.is_void) {
     for (const Delivery& delivery : result.deliveries) {
       if (delivery.nonce > group->second.group.since_index)
@@ -469,6 +468,7 @@ std::vector<Checker::Receipt> Checker::OnReceiveAnswer(uint64_t id, const Receiv
     }
     return receipts;
   }
+  // While the disk fails, bodies cannot be read, and what was delivered is not answered.
   if (!result.status.ok() || !powered) ++group->second.silent;
   if (static_cast<int32_t>(result.deliveries.size()) > receive.call.max_messages)
     Violate("more messages than were asked for");

@@ -47,6 +47,10 @@ std::string HeaderBlock(const Headers& headers) {
   return block;
 }
 
+std::string LargeEntry() {
+  return std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + std::string(4000, 'v');
+}
+
 Headers RequestHeaders(const std::string& path, Headers more) {
   Headers headers = {{":method", "POST"}, {":scheme", "http"}, {":path", path},
                      {":authority", "t"}, {"te", "trailers"},  {"content-type", "application/grpc"}};

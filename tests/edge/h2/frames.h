@@ -23,6 +23,9 @@ std::string Reset(uint32_t stream, uint32_t code);
 std::string Ping(absl::string_view eight_bytes);
 // HPACK: literals without indexing, whatever the names.
 std::string HeaderBlock(const Headers& headers);
+// Puts a header of 4,000 bytes into the table, where each kLargeEntryAgain names it.
+std::string LargeEntry();
+inline constexpr char kLargeEntryAgain = '\xbe';
 // As the gRPC clients have it; `more` follows.
 Headers RequestHeaders(const std::string& path, Headers more = {});
 // With a gRPC prefix that says what is true.

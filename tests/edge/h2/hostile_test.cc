@@ -338,16 +338,14 @@ TEST_F(HostileTest, HpackBombsAreRefused) {
   FrameClient client(address_);
   client.Begin();
   // An entry that fills the table, and 16,000 references to it: 64 MB of headers a frame.
-  const std::string value(4000, 'v');
-  const std::string entry = std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + value;
   client.Write(
-      FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock(RequestHeaders("/t/Echo")) + entry));
+      FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock(RequestHeaders("/t/Echo")) + LargeEntry()));
   // A little too much is refused with a reason,
   client.Write(FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 3,
-                          HeaderBlock(RequestHeaders("/t/Echo")) + std::string(10, '\xbe')));
+                          HeaderBlock(RequestHeaders("/t/Echo")) + std::string(10, kLargeEntryAgain)));
   EXPECT_EQ(client.Await(3).Header("grpc-status"), "8");
   // far too much without; and who goes on is sent away.
-  const std::string bomb = HeaderBlock(RequestHeaders("/t/Echo")) + std::string(16000, '\xbe');
+  const std::string bomb = HeaderBlock(RequestHeaders("/t/Echo")) + std::string(16000, kLargeEntryAgain);
   Repeat(&client, 1000, [&](int i) { return FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, Odd(2 + i), bomb); });
   ExpectCalmed(&client);
   ExpectPeakBelow(kSlack);
@@ -365,12 +363,10 @@ TEST_F(HostileTest, HpackBombsInTrailersAreRefused) {
   client.Write(Head(1, "/t/Echo") + Data(1, Message("x")) +
                FrameBytes(NGHTTP2_HEADERS, kEndHeaders | kEndStream, 1, HeaderBlock({{"x-after", "1"}})));
   EXPECT_EQ(client.Await(1).Header("grpc-status"), "0");
-  const std::string value(4000, 'v');
-  const std::string entry = std::string("\x40\x01x", 3) + "\x7f" + std::string("\xa1\x1e", 2) + value;
-  client.Write(call(3, entry));
-  client.Write(call(5, std::string(16000, '\xbe')));
+  client.Write(call(3, LargeEntry()));
+  client.Write(call(5, std::string(16000, kLargeEntryAgain)));
   EXPECT_TRUE(client.Await(5).reset.has_value());
-  Repeat(&client, 1000, [&](int i) { return call(Odd(3 + i), std::string(16000, '\xbe')); });
+  Repeat(&client, 1000, [&](int i) { return call(Odd(3 + i), std::string(16000, kLargeEntryAgain)); });
   ExpectCalmed(&client);
   ExpectPeakBelow(kSlack);
 }

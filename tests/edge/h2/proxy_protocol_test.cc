@@ -241,12 +241,12 @@ TEST_F(ProxyProtocolTest, ThoseOnTheirWayCountAsConnections) {
   FrameClient first(server_->address());
   first.Write("PROXY TCP4 192.0.2.1 192.0.2.2 4711 8081\r\n");
   EXPECT_EQ(Peer(&first), "ipv4:192.0.2.1:4711");
-  auto second = std::make_unique<FrameClient>(server_->address());
-  second->Write("PROXY TCP4 192.");
+  FrameClient second(server_->address());
+  second.Write("PROXY TCP4 192.");
   // Whichever of the two comes to be accepted first has the last place.
   FrameClient third(server_->address());
   third.Write("PROXY TCP4 192.");
-  pollfd ended[] = {{second->fd(), POLLRDHUP, 0}, {third.fd(), POLLRDHUP, 0}};
+  pollfd ended[] = {{second.fd(), POLLRDHUP, 0}, {third.fd(), POLLRDHUP, 0}};
   EXPECT_EQ(poll(ended, 2, 10'000), 1);
 }
 
